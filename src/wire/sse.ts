@@ -1,0 +1,133 @@
+import { parseDict, text } from "./json.ts";
+
+/** One event of a server-sent event stream, as the bytes that arrived, its blank line included. */
+export type Frame = {
+  /** The `event:` field, or the data's `type` where there is no such field; "" if neither. */
+  readonly event: string;
+  readonly bytes: Uint8Array;
+};
+
+/** Cuts a byte stream into frames. The cuts do not depend on how the network sliced the bytes. */
+export type FrameSplitter = {
+  /** The frames that `chunk` completes. They may be views into `chunk`: what need not be copied is not. */
+  readonly push: (chunk: Uint8Array) => Frame[];
+  /** The bytes after the last complete frame: not empty only when a stream ends without its blank line. */
+  readonly rest: () => Uint8Array;
+};
+
+const LF = 10;
+const CR = 13;
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/**
+ * A splitter by the rules of WHATWG HTML 9.2: a line ends in LF, CRLF or CR and in nothing else (U+2028 is text),
+ * and a blank line ends an event. Work is linear in the bytes, however large a frame is and however it is sliced.
+ */
+export function createFrameSplitter(): FrameSplitter {
+  let held: Uint8Array[] = [];
+  let isLineEmpty = true;
+  // A CR at the end of a chunk may be half of a CRLF: whether it ends a line is settled by the next chunk.
+  let isCrPending = false;
+
+  const push = (chunk: Uint8Array): Frame[] => {
+    if (chunk.length === 0) return [];
+    const frames: Frame[] = [];
+    const hasCr = chunk.includes(CR);
+    let start = 0;
+    const endLineAt = (end: number): void => {
+      const isFrameEnd = isLineEmpty;
+      isLineEmpty = true;
+      if (!isFrameEnd) return;
+      const bytes = join(held, chunk.subarray(start, end));
+      frames.push({ event: eventOf(bytes), bytes });
+      held = [];
+      start = end;
+    };
+    let at = 0;
+    if (isCrPending) {
+      at = chunk[0] === LF ? 1 : 0;
+      endLineAt(at);
+    }
+    for (let next = nextLine(chunk, at, hasCr); next >= 0; next = nextLine(chunk, at, hasCr)) {
+      isLineEmpty &&= chunk[at] === LF || chunk[at] === CR;
+      at = next;
+      endLineAt(at);
+    }
+    isCrPending = at < chunk.length && chunk.at(-1) === CR;
+    if (at < chunk.length && chunk[at] !== CR) isLineEmpty = false;
+    if (start < chunk.length) held.push(start === 0 ? chunk : chunk.subarray(start));
+    return frames;
+  };
+  return { push, rest: () => join(held, new Uint8Array(0)) };
+}
+
+/**
+ * Where the line after the one at `from` begins, or -1 when this line does not end in `chunk`.
+ * Bytes are looked at one by one only where a CR is about.
+ */
+function nextLine(chunk: Uint8Array, from: number, hasCr: boolean): number {
+  if (!hasCr) return chunk.indexOf(LF, from) + 1 || -1;
+  for (let at = from; at < chunk.length; at++) {
+    if (chunk[at] === LF) return at + 1;
+    if (chunk[at] !== CR) continue;
+    if (at + 1 === chunk.length) return -1;
+    return chunk[at + 1] === LF ? at + 2 : at + 1;
+  }
+  return -1;
+}
+
+/** The `data:` lines of a frame, joined as the standard says; "" when there are none. */
+export function dataOf(frame: Uint8Array): string {
+  const lines: string[] = [];
+  for (const line of decoder.decode(frame).split(/\r\n|\n|\r/)) {
+    if (line.startsWith("data:")) lines.push(line.slice(line[5] === " " ? 6 : 5));
+  }
+  return lines.join("\n");
+}
+
+/** An event with JSON data, in the backend's own layout: `event:`, one `data:` line, a blank line. */
+export function formatEvent(event: string, data: unknown): Uint8Array {
+  return encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+}
+
+/** A comment, which every client skips. `words` must have no line end. */
+export function formatComment(words: string): Uint8Array {
+  return encoder.encode(`: ${words}\n\n`);
+}
+
+/** One array of all bytes; the only part itself, uncopied, when there is just one. */
+export function join(parts: readonly Uint8Array[], last: Uint8Array): Uint8Array {
+  if (parts.length === 0) return last;
+  if (parts.length === 1 && last.length === 0) return parts[0] ?? last;
+  let length = last.length;
+  for (const part of parts) length += part.length;
+  const all = new Uint8Array(length);
+  let offset = 0;
+  for (const part of parts) {
+    all.set(part, offset);
+    offset += part.length;
+  }
+  all.set(last, offset);
+  return all;
+}
+
+const EVENT_FIELD = encoder.encode("event:");
+
+function eventOf(frame: Uint8Array): string {
+  // The backend puts `event:` first; anything else takes the slow way.
+  for (let i = 0; i < EVENT_FIELD.length; i++) {
+    if (frame[i] !== EVENT_FIELD[i]) return slowEventOf(frame);
+  }
+  const from = frame[EVENT_FIELD.length] === 32 ? EVENT_FIELD.length + 1 : EVENT_FIELD.length;
+  let to = from;
+  while (to < frame.length && frame[to] !== LF && frame[to] !== CR) to++;
+  return decoder.decode(frame.subarray(from, to));
+}
+
+function slowEventOf(frame: Uint8Array): string {
+  const named = /(?:^|[\r\n])event: ?([^\r\n]*)/.exec(decoder.decode(frame))?.[1];
+  if (named !== undefined && named !== "") return named;
+  const data = dataOf(frame);
+  return data === "" ? "" : (text(parseDict(data)?.["type"]) ?? "");
+}

@@ -1,0 +1,195 @@
+import { LATER, REFERENCE_ONLY } from "./known.ts";
+import {
+  defaults,
+  ENV_PREFIX,
+  envName,
+  GROUPS,
+  KEYS,
+  type Key,
+  type Setting,
+  type Spec,
+  specOf,
+} from "./schema.ts";
+import { allowedOf } from "./value.ts";
+
+const LINE_WIDTH = 100;
+
+/** The text of docs/CONFIGURATION.md. */
+export function configurationMarkdown(): string {
+  const parts = [
+    "<!-- Generated from src/config by `bun run docs`. Do not edit. -->",
+    "# Configuration",
+    INTRODUCTION,
+    ...groups().map(([heading, keys]) => `## ${heading}\n\n${table(keys)}`),
+    notInEffect(),
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+const INTRODUCTION = `One YAML file with the keys below. \`config.example.yaml\` holds every key with its default; a release
+carries it as \`config.yaml\`. Every key is optional: an empty file is a valid configuration, and so is none at all.
+
+## Where a value comes from
+
+The first of these that names a key decides:
+
+1. the command line,
+2. the environment,
+3. the file,
+4. the default.
+
+Values are never merged: a list or map that is given replaces the whole list or map of weaker sources, the default
+included. A blank value (\`base-url:\` or \`base-url: ""\`) counts as not given. There is one exception: a blank
+\`${envName("api-keys")}\`, or \`api-keys: ""\` in the file, is refused, because it is most likely an accident that would
+open the proxy to everybody. Leave the key out to have no check.
+
+## The environment
+
+The variable of a key is \`${ENV_PREFIX}\` and the key in upper case with underscores: \`${envName("max-retry")}\` for
+\`max-retry\`. Lists are separated by commas (\`${envName("api-keys")}=first,second\`), maps are written
+\`name=value,name=value\`; a value that itself holds a comma goes into the file. An unknown \`${ENV_PREFIX}...\` variable is
+a warning.
+
+## Numbers
+
+Times are whole seconds, sizes are whole bytes, both without a unit: \`60\`, not \`60s\`. Quotes around numbers do no harm.
+
+## When something is wrong
+
+The program does not start on a wrong configuration (exit code 2). It lists every fault of every source in one run, each
+with its file and line, what was found and what is allowed. A key that nobody knows is a fault too, told with the nearest
+known key. The values of \`api-keys\`, \`admin-key\` and \`upstream-headers\` are never shown. \`codex-proxy check\` does the
+same without starting.
+
+## Changing it while the proxy runs
+
+The file is read again when it changes and on SIGHUP. Keys marked "live" below take effect for new requests at once; for
+the others the log says that a restart is needed. A file with a fault changes nothing: the old configuration stays, and
+the log says why. The environment and the command line cannot change while the program runs, and still win over the
+file.`;
+
+function groups(): [heading: string, keys: readonly Key[]][] {
+  return Object.entries(GROUPS).map(([group, heading]) => [
+    heading,
+    KEYS.filter((key) => specOf(key).group === group),
+  ]);
+}
+
+function table(keys: readonly Key[]): string {
+  const rows = keys.map((key) => {
+    const spec = specOf(key);
+    return [
+      `\`${key}\`<br>\`${envName(key)}\``,
+      shownDefault(key, spec),
+      allowedOf(spec),
+      spec.unit ?? "",
+      spec.live ? "live" : "restart",
+      spec.description,
+    ];
+  });
+  const head = ["Key and environment variable", "Default", "Allowed", "Unit", "Change", "Meaning"];
+  const lines = [head, ...rows.map((cells) => cells.map(escapeCell))];
+  const widths = head.map((_, column) =>
+    Math.max(...lines.map((cells) => cells[column]?.length ?? 0)),
+  );
+  // Padded as the formatter pads, so that formatting leaves the generated page as it is.
+  const row = (cells: readonly string[], fill: string): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0, fill)).join(" | ")} |`;
+  const [first = [], ...others] = lines;
+  return [
+    row(first, " "),
+    row(
+      Array.from(head, () => ""),
+      "-",
+    ),
+    ...others.map((cells) => row(cells, " ")),
+  ].join("\n");
+}
+
+function escapeCell(text: string): string {
+  return text.replaceAll("|", "\\|").replace(/<(?!br>)/g, "&lt;");
+}
+
+function shownDefault(key: Key, spec: Spec): string {
+  if (spec.fallback !== undefined) return spec.fallback;
+  const value = defaults()[key];
+  if (typeof value !== "object") return `\`${value}\``;
+  return Object.entries(value)
+    .map(([name, each]) => `\`${name}: ${each}\``)
+    .join("<br>");
+}
+
+function notInEffect(): string {
+  const refused = Object.entries(LATER).filter(([, reason]) => reason !== null);
+  const accepted = Object.keys(LATER).filter((key) => LATER[key] === null);
+  return `## Keys that are not in effect yet
+
+These keys are known and do nothing in this version. They are accepted, and one warning names those that ask for something:
+
+${bullets(accepted)}
+
+These would be dangerous to ignore, so asking for them is a fault:
+
+${refused.map(([key, reason]) => `- \`${key}\`: ${reason}.`).join("\n")}
+
+Entries of \`api-keys\` are strings; the object form comes with a later version and is refused until then.
+
+## Keys of the Go program only
+
+Files made for the Go program of the same name may carry these. They are accepted and ignored, with one warning:
+
+${bullets([...REFERENCE_ONLY])}`;
+}
+
+function bullets(keys: readonly string[]): string {
+  return keys.map((key) => `- \`${key}\``).join("\n");
+}
+
+/** The text of config.example.yaml: a valid configuration that changes no default. */
+export function exampleYaml(): string {
+  const head = [
+    "# Generated from src/config by `bun run docs`. As your own config.yaml it is yours to edit.",
+    "#",
+    ...comment(
+      "Every key with its default; a line that begins with # is not in effect. Times are whole seconds. What each key does is told in full in docs/CONFIGURATION.md.",
+    ),
+  ];
+  const parts = groups().flatMap(([heading, keys]) => [
+    [`# ==== ${heading} ====`],
+    ...keys.map(exampleOf),
+  ]);
+  return `${[head, ...parts].map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+function exampleOf(key: Key): string[] {
+  const spec = specOf(key);
+  const lines = comment(spec.description);
+  const range = spec.form.kind === "integer" || spec.form.kind === "choice";
+  if (range) lines.push(...comment(`Allowed: ${allowedOf(spec)}.`));
+  if (!spec.live) lines.push("# A change needs a restart.");
+  if (spec.sample === undefined) return [...lines, ...yamlOf(key, defaults()[key])];
+  const sample = spec.sample.length > 0 ? spec.sample : yamlOf(key, defaults()[key]);
+  return [...lines, ...sample.map((line) => `# ${line}`)];
+}
+
+function yamlOf(key: Key, value: Setting): string[] {
+  if (typeof value !== "object") return [`${key}: ${JSON.stringify(value)}`];
+  const entries = Object.entries(value).map(
+    ([name, each]) => `  ${JSON.stringify(name)}: ${JSON.stringify(each)}`,
+  );
+  return [`${key}:`, ...entries];
+}
+
+/** Sentences as comment lines of at most `LINE_WIDTH` characters. */
+function comment(text: string): string[] {
+  const lines: string[] = [];
+  let line = "#";
+  for (const word of text.split(" ")) {
+    if (line.length + 1 + word.length > LINE_WIDTH) {
+      lines.push(line);
+      line = "#";
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line];
+}

@@ -1,0 +1,133 @@
+import { KEYS } from "./schema.ts";
+
+/**
+ * Keys of the product that this version does not act on: accepted, with one warning.
+ * A text is there where it would be dangerous to go on without it: then it is a fault as soon as it asks for something.
+ */
+export const LATER: { readonly [key: string]: string | null } = {
+  "proxy-url":
+    "this version cannot send its traffic through a proxy, and going around yours would be wrong; remove the key, or run where direct access is fine",
+  "db-enabled": "this version keeps accounts in files only; remove the key and use auth-dir",
+  accounts:
+    "this version cannot be limited to a list of files; remove the key and put only these files into auth-dir",
+  "auth-401-sync-refresh-concurrency": null,
+  "backend-resolve-address": null,
+  "db-conn-max-lifetime-sec": null,
+  "db-driver": null,
+  "db-dsn": null,
+  "db-host": null,
+  "db-max-open-conns": null,
+  "db-name": null,
+  "db-password": null,
+  "db-port": null,
+  "db-sslmode": null,
+  "db-user": null,
+  "disabled-recovery-interval-sec": null,
+  "enable-http2": null,
+  "enable-listen-h2c": null,
+  "enable-websocket": null,
+  "h2-max-concurrent-streams": null,
+  "health-check-batch-size": null,
+  "health-check-concurrency": null,
+  "health-check-interval": null,
+  "health-check-max-failures": null,
+  "health-check-request-timeout": null,
+  "health-check-start-delay": null,
+  "keepalive-interval": null,
+  "listen-idle-timeout-sec": null,
+  "listen-max-header-bytes": null,
+  "max-conns-per-host": null,
+  "max-idle-conns-per-host": null,
+  "quota-check-concurrency": null,
+  "quota-http-status-policy": null,
+  "refresh-http-status-policy": null,
+  "startup-async-load": null,
+  "startup-load-retry-interval": null,
+  "state-file": null,
+};
+
+/** Keys that only the Go program had and that users' files still carry: accepted and ignored, with one warning. */
+export const REFERENCE_ONLY: readonly string[] = [
+  "cache-spoof-enabled",
+  "codex-fingerprint-mode",
+  "codex-fingerprint-seed",
+  "concurrent-retry-429-timeout-sec",
+  "db-max-idle-conns",
+  "debug-upstream-stream",
+  "debug-ws-stream",
+  "disable-auth-401-remove",
+  "enable-429-concurrent-retry",
+  "enable-codex-login",
+  "enable-healthy-retry",
+  "enable-model-suffix-1m",
+  "enable-model-suffix-fast",
+  "enable-model-suffix-image",
+  "http2-max-conns-per-host-cap",
+  "listen-concurrency",
+  "listen-read-header-timeout-sec",
+  "listen-tcp-keepalive-sec",
+  "log-color",
+  "log-compress",
+  "log-dir",
+  "log-max-age-days",
+  "log-max-backups",
+  "log-max-size-mb",
+  "log-report-caller",
+  "log-separate-error-file",
+  "max-idle-conns",
+  "oauth-callback-port",
+  "oauth-no-browser",
+  "prompt-cache-merge-repeated-blocks",
+  "prompt-cache-normalize-whitespace",
+  "prompt-cache-optimize-enabled",
+  "prompt-cache-replacements",
+  "prompt-cache-tag",
+  "quota-check-cache-ttl-sec",
+  "quota-http-429-action",
+  "quota-http-status-actions",
+  "quota-precheck",
+  "refresh-batch-size",
+  "refresh-http-429-action",
+  "save-workers",
+  "startup-load-batch-size",
+  "upstream-idle-conn-timeout-sec",
+  "upstream-pool-auto-scale",
+  "upstream-pool-max-cap",
+  "upstream-response-header-timeout-sec",
+  "upstream-tls-handshake-timeout-sec",
+];
+
+/** The known key that `name` was probably meant to be; keys of this version win over others. */
+export function nearest(name: string): string | undefined {
+  const wanted = name.toLowerCase().replaceAll("_", "-").slice(0, 64);
+  const known = [...KEYS, ...Object.keys(LATER), ...REFERENCE_ONLY];
+  let best: string | undefined;
+  let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
+  for (const candidate of known) {
+    const steps = distance(wanted, candidate);
+    if (steps >= least) continue;
+    best = candidate;
+    least = steps;
+  }
+  return best ?? known.find((candidate) => candidate.startsWith(`${wanted}-`));
+}
+
+/** Letters to add, drop or change to get from `a` to `b`. */
+function distance(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const change = a[row - 1] === b[column - 1] ? 0 : 1;
+      current.push(
+        Math.min(
+          (current[column - 1] ?? 0) + 1,
+          (above[column] ?? 0) + 1,
+          (above[column - 1] ?? 0) + change,
+        ),
+      );
+    }
+    above = current;
+  }
+  return above[b.length] ?? 0;
+}

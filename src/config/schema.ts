@@ -1,0 +1,458 @@
+import { type Static, type TSchema, Type, TypeGuard } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import {
+  accessKey,
+  headerName,
+  headerValue,
+  hostName,
+  httpUrl,
+  modelGlob,
+  modelName,
+  path,
+  type Rule,
+  type Verdict,
+  webOrigin,
+} from "./rules.ts";
+
+/** Headings of the documentation, in its order. */
+export const GROUPS = {
+  access: "Listening and access",
+  backend: "The backend",
+  accounts: "Accounts and tokens",
+  choice: "Choosing an account and retrying",
+  clocks: "Time limits and signs of life",
+  models: "Models",
+  logs: "Logs",
+} as const;
+
+/** What a key needs beside its TypeBox type: for the documentation, for faults and for a reload. */
+export type About = {
+  readonly description: string;
+  readonly group: keyof typeof GROUPS;
+  /** Whether a change of the file takes effect without a restart. */
+  readonly live: boolean;
+  readonly unit?: "s" | "bytes";
+  /** What may stand there, where the type does not say it. */
+  readonly allowed?: string;
+  /** The default in words, where the value itself would say little. */
+  readonly fallback?: string;
+  /** Its values are never quoted. */
+  readonly isSecret?: boolean;
+  /** Checks the text, or each entry of a list or map. */
+  readonly rule?: Rule;
+  /** Checks the names of a map. */
+  readonly nameRule?: Rule;
+  /** Written into the example commented out: these lines, or the default where there are none. */
+  readonly sample?: readonly string[];
+};
+
+function key<T extends TSchema>(schema: T, about: About): T & About {
+  return { ...schema, ...about };
+}
+
+type Bounds = { readonly default: number; readonly minimum: number; readonly maximum: number };
+
+const DAY_SEC = 86_400;
+
+function seconds(bounds: Bounds, about: Omit<About, "unit">) {
+  return key(Type.Integer(bounds), { ...about, unit: "s" });
+}
+
+/** Every key: the only source of its type, default, bounds, unit and text. */
+export const SCHEMA = Type.Object(
+  {
+    listen: key(Type.String({ default: ":8080" }), {
+      group: "access",
+      live: false,
+      description:
+        'Address to listen on. ":8080" means every address of this machine, IPv4 and IPv6; "127.0.0.1:8080" means this machine only. Port 0 takes any free port.',
+      allowed: "host:port, :port or [IPv6 address]:port, with a port from 0 to 65535",
+      rule: listenAddress,
+    }),
+    "api-keys": key(Type.Array(Type.String(), { default: [] }), {
+      group: "access",
+      live: true,
+      description:
+        "Keys that callers must show, one of them each. Without any, everybody who reaches the port may use your accounts. Make one with: openssl rand -hex 24",
+      allowed: "a list of strings, each of at least 8 visible ASCII characters without spaces",
+      fallback: "none: no check",
+      isSecret: true,
+      rule: accessKey,
+      sample: ["api-keys:", '  - "sk-your-custom-key"'],
+    }),
+    "admin-key": key(Type.String({ default: "" }), {
+      group: "access",
+      live: true,
+      description:
+        "Key for the owner's routes: /stats, /refresh, /check-quota, /recover-auth, /admin/* and /metrics. Without it the api-keys open them too.",
+      allowed: "a string of at least 8 visible ASCII characters without spaces",
+      fallback: "none: the api-keys count",
+      isSecret: true,
+      rule: accessKey,
+      sample: ['admin-key: "sk-your-admin-key"'],
+    }),
+    "allowed-origins": key(Type.Array(Type.String(), { default: [] }), {
+      group: "access",
+      live: true,
+      description:
+        "Web pages that may call the proxy from a browser, by their origin. Without any, no CORS headers are sent.",
+      allowed: "a list of origins such as https://app.example.com or http://localhost:3000",
+      fallback: "none",
+      rule: webOrigin,
+      sample: ["allowed-origins:", '  - "http://localhost:3000"'],
+    }),
+    "max-body-bytes": key(
+      Type.Integer({ default: 67_108_864, minimum: 1024, maximum: 1_073_741_824 }),
+      {
+        group: "access",
+        live: true,
+        unit: "bytes",
+        description:
+          "Largest request body, before and after decompression. A larger one is answered with 413.",
+      },
+    ),
+    "shutdown-timeout": seconds(
+      { default: 5, minimum: 0, maximum: 3600 },
+      {
+        group: "access",
+        live: true,
+        description:
+          "How long running requests may go on after the signal to stop. What is left then is ended.",
+      },
+    ),
+
+    "backend-domain": key(Type.String({ default: "chatgpt.com" }), {
+      group: "backend",
+      live: false,
+      description:
+        "Host of the backend. The base URL is https://<backend-domain>/backend-api/codex when base-url is empty.",
+      allowed: "a host name, with :port where it is not 443",
+      rule: hostName,
+    }),
+    "base-url": key(Type.String({ default: "" }), {
+      group: "backend",
+      live: false,
+      description: "Whole URL of the Codex API. Wins over backend-domain.",
+      allowed: "an absolute http or https URL without user name, query and fragment",
+      fallback: "derived from backend-domain",
+      rule: httpUrl,
+      sample: ['base-url: "https://chatgpt.com/backend-api/codex"'],
+    }),
+    "oauth-issuer": key(Type.String({ default: "https://auth.openai.com" }), {
+      group: "backend",
+      live: false,
+      description:
+        "Where tokens are refreshed and logins are made, under /oauth/token and beside it.",
+      allowed: "an absolute http or https URL without user name, query and fragment",
+      rule: httpUrl,
+    }),
+    "upstream-headers": key(
+      Type.Record(Type.String(), Type.String(), {
+        default: {
+          originator: "codex_cli_rs",
+          version: "0.169.0",
+          "user-agent": "codex_cli_rs/0.169.0 (codex-proxy)",
+        },
+      }),
+      {
+        group: "backend",
+        live: true,
+        description:
+          "Identity headers sent to the backend for clients that are not Codex; a Codex client's own headers pass through. A map of yours replaces the default whole.",
+        allowed:
+          "a map of header names to values of visible ASCII characters, without the headers that the proxy sets itself",
+        isSecret: true,
+        nameRule: headerName,
+        rule: headerValue,
+        sample: [],
+      },
+    ),
+
+    "auth-dir": key(Type.String({ default: "./auths" }), {
+      group: "accounts",
+      live: false,
+      description:
+        "Folder of the account files, one JSON file per account. Made if missing. New, changed and deleted files take effect by themselves.",
+      allowed: "the path of a folder",
+      rule: path,
+    }),
+    "auth-scan-interval": seconds(
+      { default: 30, minimum: 1, maximum: DAY_SEC },
+      {
+        group: "accounts",
+        live: true,
+        description:
+          "How often auth-dir is read again where the platform does not notify of changes.",
+      },
+    ),
+    "refresh-interval": seconds(
+      { default: 3000, minimum: 0, maximum: DAY_SEC },
+      {
+        group: "accounts",
+        live: true,
+        description:
+          "Time between two sweeps that refresh the tokens which are due. Tokens that still have long to live are left alone. 0 turns the sweep off; a token that is due is then refreshed when a request needs it.",
+      },
+    ),
+    "refresh-concurrency": key(Type.Integer({ default: 50, minimum: 1, maximum: 1000 }), {
+      group: "accounts",
+      live: true,
+      description:
+        "How many accounts are refreshed at the same time, at most. Accounts of one login are always refreshed one after another.",
+    }),
+    "refresh-single-timeout-sec": seconds(
+      { default: 30, minimum: 1, maximum: 600 },
+      {
+        group: "accounts",
+        live: true,
+        description: "Longest wait for one answer of the token endpoint.",
+      },
+    ),
+    "cooldown-401-sec": seconds(
+      { default: 30, minimum: 0, maximum: DAY_SEC },
+      {
+        group: "accounts",
+        live: true,
+        description: "How long an account rests after the backend refused its token (401).",
+      },
+    ),
+    "cooldown-429-sec": seconds(
+      { default: 60, minimum: 1, maximum: DAY_SEC },
+      {
+        group: "accounts",
+        live: true,
+        description:
+          "How long an account rests after a 429 that does not say when its limit ends. One that says so is believed instead.",
+      },
+    ),
+
+    selector: key(
+      Type.Union([Type.Literal("round-robin"), Type.Literal("quota-first")], {
+        default: "round-robin",
+      }),
+      {
+        group: "choice",
+        live: true,
+        description:
+          "How a new conversation gets its account. round-robin: accounts with about the same quota left take turns, those with more come first. quota-first: always the one with most quota left.",
+      },
+    ),
+    "session-affinity-ttl-sec": seconds(
+      { default: 3600, minimum: 0, maximum: 7 * DAY_SEC },
+      {
+        group: "choice",
+        live: true,
+        description:
+          "How long after its last request a conversation stays on its account, so that the prompt cache works. 0: every request is placed anew.",
+      },
+    ),
+    "max-retry": key(Type.Integer({ default: 2, minimum: 0, maximum: 20 }), {
+      group: "choice",
+      live: true,
+      description:
+        "Further attempts on other accounts after the first. One request makes at most max-retry + 1 calls of the model.",
+    }),
+    "empty-retry-max": key(Type.Integer({ default: 2, minimum: 0, maximum: 20 }), {
+      group: "choice",
+      live: true,
+      description:
+        "How many of these attempts may be spent on answers that came back empty. Counted inside max-retry, not on top.",
+    }),
+
+    "connect-timeout-sec": seconds(
+      { default: 60, minimum: 0, maximum: 3600 },
+      {
+        group: "clocks",
+        live: true,
+        description:
+          "Longest wait for the backend's response headers, i.e. connecting, TLS and its first answer. 0 means no limit.",
+      },
+    ),
+    "first-event-timeout-sec": seconds(
+      { default: 120, minimum: 0, maximum: DAY_SEC },
+      {
+        group: "clocks",
+        live: true,
+        description: "Longest wait for the first event of an answer. 0 means no limit.",
+      },
+    ),
+    "event-idle-timeout-sec": seconds(
+      { default: 240, minimum: 0, maximum: DAY_SEC },
+      {
+        group: "clocks",
+        live: true,
+        description:
+          "Longest silence of the backend inside an answer. Long silent thinking is normal with high effort. 0 means no limit.",
+      },
+    ),
+    "request-timeout-sec": seconds(
+      { default: 3600, minimum: 0, maximum: DAY_SEC },
+      {
+        group: "clocks",
+        live: true,
+        description: "Longest time for a whole request, all attempts together. 0 means no limit.",
+      },
+    ),
+    "heartbeat-sec": seconds(
+      { default: 15, minimum: 0, maximum: 3600 },
+      {
+        group: "clocks",
+        live: true,
+        description:
+          "After this much silence in a running stream the client gets a sign of life. 0 turns it off.",
+      },
+    ),
+    "early-heartbeat-sec": seconds(
+      { default: 0, minimum: 0, maximum: 3600 },
+      {
+        group: "clocks",
+        live: true,
+        description:
+          "Sends that sign of life already before the answer has begun, after this much waiting, for clients behind something that closes quiet connections. It gives up invisible retry from then on: a later failure is told inside the stream. 0 turns it off.",
+      },
+    ),
+
+    "model-aliases": key(
+      Type.Record(Type.String(), Type.String(), {
+        default: { "claude-*haiku*": "gpt-5.4-mini", "claude-*": "gpt-5.4" },
+      }),
+      {
+        group: "models",
+        live: true,
+        description:
+          "Names of models that stand for others; * stands for any characters. The first match wins, in the order of the file. A map of yours replaces the default whole; {} means no aliases.",
+        allowed: "a map of model names, with * as a wildcard, to model names",
+        nameRule: modelGlob,
+        rule: modelName,
+        sample: [],
+      },
+    ),
+
+    "log-level": key(
+      Type.Union(
+        [Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")],
+        { default: "info" },
+      ),
+      { group: "logs", live: true, description: "The least loud lines that are written." },
+    ),
+    "log-format": key(
+      Type.Union([Type.Literal("text"), Type.Literal("json")], { default: "text" }),
+      {
+        group: "logs",
+        live: true,
+        description: "text for people, json for machines: one object per line.",
+      },
+    ),
+  },
+  { additionalProperties: false },
+);
+
+type Settings = Static<typeof SCHEMA>;
+
+/** The whole configuration, checked. */
+export type Config = { readonly [K in keyof Settings]: Readonly<Settings[K]> };
+
+/** The name of a key. */
+export type Key = keyof Config;
+
+/** The value of some key. */
+export type Setting = Config[Key] | boolean;
+
+/** What kind of value a key takes. */
+export type Form =
+  | { readonly kind: "integer"; readonly minimum: number; readonly maximum: number }
+  | { readonly kind: "boolean" }
+  | { readonly kind: "choice"; readonly values: readonly string[] }
+  | { readonly kind: "text" }
+  | { readonly kind: "list" }
+  | { readonly kind: "map" };
+
+/** One key as the reader of values and the writer of documentation see it. */
+export type Spec = About & { readonly form: Form };
+
+/** Every key, in the order of the schema. */
+export const KEYS: readonly Key[] = Object.keys(SCHEMA.properties).filter(isKey);
+
+/** Whether `name` is a key of this version. */
+export function isKey(name: string): name is Key {
+  return Object.hasOwn(SCHEMA.properties, name);
+}
+
+/** What the schema says of `key`. */
+export function specOf(key: Key): Spec {
+  const about: About = SCHEMA.properties[key];
+  return { ...about, form: formOf(SCHEMA.properties[key]) };
+}
+
+/** What kind of value a TypeBox schema describes, as far as configuration keys use them. */
+export function formOf(schema: TSchema): Form {
+  if (TypeGuard.IsInteger(schema)) {
+    const { minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = schema;
+    return { kind: "integer", minimum, maximum };
+  }
+  if (TypeGuard.IsBoolean(schema)) return { kind: "boolean" };
+  if (TypeGuard.IsUnion(schema)) {
+    const values = schema.anyOf.flatMap((each) =>
+      TypeGuard.IsLiteral(each) ? [String(each.const)] : [],
+    );
+    return { kind: "choice", values };
+  }
+  if (TypeGuard.IsArray(schema)) return { kind: "list" };
+  return TypeGuard.IsRecord(schema) ? { kind: "map" } : { kind: "text" };
+}
+
+/** Whether `value` is a whole configuration of the right types and within its bounds. */
+export function isConfig(value: unknown): value is Config {
+  return Value.Check(SCHEMA, value);
+}
+
+/**
+ * The configuration of somebody who configured nothing; a new object each time.
+ * @throws Error when a default contradicts the schema, which a test rules out.
+ */
+export function defaults(): Config {
+  const entries = KEYS.map((key): [string, unknown] => [key, SCHEMA.properties[key].default]);
+  const config: unknown = structuredClone(Object.fromEntries(entries));
+  if (!isConfig(config)) throw new Error("a default of the configuration breaks its own bounds");
+  return config;
+}
+
+/** The environment variable of a key: `CODEX_PROXY_MAX_RETRY` for `max-retry`. */
+export function envName(key: string): string {
+  return `${ENV_PREFIX}${key.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** How every environment variable of ours begins. */
+export const ENV_PREFIX = "CODEX_PROXY_";
+
+/** An address to listen on. Without `hostname`, all addresses of the machine; IPv6 comes without brackets. */
+export type Listen = { readonly hostname?: string; readonly port: number };
+
+/** Reads `host:port`, `:port` or `[v6]:port`; undefined when it is none of them, never so for a loaded configuration. */
+export function parseListen(text: string): Listen | undefined {
+  const match = /^(\[([0-9a-f:.]+(?:%[\w.-]+)?)\]|[a-z0-9_.-]*):(\d{1,5})$/i.exec(text.trim());
+  if (match === null) return undefined;
+  const [, host = "", v6, digits] = match;
+  const port = Number(digits);
+  if (port > 65_535) return undefined;
+  if (v6 !== undefined) {
+    const isV6 = URL.canParse(`http://[${v6.replace(/%.*/, "")}]`);
+    return isV6 ? { hostname: v6, port } : undefined;
+  }
+  return host === "" ? { port } : { hostname: host, port };
+}
+
+/** The Codex API's root, without a slash at its end. */
+export function baseUrl(config: Pick<Config, "base-url" | "backend-domain">): string {
+  const given = config["base-url"].replace(/\/+$/, "");
+  return given === "" ? `https://${config["backend-domain"]}/backend-api/codex` : given;
+}
+
+function listenAddress(text: string): Verdict {
+  if (parseListen(text) !== undefined) return { ok: true, value: text };
+  if (/^\d{1,5}$/.test(text)) return { ok: false, hint: `write ":${text}"` };
+  if (text.includes("//")) return { ok: false, hint: "without http:// and without a path" };
+  return text.split(":").length > 2
+    ? { ok: false, hint: "an IPv6 address goes into brackets" }
+    : { ok: false };
+}

@@ -110,3 +110,8 @@ function tokenClass(token: string): string {
   if (token.startsWith('"')) return "string";
   return "{}[],:".includes(token) ? token : "scalar";
 }
+
+/** Whether `value`, which came out of a JSON parser or is built of such values, is JSON; it is looked at, not copied. */
+export function isJson(value: unknown): value is Json {
+  return value !== undefined && typeof value !== "function" && typeof value !== "symbol";
+}

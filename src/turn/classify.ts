@@ -1,0 +1,205 @@
+import type { Millis } from "../wire/clock.ts";
+import { type Dict, dict, isDict, number, parseDict, text } from "../wire/json.ts";
+import { redact } from "../wire/log.ts";
+import type { Failure, FailureKind } from "./failure.ts";
+
+/** An answer of the backend's that is no turn. */
+export type Refusal = {
+  readonly status: number;
+  readonly headers: Headers;
+  /** As much of the body as was read. */
+  readonly body: string;
+};
+
+/** What the backend says of an error, wherever in the body it stands. */
+type Word = {
+  readonly message: string | undefined;
+  readonly code: string | undefined;
+  readonly type: string | undefined;
+  readonly param: string | undefined;
+  readonly error: Dict;
+};
+
+/** The failure that an HTTP answer other than 2xx stands for; `model` is the one that was asked for. */
+export function classifyRefusal(refusal: Refusal, model: string, now: Millis): Failure {
+  const { status, headers, body } = refusal;
+  const word = readWord(parseDict(body) ?? {});
+  const kind = kindByWord(word) ?? kindByStatus(refusal, word);
+  const described = describe(kind, status, headers, word);
+  return complete(kind, described, { word, status, headers, model, now });
+}
+
+/** The failure that an `error` or `response.failed` event inside a 200 stands for. */
+export function classifyEvent(event: Dict, model: string, now: Millis): Failure {
+  const error = isDict(event["error"]) ? event["error"] : dict(dict(event["response"])["error"]);
+  const word = readWord({ error: Object.keys(error).length > 0 ? error : event });
+  const status = number(event["status"]) ?? number(event["status_code"]);
+  const kind = kindByWord(word) ?? kindByEventStatus(status, word);
+  const message =
+    word.message ?? `The backend reported ${word.code ?? "an error"} inside the stream.`;
+  const headers = new Headers();
+  return complete(kind, message, { word, status, headers, model, now });
+}
+
+// By `error.code` or `error.type`: these words say more than the status around them.
+const KINDS: ReadonlyMap<string, FailureKind> = new Map<string, FailureKind>([
+  ["context_length_exceeded", "context-overflow"],
+  ["cyber_policy", "content-refused"],
+  ["invalid_prompt", "content-refused"],
+  ["invalid_encrypted_content", "foreign-reasoning"],
+  ["thinking_signature_invalid", "foreign-reasoning"],
+  ["usage_limit_reached", "exhausted"],
+  ["insufficient_quota", "exhausted"],
+  ["usage_not_included", "exhausted"],
+  ["rate_limit_exceeded", "rate-limited"],
+  ["rate_limit_error", "rate-limited"],
+  ["server_is_overloaded", "overloaded"],
+  ["slow_down", "overloaded"],
+  ["service_unavailable_error", "overloaded"],
+  ["token_expired", "unauthorized"],
+  ["token_invalidated", "unauthorized"],
+  ["token_revoked", "unauthorized"],
+  ["account_deactivated", "deactivated"],
+  ["deactivated_workspace", "deactivated"],
+  ["model_not_found", "bad-request"],
+  ["server_error", "server-error"],
+]);
+
+function kindByWord({ code, type, message }: Word): FailureKind | undefined {
+  const kind = KINDS.get(code ?? "") ?? KINDS.get(type ?? "");
+  if (kind !== undefined || message === undefined) return kind;
+  // Gateway checks and old reports come without a code; these sentences are in upstream.md 3.2 and 5.
+  if (/^Unsupported parameter: /.test(message)) return "unsupported-parameter";
+  if (/^Item with id '.*' not found/.test(message)) return "foreign-reasoning";
+  if (/encrypted content .* could not be verified/i.test(message)) return "foreign-reasoning";
+  if (/(?:account|workspace) has been deactivated/i.test(message)) return "deactivated";
+  return undefined;
+}
+
+function kindByStatus({ status, headers, body }: Refusal, { message }: Word): FailureKind {
+  switch (status) {
+    case 401:
+      return "unauthorized";
+    case 402:
+      return "deactivated";
+    case 403:
+      return isChallenge(headers, body) ? "challenged" : "forbidden";
+    case 407:
+      return "network";
+    case 408:
+      return "timeout";
+    case 429:
+      return "rate-limited";
+    default:
+      if (status >= 400 && status < 500) return "bad-request";
+      // A 2xx that is no event stream, or a redirect: the backend is not what it should be.
+      return message === undefined && isChallenge(headers, body) ? "challenged" : "server-error";
+  }
+}
+
+function kindByEventStatus(status: number | undefined, { type }: Word): FailureKind {
+  if (status === 401) return "unauthorized";
+  if (status === 429) return "rate-limited";
+  const isClientFault = status !== undefined && status >= 400 && status < 500;
+  return isClientFault || type === "invalid_request_error" ? "bad-request" : "server-error";
+}
+
+/** Whether this is Cloudflare's page and not the backend's answer. */
+function isChallenge(headers: Headers, body: string): boolean {
+  if (headers.has("cf-mitigated")) return true;
+  const isHtml =
+    (headers.get("content-type") ?? "").includes("html") || /^\s*<(?:!doctype|html)/i.test(body);
+  return isHtml && /just a moment|attention required|cloudflare|challenge/i.test(body);
+}
+
+function readWord(body: Dict): Word {
+  const { detail } = body;
+  const nested = isDict(body["error"]) ? body["error"] : isDict(detail) ? detail : body;
+  const message =
+    text(nested["message"]) ??
+    text(detail) ??
+    text(body["error"]) ??
+    text(nested["error_description"]);
+  return {
+    message: message === undefined ? undefined : redact(message).slice(0, 2000),
+    code: text(nested["code"]),
+    type: text(nested["type"]),
+    param: text(nested["param"]),
+    error: nested,
+  };
+}
+
+function describe(kind: FailureKind, status: number, headers: Headers, word: Word): string {
+  if (kind === "challenged") {
+    return "A Cloudflare page stands between this machine and the backend. No account is at fault; try another network path.";
+  }
+  if (word.message !== undefined) return word.message;
+  if (word.code !== undefined) return `The backend answered ${status} (${redact(word.code)}).`;
+  const ray = headers.get("cf-ray");
+  return `The backend answered ${status}${ray === null ? "" : ` (cf-ray ${redact(ray)})`} without saying why.`;
+}
+
+type Circumstances = {
+  readonly word: Word;
+  readonly status: number | undefined;
+  readonly headers: Headers;
+  readonly model: string;
+  readonly now: Millis;
+};
+
+function complete(kind: FailureKind, message: string, circumstances: Circumstances): Failure {
+  const { word, status, model } = circumstances;
+  const code = word.code ?? word.type;
+  const planType = text(word.error["plan_type"]);
+  const resetsAtMs =
+    kind === "exhausted" || kind === "rate-limited"
+      ? promisedReset(kind, circumstances)
+      : undefined;
+  const param =
+    kind === "unsupported-parameter"
+      ? /^Unsupported parameter: ['"]?([\w.-]+)/.exec(message)?.[1]
+      : word.param;
+  return {
+    kind,
+    message,
+    ...(status === undefined ? {} : { status }),
+    ...(code === undefined ? {} : { code }),
+    ...(param === undefined ? {} : { param }),
+    ...(planType === undefined ? {} : { planType }),
+    ...(resetsAtMs === undefined ? {} : { resetsAtMs }),
+    ...(kind === "rate-limited" && isModelLimit(word, model) ? { model } : {}),
+  };
+}
+
+/** A limit that names the model is the model's; any other is the account's. */
+function isModelLimit({ message, type }: Word, model: string): boolean {
+  return type === "tokens" || (message ?? "").includes(` for ${model}`);
+}
+
+/** In the order of upstream.md 5: `retry-after`, the body's own fields, the full window's header, the message. */
+function promisedReset(
+  kind: FailureKind,
+  { word, headers, now }: Circumstances,
+): Millis | undefined {
+  const afterSeconds = retryAfterSeconds(headers, now) ?? number(word.error["resets_in_seconds"]);
+  const atSeconds = number(word.error["resets_at"]);
+  if (kind === "exhausted" && atSeconds !== undefined) return atSeconds * 1000;
+  if (afterSeconds !== undefined) return now + afterSeconds * 1000;
+  if (atSeconds !== undefined) return atSeconds * 1000;
+  for (const window of kind === "exhausted" ? ["primary", "secondary"] : []) {
+    const used = number(headers.get(`x-codex-${window}-used-percent`)) ?? 0;
+    const reset = number(headers.get(`x-codex-${window}-reset-after-seconds`));
+    if (used >= 100 && reset !== undefined) return now + reset * 1000;
+  }
+  const said = /try again in (\d+(?:\.\d+)?)\s*(ms|s)\b/i.exec(word.message ?? "");
+  if (said?.[1] === undefined) return undefined;
+  return now + Number(said[1]) * (said[2]?.toLowerCase() === "ms" ? 1 : 1000);
+}
+
+/** `retry-after` in seconds, from either of its two forms (RFC 9110, 10.2.3). */
+function retryAfterSeconds(headers: Headers, now: Millis): number | undefined {
+  const value = headers.get("retry-after");
+  if (value === null) return undefined;
+  const dateMs = Date.parse(value);
+  return number(value) ?? (Number.isNaN(dateMs) ? undefined : (dateMs - now) / 1000);
+}

@@ -1,0 +1,120 @@
+import type { Millis } from "../wire/clock.ts";
+
+/** What may happen next when an attempt has failed and the client has seen nothing. */
+export type NextStep =
+  /** The request itself is refused: no account would answer otherwise. */
+  | "stop"
+  /** Another account may serve it. */
+  | "other-account"
+  /** The same account may serve it once its access token has been renewed. */
+  | "renew-and-resend"
+  /** The same account may serve it once the part that was refused has been taken out. */
+  | "amend-and-resend";
+
+/** What a failed attempt means for the account that made it. */
+export type AccountEffect =
+  /** Not the account's doing. */
+  | "none"
+  /** Counted, for the owner to see; no consequence by itself. */
+  | "count"
+  /** Rests until its quota comes back. */
+  | "cool-quota"
+  /** Rests for the time the backend asks for, as an account or for one model only. */
+  | "cool-limited"
+  /** Rests shortly, until its token has been renewed. */
+  | "cool-unauthorized"
+  /** Rests some minutes. */
+  | "cool-forbidden"
+  /** Is out until its owner acts. */
+  | "disable";
+
+type Row = { readonly next: NextStep; readonly account: AccountEffect; readonly status: number };
+
+/**
+ * The one table of failures: what is tried next, what it means for the account, and the HTTP status that the
+ * client gets at the end when the failure carries none of its own.
+ */
+export const FAILURES = {
+  /** The request is at fault, by our own reading or by the backend's. */
+  "bad-request": { next: "stop", account: "none", status: 400 },
+  /** The conversation is longer than the model's context window. */
+  "context-overflow": { next: "stop", account: "none", status: 400 },
+  /** The backend's safety rules refuse the content. */
+  "content-refused": { next: "stop", account: "none", status: 400 },
+  /** The backend refuses a parameter that this program did not know to be refused. */
+  "unsupported-parameter": { next: "amend-and-resend", account: "none", status: 400 },
+  /** Encrypted reasoning in the request was made by another account and cannot be read by this one. */
+  "foreign-reasoning": { next: "amend-and-resend", account: "none", status: 400 },
+  /** The backend refuses the access token. */
+  unauthorized: { next: "renew-and-resend", account: "cool-unauthorized", status: 502 },
+  /** The account or its workspace has been deactivated. */
+  deactivated: { next: "other-account", account: "disable", status: 502 },
+  /** Refused for a reason of the account's that the backend does not name. */
+  forbidden: { next: "other-account", account: "cool-forbidden", status: 502 },
+  /** A Cloudflare page stands before the backend: trouble of the path, not of the account. */
+  challenged: { next: "other-account", account: "none", status: 503 },
+  /** The plan's quota is used up. */
+  exhausted: { next: "other-account", account: "cool-quota", status: 429 },
+  /** Too many requests at once, or too many for one model. */
+  "rate-limited": { next: "other-account", account: "cool-limited", status: 429 },
+  /** The backend has no capacity for the model. */
+  overloaded: { next: "other-account", account: "count", status: 503 },
+  /** The backend is broken, or says something that nobody has seen yet. */
+  "server-error": { next: "other-account", account: "count", status: 502 },
+  /** The backend could not be reached, or the connection broke before an answer. */
+  network: { next: "other-account", account: "count", status: 502 },
+  /** One of the clocks ran out. */
+  timeout: { next: "other-account", account: "count", status: 504 },
+  /** The stream ended before its last event. */
+  "cut-short": { next: "other-account", account: "count", status: 502 },
+  /** A completed turn without any output. */
+  empty: { next: "other-account", account: "count", status: 502 },
+  /** The account's token has ended and could not be renewed just now. */
+  "renewal-failed": { next: "other-account", account: "none", status: 502 },
+  /** No account can be used at all. */
+  "no-account": { next: "stop", account: "none", status: 503 },
+  /** The client went away. 499 is nginx's word for it; nobody reads it but the log. */
+  "client-left": { next: "stop", account: "none", status: 499 },
+  /** A fault of this program. */
+  internal: { next: "stop", account: "none", status: 500 },
+} as const satisfies Record<string, Row>;
+
+/** Every way a turn can fail. */
+export type FailureKind = keyof typeof FAILURES;
+
+/** A failed attempt or a refused request, in terms that no protocol owns. */
+export type Failure = {
+  readonly kind: FailureKind;
+  /** One sentence for people. No secret, no prompt text. */
+  readonly message: string;
+  /** HTTP status that the backend, or our own check, really gave. */
+  readonly status?: number;
+  /** The backend's own word for it, e.g. `usage_limit_reached`, or ours for a refused request. */
+  readonly code?: string;
+  /** The request's parameter at fault. */
+  readonly param?: string;
+  /** When the backend promised to take requests again. */
+  readonly resetsAtMs?: Millis;
+  /** Set where only this model is limited. */
+  readonly model?: string;
+  readonly planType?: string;
+};
+
+/** HTTP status for a client that has seen nothing yet. Trouble of our accounts never looks like the client's own. */
+export function clientStatus(failure: Failure): number {
+  const row: Row = FAILURES[failure.kind];
+  const { status } = failure;
+  if (status === undefined) return row.status;
+  switch (failure.kind) {
+    case "bad-request":
+    case "server-error":
+      return status >= 400 && status <= 599 ? status : row.status;
+    default:
+      return row.status;
+  }
+}
+
+/** A refusal that this program makes by itself, before any account is touched. */
+export function refuse(status: number, code: string, message: string, param?: string): Failure {
+  return { kind: "bad-request", status, code, message, ...(param === undefined ? {} : { param }) };
+}

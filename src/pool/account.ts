@@ -1,4 +1,6 @@
 import type { Millis } from "../wire/clock.ts";
+import { maskEmail } from "../wire/log.ts";
+import { exhaustedUntil, nextReset, type Quota } from "./quota.ts";
 
 /** The secrets of one login. At least one of the first two is there; an account may live on either alone. */
 export type Credential = {
@@ -26,3 +28,69 @@ export type Login = {
   /** Where it is kept: a path, in file mode. */
   readonly source: string;
 };
+
+/** Why an account rests. */
+export type CoolingReason = "quota" | "rate-limit" | "unauthorized" | "forbidden";
+
+/** Whether an account may be used; each state with when it began and what was seen. */
+export type Availability =
+  | { readonly kind: "ready" }
+  | ({ readonly kind: "cooling"; readonly why: CoolingReason; readonly untilMs: Millis } & Evidence)
+  | ({ readonly kind: "needs-login" } & Evidence)
+  | ({ readonly kind: "disabled" } & Evidence);
+
+/** Since when, and what the backend or the owner said. */
+export type Evidence = { readonly sinceMs: Millis; readonly reason: string };
+
+/** One account in the pool: a value, replaced whole by `settle`. */
+export type Account = {
+  readonly login: Login;
+  /** What logs and errors call it: masked e-mail and a few characters of a hash. */
+  readonly label: string;
+  /** Marks what only this account can use again, such as a sticky token. */
+  readonly tag: string;
+  readonly availability: Availability;
+  readonly quota: Quota | undefined;
+  /** Models that rest on this account only, by name, with the end of the rest. */
+  readonly modelCooldowns: ReadonlyMap<string, Millis>;
+  readonly consecutiveFailures: number;
+};
+
+/** How an account stands at `now`, derived: passed cooldowns are over, a spent quota or a dead token shows. */
+export function standing(account: Account, now: Millis): Availability {
+  const { availability, login } = account;
+  const isOver = availability.kind === "cooling" && availability.untilMs <= now;
+  if (availability.kind !== "ready" && !isOver) return availability;
+  const { accessToken, refreshToken, expiresAtMs } = login.credential;
+  const isAccessDead =
+    accessToken === undefined || (expiresAtMs !== undefined && expiresAtMs <= now);
+  if (isAccessDead && refreshToken === undefined) {
+    const reason = "its access token has ended and there is no refresh token";
+    return { kind: "needs-login", sinceMs: expiresAtMs ?? now, reason };
+  }
+  const untilMs = exhaustedUntil(account.quota, now);
+  if (untilMs !== undefined) {
+    const sinceMs = account.quota?.measuredAtMs ?? now;
+    return { kind: "cooling", why: "quota", untilMs, sinceMs, reason: "its quota is used up" };
+  }
+  return { kind: "ready" };
+}
+
+/** The next moment after `now` at which `standing` or the headroom changes without anything happening. */
+export function nextChange(account: Account, now: Millis): Millis {
+  const { availability, login, quota } = account;
+  let next = nextReset(quota, now);
+  if (availability.kind === "cooling" && availability.untilMs > now) {
+    next = Math.min(next, availability.untilMs);
+  }
+  const { refreshToken, expiresAtMs } = login.credential;
+  if (refreshToken === undefined && expiresAtMs !== undefined && expiresAtMs > now) {
+    next = Math.min(next, expiresAtMs);
+  }
+  return next;
+}
+
+/** A name for an account that tells it apart without telling who it is. `digest` is a hash of its identity. */
+export function labelOf(email: string | undefined, digest: string): string {
+  return `${email === undefined ? "account" : maskEmail(email)}#${digest.slice(0, 4)}`;
+}

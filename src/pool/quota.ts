@@ -1,0 +1,77 @@
+import type { Millis } from "../wire/clock.ts";
+
+/** One window of a quota, as the backend reported it. */
+export type QuotaWindow = {
+  /** From its length, never from its position: `5h`, `7d`, with the limit's family in front where there is one. */
+  readonly name: string;
+  /** 0 to 100. */
+  readonly usedPercent: number;
+  readonly windowSeconds?: number;
+  readonly resetsAtMs?: Millis;
+  /** Whether it meters only some feature or model, so that its end does not exhaust the account. */
+  readonly isPartial: boolean;
+};
+
+/** A reading of an account's quota. */
+export type Quota = {
+  readonly windows: readonly QuotaWindow[];
+  readonly measuredAtMs: Millis;
+  readonly plan?: string;
+  /** Whether bought credits carry on where the windows end. */
+  readonly hasCredits: boolean;
+};
+
+/** Where an account ranks that nobody has measured yet: in the middle. */
+export const UNMEASURED_HEADROOM = 0.5;
+
+/**
+ * The smallest remaining share over all windows, 0 to 1.
+ * A window whose reset has passed counts as fresh; no reading at all ranks in the middle.
+ */
+export function headroom(quota: Quota | undefined, now: Millis): number {
+  if (quota === undefined || quota.windows.length === 0) return UNMEASURED_HEADROOM;
+  let least = 1;
+  for (const window of quota.windows) least = Math.min(least, remaining(window, now));
+  return least;
+}
+
+/** When an exhausted account has room again; undefined when it is not exhausted. */
+export function exhaustedUntil(quota: Quota | undefined, now: Millis): Millis | undefined {
+  if (quota === undefined || quota.hasCredits) return undefined;
+  let untilMs: Millis | undefined;
+  for (const window of quota.windows) {
+    const { resetsAtMs } = window;
+    // Without a promised reset there is nothing to wait for: the next refusal tells more.
+    if (window.isPartial || resetsAtMs === undefined || remaining(window, now) > 0) continue;
+    untilMs = Math.max(untilMs ?? 0, resetsAtMs);
+  }
+  return untilMs;
+}
+
+/** Two readings as one: windows that the newer one does not mention are kept. */
+export function mergeQuota(older: Quota | undefined, newer: Quota): Quota {
+  if (older === undefined) return newer;
+  const named = new Set(newer.windows.map((window) => window.name));
+  const kept = older.windows.filter((window) => !named.has(window.name));
+  const plan = newer.plan ?? older.plan;
+  return {
+    windows: [...newer.windows, ...kept],
+    measuredAtMs: newer.measuredAtMs,
+    hasCredits: newer.hasCredits,
+    ...(plan === undefined ? {} : { plan }),
+  };
+}
+
+/** The next moment after `now` at which this quota looks different by itself. */
+export function nextReset(quota: Quota | undefined, now: Millis): Millis {
+  let next = Number.POSITIVE_INFINITY;
+  for (const { resetsAtMs } of quota?.windows ?? []) {
+    if (resetsAtMs !== undefined && resetsAtMs > now) next = Math.min(next, resetsAtMs);
+  }
+  return next;
+}
+
+function remaining(window: QuotaWindow, now: Millis): number {
+  if (window.resetsAtMs !== undefined && window.resetsAtMs <= now) return 1;
+  return Math.min(Math.max(1 - window.usedPercent / 100, 0), 1);
+}

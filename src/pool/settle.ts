@@ -1,0 +1,189 @@
+import { type AccountEffect, FAILURES, type Failure } from "../turn/failure.ts";
+import type { Millis } from "../wire/clock.ts";
+import {
+  type Account,
+  type Availability,
+  type CoolingReason,
+  type Credential,
+  type Login,
+  labelOf,
+} from "./account.ts";
+import { exhaustedUntil, mergeQuota, type Quota } from "./quota.ts";
+
+/** Something that happened to an account. */
+export type Outcome =
+  | { readonly type: "served" }
+  | { readonly type: "failed"; readonly failure: Failure }
+  /** A reading of its quota, from wherever. */
+  | { readonly type: "measured"; readonly quota: Quota }
+  /** New tokens, stored. */
+  | { readonly type: "renewed"; readonly credential: Credential; readonly atMs: Millis }
+  /** The issuer refuses its refresh token for good, and the access token is of no use any more. */
+  | { readonly type: "renewal-refused"; readonly reason: string }
+  /** Its file was read again and differs. */
+  | { readonly type: "reloaded"; readonly login: Login };
+
+/** How long guesses last, from the configuration. */
+export type Policy = {
+  readonly unauthorizedMs: Millis;
+  readonly limitedMs: Millis;
+};
+
+const FORBIDDEN_MS = 5 * 60_000;
+// The longest window a plan has is a month; a promise beyond that is a mistake of the backend's.
+const LONGEST_PROMISE_MS = 32 * 24 * 3_600_000;
+
+/**
+ * The account after `outcome`.
+ * Total and pure: no clock but `now`, no I/O, `account` is left as it was.
+ */
+export function settle(account: Account, outcome: Outcome, policy: Policy, now: Millis): Account {
+  switch (outcome.type) {
+    case "served":
+      return account.consecutiveFailures === 0 ? account : { ...account, consecutiveFailures: 0 };
+    case "failed":
+      return fail(account, outcome.failure, policy, now);
+    case "measured":
+      return measure(account, outcome.quota, now);
+    case "renewed": {
+      const login = {
+        ...account.login,
+        credential: outcome.credential,
+        lastRefreshedMs: outcome.atMs,
+      };
+      return { ...account, login, availability: withoutTokenTrouble(account.availability) };
+    }
+    case "renewal-refused": {
+      const availability: Availability = {
+        kind: "needs-login",
+        sinceMs: now,
+        reason: outcome.reason,
+      };
+      return { ...account, availability };
+    }
+    case "reloaded":
+      return reload(account, outcome.login, now);
+  }
+}
+
+/** A new account as it enters the pool. `digest` is a hash of its identity. */
+export function admit(login: Login, digest: string, now: Millis): Account {
+  return {
+    login,
+    label: labelOf(login.email, digest),
+    tag: digest.slice(0, 8),
+    availability: login.isSwitchedOff ? switchedOff(now) : { kind: "ready" },
+    quota: undefined,
+    modelCooldowns: new Map(),
+    consecutiveFailures: 0,
+  };
+}
+
+function fail(account: Account, failure: Failure, policy: Policy, now: Millis): Account {
+  const effect: AccountEffect = FAILURES[failure.kind].account;
+  if (effect === "none") return account;
+  const counted = { ...account, consecutiveFailures: account.consecutiveFailures + 1 };
+  switch (effect) {
+    case "count":
+      return counted;
+    case "disable":
+      return {
+        ...counted,
+        availability: { kind: "disabled", sinceMs: now, reason: failure.message },
+      };
+    case "cool-unauthorized":
+      return cool(counted, "unauthorized", failure, policy.unauthorizedMs, now);
+    case "cool-forbidden":
+      return cool(counted, "forbidden", failure, FORBIDDEN_MS, now);
+    case "cool-quota":
+      return cool(counted, "quota", failure, policy.limitedMs, now);
+    case "cool-limited":
+      return failure.model === undefined
+        ? cool(counted, "rate-limit", failure, policy.limitedMs, now)
+        : coolModel(counted, failure.model, failure, policy.limitedMs, now);
+  }
+}
+
+/** The end of a rest: what the backend promised if that can be believed, else a guess. */
+function restUntil(failure: Failure, guessMs: Millis, now: Millis): Millis {
+  const { resetsAtMs } = failure;
+  const isPlausible =
+    resetsAtMs !== undefined && resetsAtMs > now && resetsAtMs <= now + LONGEST_PROMISE_MS;
+  return isPlausible ? resetsAtMs : now + guessMs;
+}
+
+function cool(
+  account: Account,
+  why: CoolingReason,
+  failure: Failure,
+  guessMs: Millis,
+  now: Millis,
+): Account {
+  const { availability } = account;
+  // A dead login stays dead, whatever requests that were still under way come back with.
+  if (availability.kind === "disabled" || availability.kind === "needs-login") return account;
+  const untilMs = restUntil(failure, guessMs, now);
+  const isShorter = availability.kind === "cooling" && availability.untilMs >= untilMs;
+  if (isShorter) return account;
+  const reason = failure.message;
+  return { ...account, availability: { kind: "cooling", why, untilMs, sinceMs: now, reason } };
+}
+
+function coolModel(
+  account: Account,
+  model: string,
+  failure: Failure,
+  guessMs: Millis,
+  now: Millis,
+): Account {
+  const untilMs = restUntil(failure, guessMs, now);
+  const alive = [...account.modelCooldowns].filter(([, endMs]) => endMs > now);
+  const modelCooldowns = new Map(alive);
+  modelCooldowns.set(model, Math.max(untilMs, modelCooldowns.get(model) ?? 0));
+  return { ...account, modelCooldowns };
+}
+
+function measure(account: Account, reading: Quota, now: Millis): Account {
+  const quota = mergeQuota(account.quota, reading);
+  const { availability } = account;
+  // A cooldown is a hint: a reading taken after it began that shows room everywhere ends it.
+  const isStale =
+    availability.kind === "cooling" &&
+    availability.why === "quota" &&
+    reading.measuredAtMs > availability.sinceMs &&
+    exhaustedUntil(quota, now) === undefined &&
+    reading.windows.some((window) => !window.isPartial && window.usedPercent < 100);
+  return isStale ? { ...account, quota, availability: { kind: "ready" } } : { ...account, quota };
+}
+
+/** New tokens end the trouble that old ones made, and nothing else: a spent quota stays spent. */
+function withoutTokenTrouble(availability: Availability): Availability {
+  const isTokenTrouble =
+    availability.kind === "needs-login" ||
+    (availability.kind === "cooling" && availability.why === "unauthorized");
+  return isTokenTrouble ? { kind: "ready" } : availability;
+}
+
+const SWITCHED_OFF = "its owner switched it off in its file";
+
+function switchedOff(now: Millis): Availability {
+  return { kind: "disabled", sinceMs: now, reason: SWITCHED_OFF };
+}
+
+function reload(account: Account, login: Login, now: Millis): Account {
+  const { availability } = account;
+  if (login.isSwitchedOff) {
+    return { ...account, login, availability: switchedOff(now) };
+  }
+  if (availability.kind === "disabled" && availability.reason === SWITCHED_OFF) {
+    return { ...account, login, availability: { kind: "ready" } };
+  }
+  const { accessToken, refreshToken } = account.login.credential;
+  const isNew =
+    login.credential.accessToken !== accessToken || login.credential.refreshToken !== refreshToken;
+  return {
+    ...account,
+    login,
+    availability: isNew ? withoutTokenTrouble(availability) : availability,
+  };
+}

@@ -1,0 +1,80 @@
+import type { Failure } from "../turn/failure.ts";
+import type { Millis } from "../wire/clock.ts";
+import type { AccountView } from "./pool.ts";
+import { restsFor } from "./rank.ts";
+
+/**
+ * Why no account can serve `model` now, for a person to read; undefined when one can.
+ * A pool that only waits for quota or rate limits is a 429 with the time of the first reset; any other lack is a
+ * 503 that names the reasons by count.
+ */
+export function describeShortage(
+  views: readonly AccountView[],
+  model: string,
+  now: Millis,
+): Failure | undefined {
+  if (views.length === 0) {
+    const message =
+      "There is no account: put an account file into the auth-dir folder, it is picked up while the proxy runs.";
+    return { kind: "no-account", message };
+  }
+  const lacks: Lack[] = [];
+  for (const view of views) {
+    const lack = lackOf(view, model, now);
+    if (lack === undefined) return undefined;
+    lacks.push(lack);
+  }
+  const ends = lacks.flatMap(({ untilMs }) => (untilMs === undefined ? [] : [untilMs]));
+  const resetsAtMs = ends.length === 0 ? undefined : Math.min(...ends);
+  const reset = resetsAtMs === undefined ? {} : { resetsAtMs };
+  const again = resetsAtMs === undefined ? "" : ` The first is back ${inWords(resetsAtMs, now)}.`;
+  const message = `None of the ${views.length} accounts can be used now: ${countReasons(lacks)}.${again}`;
+  const alive = lacks.filter(({ why }) => why !== "disabled" && why !== "needs-login");
+  const isLimited = ({ why }: Lack) => why === "quota" || why === "rate-limit";
+  if (alive.length === 0 || !alive.every(isLimited)) {
+    return { kind: "no-account", message, ...reset };
+  }
+  return alive.some(({ why }) => why === "quota")
+    ? { kind: "exhausted", code: "usage_limit_reached", message, ...reset }
+    : { kind: "rate-limited", code: "rate_limit_exceeded", message, ...reset };
+}
+
+/** Why one account cannot serve, and until when. */
+type Lack = { readonly why: keyof typeof WORDS; readonly untilMs?: Millis };
+
+function lackOf({ account, standing }: AccountView, model: string, now: Millis): Lack | undefined {
+  const restsUntilMs = restsFor(account, model, now)
+    ? account.modelCooldowns.get(model)
+    : undefined;
+  switch (standing.kind) {
+    case "ready":
+      return restsUntilMs === undefined ? undefined : { why: "rate-limit", untilMs: restsUntilMs };
+    case "cooling":
+      return { why: standing.why, untilMs: Math.max(standing.untilMs, restsUntilMs ?? 0) };
+    default:
+      return { why: standing.kind };
+  }
+}
+
+function countReasons(lacks: readonly Lack[]): string {
+  const counts = new Map<string, number>();
+  for (const { why } of lacks) counts.set(WORDS[why], (counts.get(WORDS[why]) ?? 0) + 1);
+  return [...counts].map(([words, count]) => `${count} ${words}`).join(", ");
+}
+
+const WORDS = {
+  quota: "with its quota used up",
+  "rate-limit": "rate-limited",
+  unauthorized: "waiting for a new token",
+  forbidden: "refused by the backend for some minutes",
+  "needs-login": "in need of a new login",
+  disabled: "disabled",
+} as const;
+
+function inWords(untilMs: Millis, now: Millis): string {
+  const minutes = Math.ceil((untilMs - now) / 60_000);
+  if (minutes < 2) return `in ${Math.max(Math.ceil((untilMs - now) / 1000), 1)} s`;
+  const clock = `${new Date(untilMs).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  if (minutes < 120) return `in ${minutes} min (${clock})`;
+  return `in ${Math.floor(minutes / 60)} h ${minutes % 60} min (${clock})`;
+}

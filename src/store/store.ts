@@ -6,11 +6,23 @@ export type Saved = { readonly ok: true } | { readonly ok: false; readonly reaso
 /** Something in the store that is no account; `reason` says what to do and holds no secret. */
 export type StoreFault = { readonly source: string; readonly reason: string };
 
+/** One login found in two places: the newer tokens count, the other place is left alone. */
+export type Duplicate = {
+  readonly identity: string;
+  /** Sources of the entry that counts and of the one that does not. */
+  readonly kept: string;
+  readonly ignored: string;
+};
+
 /** Everything the store holds now, one entry per login. */
 export type Snapshot = {
+  /** An entry that has not changed since the last reading is the same object as then. */
   readonly logins: readonly Login[];
   /** What could not be read. An account that runs from an earlier good state of that source keeps running. */
   readonly faults: readonly StoreFault[];
+  readonly duplicates: readonly Duplicate[];
+  /** False when the store itself could not be read: `logins` is then what was last known, and nothing is gone. */
+  readonly complete: boolean;
 };
 
 /** Where logins are kept. Files today; a database behind the same interface later. */

@@ -1,0 +1,497 @@
+import { describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { openFileStore } from "../../src/store/files.ts";
+import type { Snapshot, Store } from "../../src/store/store.ts";
+import { type Clock, systemClock } from "../../src/wire/clock.ts";
+import { parseDict } from "../../src/wire/json.ts";
+import { createManualClock } from "../support/clock.ts";
+import { makeFolder } from "./folder.ts";
+import { accessTokenOf, WORKSPACE } from "./tokens.ts";
+
+const NOON = Date.parse("2026-11-21T12:00:00Z");
+const DAY_MS = 86_400_000;
+const IS_ROOT = process.getuid?.() === 0;
+
+function open(dir: string, clock: Clock = systemClock): Promise<Store> {
+  return openFileStore({ dir, clock, scanIntervalMs: () => DAY_MS });
+}
+
+function put(dir: string, name: string, record: unknown): string {
+  const path = join(dir, name);
+  writeFileSync(path, typeof record === "string" ? record : JSON.stringify(record));
+  return path;
+}
+
+function tokensOf({ logins }: Snapshot): readonly (string | undefined)[] {
+  return logins.map(({ credential }) => credential.accessToken);
+}
+
+describe("read", () => {
+  test("makes a missing folder, for the owner's eyes only", async () => {
+    const dir = join(makeFolder(), "deep", "auths");
+    const store = await open(dir);
+    expect(await store.read()).toEqual({ logins: [], faults: [], duplicates: [], complete: true });
+    expect(statSync(dir).mode & 0o777).toBe(0o700);
+  });
+
+  test("finds account files and nothing else", async () => {
+    const dir = makeFolder();
+    put(dir, "b.json", { access_token: "at-b" });
+    put(dir, "a.json", { access_token: "at-a" });
+    for (const name of [".hidden.json", "a.json.disabled", "README.md", "a.json.bak"]) {
+      put(dir, name, { access_token: "no" });
+    }
+    mkdirSync(join(dir, "sub"));
+    put(join(dir, "sub"), "c.json", { access_token: "no" });
+    const snapshot = await (await open(dir)).read();
+    expect(tokensOf(snapshot)).toEqual(["at-a", "at-b"]);
+    expect(snapshot.logins[0]?.source).toBe(join(dir, "a.json"));
+    expect(snapshot.faults).toEqual([]);
+  });
+
+  test("tells every file that is no account, in the same words each time, and reads the others", async () => {
+    const dir = makeFolder();
+    put(dir, "good.json", { access_token: "at-1" });
+    put(dir, "broken.json", "{");
+    put(dir, "gemini.json", { type: "gemini" });
+    put(dir, "large.json", `{"a":"${"x".repeat(1024 * 1024)}"}`);
+    mkdirSync(join(dir, "folder.json"));
+    symlinkSync("/nowhere/at/all", join(dir, "link.json"));
+    symlinkSync("loop.json", join(dir, "loop.json"));
+    writeFileSync(join(dir, "utf16.json"), new Uint8Array([0xff, 0xfe, 0x7b, 0, 0x7d, 0]));
+    const store = await open(dir);
+    const first = await store.read();
+    expect(tokensOf(first)).toEqual(["at-1"]);
+    expect(first.complete).toBe(true);
+    expect(first.faults.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/^broken\.json: this is not JSON/),
+      expect.stringMatching(/^folder\.json: this is a folder/),
+      expect.stringMatching(/^gemini\.json: this is not a Codex account/),
+      expect.stringMatching(/^large\.json: it is larger than 1 MiB/),
+      expect.stringMatching(/^link\.json: this is a symbolic link to a file that does not exist/),
+      expect.stringMatching(/^loop\.json: it cannot be read, because its symbolic links/),
+      expect.stringMatching(/^utf16\.json: this is not UTF-8/),
+    ]);
+    expect(await store.read()).toEqual(first);
+  });
+
+  test.skipIf(IS_ROOT)(
+    "tells a file without permission, and reads it once it is given",
+    async () => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", { access_token: "at-1" });
+      chmodSync(path, 0);
+      const store = await open(dir);
+      expect((await store.read()).faults[0]?.reason).toMatch(
+        /^a\.json: .*the permission is missing/,
+      );
+      chmodSync(path, 0o600);
+      expect(tokensOf(await store.read())).toEqual(["at-1"]);
+    },
+  );
+
+  test("follows a link to a file elsewhere", async () => {
+    const [dir, elsewhere] = [makeFolder(), makeFolder()];
+    symlinkSync(put(elsewhere, "auth.json", { access_token: "at-1" }), join(dir, "a.json"));
+    expect(tokensOf(await (await open(dir)).read())).toEqual(["at-1"]);
+  });
+
+  test("keeps what it knows while the folder cannot be read", async () => {
+    const dir = join(makeFolder(), "auths");
+    mkdirSync(dir);
+    put(dir, "a.json", { access_token: "at-1" });
+    const store = await open(dir);
+    await store.read();
+    renameSync(dir, `${dir}-away`);
+    const without = await store.read();
+    expect(tokensOf(without)).toEqual(["at-1"]);
+    expect(without.complete).toBe(false);
+    expect(without.faults).toEqual([
+      { source: dir, reason: expect.stringMatching(/^auths: .*it does not exist/) },
+    ]);
+    expect(existsSync(dir)).toBe(false);
+    renameSync(`${dir}-away`, dir);
+    expect(await store.read()).toMatchObject({ complete: true, faults: [] });
+  });
+
+  test("takes a file in the folder's place for a fault, not a reason to fail", async () => {
+    const path = put(makeFolder(), "auths", "");
+    const snapshot = await (await open(path)).read();
+    expect(snapshot).toMatchObject({ complete: false, logins: [] });
+    expect(snapshot.faults[0]?.reason).toMatch(
+      /^auths: .*there is a file where a folder should be/,
+    );
+  });
+
+  test("gives back the same entry for a file that has not changed", async () => {
+    const dir = makeFolder();
+    put(dir, "a.json", { access_token: "at-1" });
+    const other = put(dir, "b.json", { access_token: "at-2" });
+    const store = await open(dir);
+    const first = await store.read();
+    put(dir, "b.json", { access_token: "at-3-longer" });
+    const second = await store.read();
+    expect(second.logins[0]).toBe(first.logins[0]);
+    expect(tokensOf(second)).toEqual(["at-1", "at-3-longer"]);
+    unlinkSync(other);
+    expect(tokensOf(await store.read())).toEqual(["at-1"]);
+  });
+
+  test("drops an account whose file became something else, with a fault", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: "at-1" });
+    const store = await open(dir);
+    await store.read();
+    unlinkSync(path);
+    mkdirSync(path);
+    expect(await store.read()).toMatchObject({ logins: [], faults: [{ source: path }] });
+  });
+
+  test("takes one login in several files once, with the newest tokens", async () => {
+    const dir = makeFolder();
+    const of = (iat: number) => ({
+      access_token: accessTokenOf({ user: "u", workspace: WORKSPACE, iat, exp: iat + 100 }),
+    });
+    put(dir, "a.json", of(1000));
+    put(dir, "b.json", of(3000));
+    put(dir, "c.json", of(2000));
+    const snapshot = await (await open(dir)).read();
+    const identity = `u/${WORKSPACE}`;
+    const kept = join(dir, "b.json");
+    expect(snapshot.logins.map(({ source }) => source)).toEqual([kept]);
+    expect(snapshot.duplicates).toEqual([
+      { identity, kept, ignored: join(dir, "a.json") },
+      { identity, kept, ignored: join(dir, "c.json") },
+    ]);
+  });
+
+  test("takes the last refresh where the tokens say nothing", async () => {
+    const dir = makeFolder();
+    const of = (last_refresh: string) => ({ refresh_token: "rt", email: "a@b.c", last_refresh });
+    put(dir, "a.json", of("2026-01-02T00:00:00Z"));
+    put(dir, "b.json", of("2026-01-03T00:00:00Z"));
+    const { logins } = await (await open(dir)).read();
+    expect(logins.map(({ source }) => source)).toEqual([join(dir, "b.json")]);
+  });
+
+  test("removes old leavings of a crash, and no young ones", async () => {
+    const dir = makeFolder();
+    const [old, young] = [".codex-proxy-00000000000000aa.tmp", ".codex-proxy-00000000000000bb.tmp"];
+    utimesSync(put(dir, old, "x"), NOON / 1000 - 3601, NOON / 1000 - 3601);
+    utimesSync(put(dir, young, "x"), NOON / 1000 - 3599, NOON / 1000 - 3599);
+    await (await open(dir, createManualClock(NOON))).read();
+    expect(readdirSync(dir)).toEqual([young]);
+  });
+
+  test("reads a thousand files", async () => {
+    const dir = makeFolder();
+    for (let i = 0; i < 1000; i++) {
+      put(dir, `${i}.json`, { access_token: accessTokenOf({ user: `u${i}`, exp: 2e9 }) });
+    }
+    const store = await open(dir);
+    expect((await store.read()).logins).toHaveLength(1000);
+  });
+});
+
+describe("save", () => {
+  test("what was written is read back, here and by others", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: "at-1", refresh_token: "rt_1", weight: 3 });
+    const store = await open(dir);
+    await store.read();
+    const credential = { accessToken: "at-2", refreshToken: "rt_2", expiresAtMs: NOON + DAY_MS };
+    expect(await store.canSave(path)).toEqual({ ok: true });
+    expect(await store.save(path, credential, NOON)).toEqual({ ok: true });
+    expect(parseDict(readFileSync(path, "utf8"))?.["weight"]).toBe(3);
+    for (const reader of [store, await open(dir)]) {
+      expect((await reader.read()).logins[0]).toMatchObject({ credential, lastRefreshedMs: NOON });
+      expect(await reader.reread(path)).toMatchObject({ credential });
+    }
+    expect(readdirSync(dir)).toEqual(["a.json"]);
+  });
+
+  test("keeps what another program wrote in the meantime", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { refresh_token: "rt_1" });
+    const store = await open(dir);
+    await store.read();
+    put(dir, "a.json", { refresh_token: "rt_1", disabled: true });
+    await store.save(path, { accessToken: "at-2" }, NOON);
+    expect(await store.reread(path)).toMatchObject({ isSwitchedOff: true });
+  });
+
+  test("many at a time lose nothing", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { refresh_token: "rt_0", note: "x" });
+    const store = await open(dir);
+    const saves = Array.from({ length: 30 }, (_, i) =>
+      store.save(path, i % 2 ? { accessToken: `at-${i}` } : { refreshToken: `rt_${i}` }, NOON),
+    );
+    expect(await Promise.all(saves)).toEqual(saves.map(() => ({ ok: true })));
+    expect((await store.reread(path))?.credential).toEqual({
+      accessToken: "at-29",
+      refreshToken: "rt_28",
+    });
+  });
+
+  test("a reading during a save never brings the old tokens back", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: "at-0" });
+    const store = await open(dir);
+    for (let i = 1; i <= 20; i++) {
+      const accessToken = `at-${i}`;
+      const early = store.read();
+      await store.save(path, { accessToken }, NOON);
+      await early;
+      expect(tokensOf(await store.read())).toEqual([accessToken]);
+    }
+  });
+
+  const spoilt: [name: string, content: string | undefined, told: RegExp][] = [
+    ["a broken file", '{"access_token":', /^a\.json: this is not JSON/],
+    ["a list", "[]", /^a\.json: .*`import` only/],
+    ["a file that is gone", undefined, /^a\.json: it is not there any more/],
+    [
+      "another person's login",
+      JSON.stringify({ access_token: accessTokenOf({ user: "other" }) }),
+      /^a\.json: it holds another login by now/,
+    ],
+  ];
+  test.each(spoilt)("never writes over %s", async (_name, content, told) => {
+    const dir = makeFolder();
+    const path = join(dir, "a.json");
+    if (content !== undefined) writeFileSync(path, content);
+    const store = await open(dir);
+    const saved = await store.save(path, { accessToken: accessTokenOf({ user: "me" }) }, NOON);
+    expect(saved).toEqual({ ok: false, reason: expect.stringMatching(told) });
+    expect(existsSync(path) ? readFileSync(path, "utf8") : undefined).toBe(content);
+  });
+
+  test("canSave says no before a refresh token is spent on a file that could not take the new one", async () => {
+    const dir = makeFolder();
+    const store = await open(dir);
+    expect(await store.canSave(put(dir, "a.json", "{"))).toMatchObject({ ok: false });
+    expect(await store.canSave(join(dir, "gone.json"))).toMatchObject({ ok: false });
+    expect(await store.reread(join(dir, "a.json"))).toBeUndefined();
+    expect(await store.reread(join(dir, "gone.json"))).toBeUndefined();
+  });
+});
+
+/** Counts changes and lets a test wait for the next one. */
+function listen(): {
+  readonly onChange: () => void;
+  count: number;
+  readonly next: () => Promise<void>;
+} {
+  let wake: (() => void) | undefined;
+  let unseen = 0;
+  const listener = {
+    count: 0,
+    onChange: () => {
+      listener.count++;
+      unseen++;
+      wake?.();
+    },
+    next: async () => {
+      if (unseen === 0) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      unseen = 0;
+    },
+  };
+  return listener;
+}
+
+/** Short delays in real time, for what the platform reports; long ones by hand. */
+function createMixedClock(): ReturnType<typeof createManualClock> {
+  const manual = createManualClock(NOON);
+  return {
+    ...manual,
+    after: (delayMs, fire) =>
+      delayMs <= 500 ? systemClock.after(delayMs, fire) : manual.after(delayMs, fire),
+  };
+}
+
+describe("watch", () => {
+  test("tells of a new, a changed, a replaced and a deleted file", async () => {
+    const dir = makeFolder();
+    const store = await open(dir);
+    await store.read();
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    const path = put(dir, "a.json", { access_token: "at-1" });
+    await changes.next();
+    expect(tokensOf(await store.read())).toEqual(["at-1"]);
+    put(dir, "a.json", { access_token: "at-2" });
+    await changes.next();
+    expect(tokensOf(await store.read())).toEqual(["at-2"]);
+    renameSync(put(dir, "new", { access_token: "at-3" }), path);
+    await changes.next();
+    expect(tokensOf(await store.read())).toEqual(["at-3"]);
+    unlinkSync(path);
+    await changes.next();
+    expect(tokensOf(await store.read())).toEqual([]);
+    stop();
+  });
+
+  test("tells what changed between the last reading and its beginning", async () => {
+    const dir = makeFolder();
+    const store = await open(dir);
+    await store.read();
+    put(dir, "a.json", { access_token: "at-1" });
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    await changes.next();
+    stop();
+  });
+
+  test("tells of many changes at once as one", async () => {
+    const dir = makeFolder();
+    const store = await open(dir);
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    for (let i = 0; i < 200; i++) put(dir, `${i}.json`, { access_token: `at-${i}` });
+    await changes.next();
+    expect((await store.read()).logins).toHaveLength(200);
+    expect(changes.count).toBeLessThanOrEqual(2);
+    stop();
+  });
+
+  test("is silent about our own writes and about files that are no accounts", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: "at-1" });
+    const store = await open(dir);
+    await store.read();
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    for (let i = 0; i < 20; i++) {
+      await store.canSave(path);
+      await store.save(path, { accessToken: `at-own-${i}` }, NOON);
+      put(dir, "notes.txt", `${i}`);
+    }
+    expect(changes.count).toBe(0);
+    put(dir, "b.json", { access_token: "at-b" });
+    await changes.next();
+    expect(changes.count).toBe(1);
+    expect(tokensOf(await store.read())).toEqual(["at-own-19", "at-b"]);
+    stop();
+  });
+
+  test("tells of a foreign change that one of our own writes covered", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: "at-1" });
+    const clock = createManualClock(NOON);
+    const store = await open(dir, clock);
+    await store.read();
+    put(dir, "a.json", { access_token: "at-1", disabled: true });
+    await store.save(path, { accessToken: "at-2" }, NOON);
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    await changes.next();
+    stop();
+  });
+
+  test("our own writes during its looks are not taken for foreign ones", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: "at-1" });
+    const clock = createManualClock(NOON);
+    const store = await openFileStore({ dir, clock, scanIntervalMs: () => 1000 });
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    for (let i = 0; i < 50; i++) {
+      clock.advance(1000);
+      await store.save(path, { accessToken: `at-${i}` }, NOON);
+    }
+    expect(changes.count).toBe(0);
+    put(dir, "b.json", { access_token: "at-b" });
+    clock.advance(1000);
+    await changes.next();
+    expect(changes.count).toBe(1);
+    stop();
+  });
+
+  test("a folder deleted and made anew is watched again after the next scan", async () => {
+    const dir = join(makeFolder(), "auths");
+    const clock = createMixedClock();
+    const store = await open(dir, clock);
+    put(dir, "a.json", { access_token: "at-1" });
+    await store.read();
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    // Proof that watching has begun.
+    put(dir, "a.json", { access_token: "at-2" });
+    await changes.next();
+
+    rmSync(dir, { recursive: true });
+    clock.advance(DAY_MS);
+    await changes.next();
+    expect(await store.read()).toMatchObject({ complete: false });
+    mkdirSync(dir);
+    put(dir, "b.json", { access_token: "at-b" });
+    clock.advance(DAY_MS);
+    await changes.next();
+    expect(tokensOf(await store.read())).toEqual(["at-b"]);
+    // No further scan: this one comes from the platform's notice alone.
+    put(dir, "c.json", { access_token: "at-c" });
+    await changes.next();
+    expect(tokensOf(await store.read())).toEqual(["at-b", "at-c"]);
+    stop();
+  });
+
+  test("finds at a scan what the platform did not report", async () => {
+    const [dir, elsewhere] = [makeFolder(), makeFolder()];
+    const target = put(elsewhere, "auth.json", { access_token: "at-1" });
+    symlinkSync(target, join(dir, "a.json"));
+    const clock = createManualClock(NOON);
+    const store = await open(dir, clock);
+    await store.read();
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    put(elsewhere, "auth.json", { access_token: "at-2-longer" });
+    clock.advance(DAY_MS);
+    await changes.next();
+    expect(tokensOf(await store.read())).toEqual(["at-2-longer"]);
+    stop();
+  });
+
+  test("is silent once it is stopped", async () => {
+    const dir = makeFolder();
+    const store = await open(dir);
+    const [stopped, running] = [listen(), listen()];
+    store.watch(stopped.onChange)();
+    const stop = store.watch(running.onChange);
+    put(dir, "a.json", { access_token: "at-1" });
+    await running.next();
+    expect(stopped.count).toBe(0);
+    stop();
+  });
+
+  test("does not keep the process alive", async () => {
+    const dir = makeFolder();
+    const script = `
+      import { openFileStore } from ${JSON.stringify(join(import.meta.dir, "../../src/store/files.ts"))};
+      import { systemClock } from ${JSON.stringify(join(import.meta.dir, "../../src/wire/clock.ts"))};
+      const store = await openFileStore({ dir: ${JSON.stringify(dir)}, clock: systemClock, scanIntervalMs: () => 60_000 });
+      await store.read();
+      store.watch(() => {});
+    `;
+    const child = Bun.spawn([process.execPath, "-e", script], { stderr: "inherit" });
+    expect(await child.exited).toBe(0);
+  }, 20_000);
+});

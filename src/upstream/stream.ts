@@ -1,0 +1,161 @@
+import type { Failure } from "../turn/failure.ts";
+import { isTerminal, readStep, type Step } from "../turn/step.ts";
+import type { Stop } from "../turn/stop.ts";
+import { type Clock, watchSilence } from "../wire/clock.ts";
+import { createFrameSplitter, type Frame, join } from "../wire/sse.ts";
+
+/** What one read of a turn's stream brings. */
+export type Batch =
+  /** The events that one network chunk completed, in order; at least one. */
+  | { readonly type: "steps"; readonly steps: readonly Step[] }
+  /** The turn's last event has been read. */
+  | { readonly type: "end" }
+  /** Nothing more will come, and the last event is missing. */
+  | { readonly type: "broken"; readonly failure: Failure };
+
+/** A turn that the backend is answering. */
+export type TurnStream = {
+  /** The backend's response headers. */
+  readonly headers: Headers;
+  readonly read: () => Promise<Batch>;
+  /** Ends the backend's work if it is still running. Call it on every path; more calls do nothing. */
+  readonly close: () => void;
+};
+
+/** The clocks of a running stream. 0 = no limit. */
+export type StreamLimits = {
+  readonly firstEventMs: number;
+  readonly idleMs: number;
+};
+
+type Body = ReadableStream<Uint8Array>;
+
+// After the last event the backend closes the response at once; read to its end, the connection can be used again.
+const DRAIN_MS = 1000;
+
+/**
+ * Reads a response body as steps. Chunks that complete no event are waited through; the stream ends with its
+ * terminal event, whatever may follow; silence is cut by the clocks, which comments from the backend do reset
+ * and heartbeats to the client do not.
+ */
+export function readTurn(
+  response: { readonly headers: Headers; readonly body: Body },
+  stop: Stop & { readonly detach: () => void },
+  limits: StreamLimits,
+  clock: Clock,
+): TurnStream {
+  const reader = response.body.getReader();
+  const splitter = createFrameSplitter();
+  let isOver = false;
+  let isClosed = false;
+  let dog = watchSilence(clock, limits.firstEventMs, () => stop.stop(SILENT_START));
+
+  let hasBegun = false;
+  const hear = (): void => {
+    if (hasBegun) {
+      dog.touch();
+      return;
+    }
+    hasBegun = true;
+    dog.stop();
+    dog = watchSilence(clock, limits.idleMs, () => stop.stop(SILENT));
+  };
+
+  const close = (): void => {
+    if (isClosed) return;
+    isClosed = true;
+    dog.stop();
+    stop.detach();
+    if (!isOver) stop.stop(CLOSED);
+  };
+
+  const drain = async (): Promise<void> => {
+    const cancel = clock.after(DRAIN_MS, () => stop.stop(CLOSED));
+    try {
+      while (!(await reader.read()).done);
+    } catch {
+      // The turn is complete; how its connection ends is of no interest.
+    } finally {
+      cancel();
+    }
+  };
+
+  const take = (frames: readonly Frame[]): Batch => {
+    const steps: Step[] = [];
+    for (const frame of frames) {
+      const step = readStep(frame);
+      steps.push(step);
+      if (!isTerminal(step.role)) continue;
+      isOver = true;
+      dog.stop();
+      void drain();
+      break;
+    }
+    return { type: "steps", steps };
+  };
+
+  const ended = (): Batch => {
+    // Some gateways drop the last blank line; the event itself may still be whole.
+    const last = splitter.rest();
+    const frames = last.length === 0 ? [] : createFrameSplitter().push(join([last], BLANK_LINE));
+    const steps = frames.map(readStep).filter(({ role, data }) => {
+      return isTerminal(role) && Object.keys(data()).length > 0;
+    });
+    isOver = true;
+    dog.stop();
+    return steps.length > 0 ? { type: "steps", steps } : { type: "broken", failure: CUT };
+  };
+
+  let hasEnded = false;
+  const read = async (): Promise<Batch> => {
+    if (isOver) return hasEnded ? { type: "broken", failure: CUT } : { type: "end" };
+    for (;;) {
+      const chunk = await readChunk(reader);
+      if (chunk === "broken") {
+        close();
+        return { type: "broken", failure: stop.reason() ?? RESET };
+      }
+      if (chunk === "end") {
+        const batch = ended();
+        hasEnded = batch.type === "broken";
+        return batch;
+      }
+      const frames = splitter.push(chunk);
+      if (frames.length === 0) continue;
+      hear();
+      return take(frames);
+    }
+  };
+  return { headers: response.headers, read, close };
+}
+
+async function readChunk(reader: {
+  readonly read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+}): Promise<Uint8Array | "end" | "broken"> {
+  try {
+    const { done, value } = await reader.read();
+    return done || value === undefined ? "end" : value;
+  } catch {
+    return "broken";
+  }
+}
+
+const BLANK_LINE = new Uint8Array([10, 10]);
+
+const CUT: Failure = {
+  kind: "cut-short",
+  message: "The backend's stream ended before its last event.",
+};
+const RESET: Failure = {
+  kind: "cut-short",
+  message: "The connection to the backend broke in the middle of the stream.",
+};
+const SILENT_START: Failure = {
+  kind: "timeout",
+  message: "The backend began an answer and then sent no event in time (first-event-timeout-sec).",
+};
+const SILENT: Failure = {
+  kind: "timeout",
+  message: "The backend fell silent in the middle of the stream (event-idle-timeout-sec).",
+};
+const CLOSED: Failure = { kind: "client-left", message: "The turn was closed." };

@@ -1,0 +1,60 @@
+import type { Failure } from "../turn/failure.ts";
+import type { Resolved } from "../turn/model.ts";
+import type { TurnRequest } from "../turn/request.ts";
+import type { Step } from "../turn/step.ts";
+import type { Dict, Json } from "../wire/json.ts";
+
+/** One way for clients to speak with the proxy. */
+export type Protocol = {
+  /** As logs name it. */
+  readonly name: string;
+  readonly decode: (call: Call) => Decoded;
+  /** A failure in the protocol's own words, for a client that has seen nothing yet. */
+  readonly fail: (failure: Failure, requestId: string, nowMs: number) => ErrorReply;
+};
+
+/** What a client sent, its content encoding undone. */
+export type Call = {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly headers: Headers;
+  readonly resolve: (model: string) => Resolved;
+};
+
+/** A call understood, or the client's mistake. */
+export type Decoded =
+  | { readonly ok: true; readonly exchange: Exchange }
+  | { readonly ok: false; readonly failure: Failure };
+
+/** One request and the ways its answer may be written. */
+export type Exchange = {
+  readonly turn: TurnRequest;
+  /** The model as the client named it. */
+  readonly askedModel: string;
+  readonly wantsStream: boolean;
+  readonly stream: () => StreamEncoder;
+  readonly body: () => BodyEncoder;
+  /** The failure that an error event of the backend's stands for. */
+  readonly classify: (event: Dict) => Failure;
+};
+
+/** Writes an answer as it comes. Deterministic; its state is its own. */
+export type StreamEncoder = {
+  readonly push: (steps: readonly Step[]) => readonly Uint8Array[];
+  /** The end of a stream that has failed after the client saw its beginning: well-formed, and no normal finish. */
+  readonly fail: (failure: Failure) => readonly Uint8Array[];
+  /** What may be written at any time between two pushes to show that the connection lives. */
+  readonly heartbeat: Uint8Array;
+};
+
+/** Writes an answer in one piece. */
+export type BodyEncoder = {
+  readonly push: (steps: readonly Step[]) => void;
+  readonly end: () => Json;
+};
+
+/** An HTTP answer that tells a failure. */
+export type ErrorReply = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Json;
+};

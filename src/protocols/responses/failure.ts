@@ -1,0 +1,67 @@
+import { clientStatus, type Failure } from "../../turn/failure.ts";
+import type { ErrorReply } from "../protocol.ts";
+
+/** A failure as OpenAI's error envelope, with the fields by which the Codex CLI knows a spent quota. */
+export function fail(failure: Failure, requestId: string, nowMs: number): ErrorReply {
+  const status = clientStatus(failure);
+  const { resetsAtMs, planType } = failure;
+  const waitSeconds =
+    resetsAtMs === undefined ? undefined : Math.max(Math.ceil((resetsAtMs - nowMs) / 1000), 1);
+  const isLimit = failure.kind === "exhausted" || failure.kind === "rate-limited";
+  return {
+    status,
+    headers:
+      waitSeconds === undefined || status < 429 ? {} : { "retry-after": String(waitSeconds) },
+    body: {
+      error: {
+        message: failure.message,
+        type: errorType(failure, status),
+        param: failure.param ?? null,
+        code: errorCode(failure),
+        ...(planType === undefined ? {} : { plan_type: planType }),
+        ...(isLimit && resetsAtMs !== undefined
+          ? { resets_at: Math.ceil(resetsAtMs / 1000), resets_in_seconds: waitSeconds ?? 1 }
+          : {}),
+        request_id: requestId,
+      },
+    },
+  };
+}
+
+/**
+ * The code that a client is told. A final overload is told as `server_error`: on its own code the Codex CLI gives
+ * up at once, on this one its bounded retry works (upstream.md 4).
+ */
+export function errorCode(failure: Failure): string {
+  switch (failure.kind) {
+    case "bad-request":
+    case "content-refused":
+    case "foreign-reasoning":
+    case "exhausted":
+    case "rate-limited":
+      return failure.code ?? FALLBACK_CODES[failure.kind];
+    case "context-overflow":
+      return "context_length_exceeded";
+    case "unsupported-parameter":
+      return "unsupported_parameter";
+    case "no-account":
+      return "no_account_available";
+    default:
+      return "server_error";
+  }
+}
+
+const FALLBACK_CODES = {
+  "bad-request": "invalid_request_error",
+  "content-refused": "invalid_prompt",
+  "foreign-reasoning": "invalid_encrypted_content",
+  exhausted: "usage_limit_reached",
+  "rate-limited": "rate_limit_exceeded",
+} as const;
+
+function errorType(failure: Failure, status: number): string {
+  if (failure.kind === "exhausted") return failure.code ?? "usage_limit_reached";
+  if (status === 429) return "rate_limit_error";
+  if (status === 403) return "permission_error";
+  return status < 500 ? "invalid_request_error" : "server_error";
+}

@@ -1,0 +1,234 @@
+import type { Lease, Wish } from "../pool/pool.ts";
+import type { Outcome } from "../pool/settle.ts";
+import { withoutForeignReasoning, withoutParameter } from "../turn/amend.ts";
+import { FAILURES, type Failure, type FailureKind, type NextStep } from "../turn/failure.ts";
+import type { TurnRequest } from "../turn/request.ts";
+import type { Stop } from "../turn/stop.ts";
+import type { Identity } from "../upstream/headers.ts";
+import { quotaFromHeaders } from "../upstream/limits.ts";
+import type { Attempt } from "../upstream/send.ts";
+import type { Clock } from "../wire/clock.ts";
+import type { Json } from "../wire/json.ts";
+import type { TurnRecord } from "./record.ts";
+import { type Watched, watchTurn } from "./watch.ts";
+
+/** What the attempt loop does through others. */
+export type Ports = {
+  readonly clock: Clock;
+  readonly pick: (wish: Wish) => Lease | undefined;
+  readonly settle: (accountId: string, outcome: Outcome) => void;
+  readonly count: (accountId: string, usage: NonNullable<TurnRecord["usage"]>) => void;
+  /** The account's token and workspace, the token renewed first when it is about to end. */
+  readonly identify: (accountId: string) => Promise<Identity | Failure>;
+  /** Renews a token that the backend refused; `usedToken` may have been replaced meanwhile. */
+  readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
+  readonly send: (turn: TurnRequest, identity: Identity, request: Stop) => Promise<Attempt>;
+  /** Why no account can serve `model`; undefined when one can. */
+  readonly shortage: (model: string) => Failure | undefined;
+};
+
+/** The bounds of one request. */
+export type Limits = {
+  /** Posts to the backend beyond the first, whatever they are for. */
+  readonly maxRetry: number;
+  /** Of those, how many may be spent on turns that came back empty. */
+  readonly emptyRetryMax: number;
+};
+
+/** One request to be served. */
+export type Job = {
+  readonly turn: TurnRequest;
+  /** The conversation, scoped to its caller. */
+  readonly sessionKey: string;
+  readonly stop: Stop;
+  readonly record: TurnRecord;
+  /**
+   * Reads a turn to its end before it counts as served, for answers in one piece: the client has seen nothing
+   * till then, so that a cut may be tried again. Absent for streams.
+   */
+  readonly finish?: (turn: Watched) => Promise<Finished>;
+};
+
+/** A turn read to its end: its answer in one piece, or why it has none. */
+export type Finished =
+  | { readonly ok: true; readonly body: Json }
+  | { readonly ok: false; readonly failure: Failure };
+
+/** A turn under way, or why there is none. */
+export type Execution =
+  | { readonly ok: true; readonly turn: Watched; readonly body: Json | undefined }
+  | { readonly ok: false; readonly failure: Failure };
+
+/**
+ * Tries accounts until one begins to answer. Nothing has reached the client when this resolves, so a failed
+ * attempt leaves no trace there. Posts at most `maxRetry + 1` times, in every code path.
+ */
+export async function execute(job: Job, limits: Limits, ports: Ports): Promise<Execution> {
+  const run = createRun(job, limits, ports);
+  while (run.mayPost()) {
+    const lease = ports.pick({
+      sessionKey: job.sessionKey,
+      model: job.turn.model,
+      tried: run.tried,
+    });
+    if (lease === undefined) break;
+    const served = await run.onAccount(lease);
+    if (served !== undefined) return { ok: true, ...served };
+  }
+  return { ok: false, failure: conclude(run.last(), job, ports) };
+}
+
+type Served = { readonly turn: Watched; readonly body: Json | undefined };
+
+/** The state of one request's attempts. */
+type Run = {
+  readonly tried: ReadonlySet<string>;
+  readonly mayPost: () => boolean;
+  /** All that is tried on one account: once, again with a new token, again with a part taken out. */
+  readonly onAccount: (lease: Lease) => Promise<Served | undefined>;
+  readonly last: () => Failure | undefined;
+};
+
+function createRun(job: Job, limits: Limits, ports: Ports): Run {
+  const tried = new Set<string>();
+  const amended = new Set<FailureKind>();
+  let { turn } = job;
+  let posts = 0;
+  let empties = 0;
+  let isOver = false;
+  let last: Failure | undefined;
+
+  const attempt = async (lease: Lease, identity: Identity): Promise<Served | Failure> => {
+    posts += 1;
+    const startedMs = ports.clock.now();
+    const note = (outcome: "served" | FailureKind): void => {
+      job.record.attempts.push({
+        label: lease.label,
+        outcome,
+        tookMs: ports.clock.now() - startedMs,
+      });
+    };
+    const sent = await ports.send(turn, identity, job.stop);
+    const headers = sent.ok ? sent.stream.headers : sent.headers;
+    const quota = headers && quotaFromHeaders(headers, ports.clock.now());
+    if (quota !== undefined) ports.settle(lease.accountId, { type: "measured", quota });
+    if (!sent.ok) {
+      ports.settle(lease.accountId, { type: "failed", failure: sent.failure });
+      note(sent.failure.kind);
+      return sent.failure;
+    }
+    const watched = watchTurn(
+      sent,
+      { lease, model: turn.model, tag: identity.tag },
+      job.record,
+      ports,
+    );
+    const finished = await job.finish?.(watched);
+    if (finished === undefined || finished.ok) {
+      note("served");
+      return { turn: watched, body: finished?.body };
+    }
+    note(finished.failure.kind);
+    watched.close();
+    return finished.failure;
+  };
+
+  /** Whether the same account should be tried again after `failure`. */
+  const mayResend = async (
+    failure: Failure,
+    lease: Lease,
+    identity: Identity,
+    isRenewed: boolean,
+  ): Promise<boolean> => {
+    const next: NextStep = FAILURES[failure.kind].next;
+    switch (next) {
+      case "stop":
+        isOver = true;
+        return false;
+      case "other-account":
+        if (failure.kind === "empty") empties += 1;
+        if (empties > limits.emptyRetryMax) isOver = true;
+        return false;
+      case "renew-and-resend": {
+        if (isRenewed || !mayPost()) return false;
+        const refusal = await ports.renew(lease.accountId, identity.accessToken);
+        return refusal === undefined && mayPost();
+      }
+      case "amend-and-resend": {
+        const mended = amended.has(failure.kind) ? undefined : amend(turn, failure);
+        amended.add(failure.kind);
+        isOver = mended === undefined;
+        turn = mended ?? turn;
+        return mended !== undefined && mayPost();
+      }
+    }
+  };
+
+  const mayPost = (): boolean =>
+    !isOver && posts <= limits.maxRetry && job.stop.reason() === undefined;
+
+  const onAccount = async (lease: Lease): Promise<Served | undefined> => {
+    tried.add(lease.accountId);
+    let isRenewed = false;
+    let served: Served | undefined;
+    try {
+      while (served === undefined) {
+        const identity = await ports.identify(lease.accountId);
+        if ("kind" in identity) {
+          last = identity;
+          job.record.attempts.push({ label: lease.label, outcome: identity.kind, tookMs: 0 });
+          return undefined;
+        }
+        if (!mayPost()) return undefined;
+        const outcome = await attempt(lease, identity);
+        if ("kind" in outcome) {
+          last = outcome;
+          if (!(await mayResend(outcome, lease, identity, isRenewed))) return undefined;
+          isRenewed ||= outcome.kind === "unauthorized";
+        } else {
+          served = outcome;
+        }
+      }
+      return served;
+    } finally {
+      // Where it serves, the account is given back when the stream ends.
+      if (served === undefined) lease.release(ports.clock.now());
+    }
+  };
+  return { tried, mayPost, onAccount, last: () => last };
+}
+
+function amend(turn: TurnRequest, failure: Failure): TurnRequest | undefined {
+  if (failure.kind === "foreign-reasoning") return withoutForeignReasoning(turn);
+  return failure.param === undefined ? undefined : withoutParameter(turn, failure.param);
+}
+
+// Trouble of the accounts' own; when none is left because of it, the pool's state says more than the last answer.
+const ACCOUNT_TROUBLE: ReadonlySet<FailureKind> = new Set<FailureKind>([
+  "unauthorized",
+  "deactivated",
+  "forbidden",
+  "exhausted",
+  "rate-limited",
+  "renewal-failed",
+]);
+
+/** What the client is told when nobody could serve it: the last real failure, or the state of a pool that has nobody left. */
+function conclude(last: Failure | undefined, job: Job, ports: Ports): Failure {
+  const left = job.stop.reason();
+  if (left !== undefined) return left;
+  if (last !== undefined && !ACCOUNT_TROUBLE.has(last.kind)) return last;
+  const shortage = ports.shortage(job.turn.model);
+  if (shortage !== undefined) {
+    const plan = last?.planType;
+    return plan === undefined ? shortage : { ...shortage, planType: plan };
+  }
+  if (last === undefined) {
+    return { kind: "no-account", message: "Every account that could serve this has been tried." };
+  }
+  if (last.kind !== "exhausted" && last.kind !== "rate-limited") return last;
+  // Others have room: the client's own retry, soon, will find one.
+  const message = `${last.message} Other accounts have room; this request had used up its attempts (max-retry).`;
+  const resetsAtMs = ports.clock.now() + 1000;
+  return { kind: "rate-limited", code: "rate_limit_exceeded", message, resetsAtMs };
+}

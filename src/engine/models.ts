@@ -1,0 +1,92 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Pool } from "../pool/pool.ts";
+import { writeDurably } from "../store/durable.ts";
+import { type Catalog, mergeCatalog, SEED_CATALOG } from "../turn/catalog.ts";
+import { createStop, type Stop } from "../turn/stop.ts";
+import type { Identity } from "../upstream/headers.ts";
+import type { ModelsAnswer } from "../upstream/models.ts";
+import type { Clock } from "../wire/clock.ts";
+import { list, parseDict, text } from "../wire/json.ts";
+import type { Log } from "../wire/log.ts";
+
+/** What keeping the model catalogue needs. */
+export type CatalogPorts = {
+  readonly pool: Pool;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly identify: (accountId: string) => Promise<Identity | { readonly kind: string }>;
+  readonly fetch: (
+    identity: Identity,
+    etag: string | undefined,
+    stop: Stop,
+  ) => Promise<ModelsAnswer>;
+  /** Where the last good answer is kept. */
+  readonly cacheFile: string;
+};
+
+/** The models as they are known now. */
+export type Models = {
+  readonly catalog: () => Catalog;
+  /** Reads the cached catalogue. A missing or broken cache is as good as none. */
+  readonly restore: () => Promise<void>;
+  /** Asks the backend on the first account that can be asked. Never throws; a failure leaves all as it was. */
+  readonly update: () => Promise<void>;
+};
+
+const TIMEOUT_MS = 15_000;
+
+/** The catalogue: the seed table until the backend's has been read, from the cache or by asking. */
+export function createModels(ports: CatalogPorts): Models {
+  const { pool, clock, log, cacheFile } = ports;
+  let catalog = SEED_CATALOG;
+  let etag: string | undefined;
+
+  const keep = async (models: readonly unknown[]): Promise<void> => {
+    await mkdir(dirname(cacheFile), { recursive: true, mode: 0o700 }).catch(() => {});
+    const saved = await writeDurably(cacheFile, `${JSON.stringify({ etag, models })}\n`);
+    if (!saved.ok) log.debug("the model catalogue could not be cached", { reason: saved.reason });
+  };
+
+  const ask = async (accountId: string): Promise<ModelsAnswer | undefined> => {
+    const identity = await ports.identify(accountId);
+    if ("kind" in identity) return undefined;
+    const stop = createStop();
+    const cancel = clock.after(TIMEOUT_MS, () =>
+      stop.stop({ kind: "timeout", message: "The backend did not answer in time." }),
+    );
+    try {
+      return await ports.fetch(identity, etag, stop);
+    } finally {
+      cancel();
+    }
+  };
+
+  return {
+    catalog: () => catalog,
+    restore: async () => {
+      const cached = parseDict(await readFile(cacheFile, "utf8").catch(() => ""));
+      const models = list(cached?.["models"]);
+      if (models.length === 0) return;
+      etag = text(cached?.["etag"]);
+      catalog = mergeCatalog(models);
+    },
+    update: async () => {
+      const ready = pool.view(clock.now()).find(({ standing }) => standing.kind === "ready");
+      if (ready === undefined) return;
+      const answer = await ask(ready.account.login.identity);
+      if (answer === undefined || answer.type === "unchanged") return;
+      if (answer.type === "failed") {
+        log.warn("the backend's model list could not be read; the known one is used", {
+          account: ready.account.label,
+          reason: answer.message,
+        });
+        return;
+      }
+      etag = answer.etag;
+      catalog = mergeCatalog(answer.models);
+      log.info("read the backend's model list", { models: answer.models.length });
+      await keep(answer.models);
+    },
+  };
+}

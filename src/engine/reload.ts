@@ -1,0 +1,46 @@
+import { basename } from "node:path";
+import type { Pool } from "../pool/pool.ts";
+import type { Store } from "../store/store.ts";
+import type { Clock } from "../wire/clock.ts";
+import type { Log } from "../wire/log.ts";
+
+/** What following the store needs. */
+export type ReloadPorts = {
+  readonly pool: Pool;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+/**
+ * Brings the pool in line with the store, and says what changed. Each fault is told once, and again only after it
+ * has been away. An account that runs from an earlier good state of a source that is broken now keeps running.
+ */
+export function createReload({ pool, store, clock, log }: ReloadPorts): () => Promise<void> {
+  let told = new Set<string>();
+  return async () => {
+    const { logins, faults, duplicates, complete } = await store.read();
+    const now = clock.now();
+    const broken = new Set(faults.map(({ source }) => source));
+    const present = new Set(logins.map(({ identity }) => identity));
+    const running = pool.view(now).map(({ account }) => account.login);
+    const kept = running.filter(
+      ({ identity, source }) => !present.has(identity) && (broken.has(source) || !complete),
+    );
+    const changes = pool.sync([...logins, ...kept], now);
+    const telling = new Set<string>();
+    const tell = (message: string, reason: string) => {
+      telling.add(reason);
+      if (!told.has(reason)) log.warn(message, { reason });
+    };
+    for (const { reason } of faults) tell("an account file was left alone", reason);
+    for (const { kept: newer, ignored } of duplicates) {
+      const reason = `${basename(ignored)}: the same login is in ${basename(newer)}, whose tokens are newer`;
+      tell("an account file is not used", reason);
+    }
+    told = telling;
+    for (const account of changes.added) log.info("account added", { account });
+    for (const account of changes.changed) log.info("account changed", { account });
+    for (const account of changes.gone) log.info("account taken out", { account });
+  };
+}

@@ -1,0 +1,97 @@
+import type { Lease } from "../pool/pool.ts";
+import type { Outcome } from "../pool/settle.ts";
+import { classifyEvent } from "../turn/classify.ts";
+import type { Step } from "../turn/step.ts";
+import { readUsage } from "../turn/usage.ts";
+import { quotaFromEvent } from "../upstream/limits.ts";
+import type { Batch, TurnStream } from "../upstream/stream.ts";
+import type { Clock } from "../wire/clock.ts";
+import { dict, text } from "../wire/json.ts";
+import type { TurnRecord } from "./record.ts";
+
+/** A running turn whose account learns from it as it is read. */
+export type Watched = {
+  /** The backend's response headers. */
+  readonly headers: Headers;
+  /** Stands before a sticky token that goes to the client. */
+  readonly tag: string;
+  /** The first read brings what had to be read to know that the backend answers. */
+  readonly read: () => Promise<Batch>;
+  /** Gives the account back and ends the backend's work. Call it on every path. */
+  readonly close: () => void;
+};
+
+/** Where what is learnt goes. */
+export type WatchPorts = {
+  readonly clock: Pick<Clock, "now">;
+  readonly settle: (accountId: string, outcome: Outcome) => void;
+  readonly count: (accountId: string, usage: NonNullable<TurnRecord["usage"]>) => void;
+};
+
+/** Who serves the turn. */
+export type Server = { readonly lease: Lease; readonly model: string; readonly tag: string };
+
+/** Reads a turn on behalf of its account and its record: quota, usage, the tier really served, how it ended. */
+export function watchTurn(
+  begun: { readonly held: readonly Step[]; readonly stream: TurnStream },
+  { lease, model, tag }: Server,
+  record: TurnRecord,
+  ports: WatchPorts,
+): Watched {
+  const { stream } = begun;
+  let held: readonly Step[] | undefined = begun.held;
+  const settle = (outcome: Outcome): void => ports.settle(lease.accountId, outcome);
+
+  const finish = (step: Step): void => {
+    const response = dict(step.data()["response"]);
+    record.tier = text(response["service_tier"]) ?? record.tier;
+    const usage = readUsage(response);
+    if (usage !== undefined) {
+      record.usage = usage;
+      ports.count(lease.accountId, usage);
+    }
+    settle({ type: "served" });
+  };
+
+  const look = (step: Step): void => {
+    switch (step.role) {
+      case "rate-limits": {
+        const quota = quotaFromEvent(step.data(), ports.clock.now());
+        if (quota !== undefined) settle({ type: "measured", quota });
+        return;
+      }
+      case "completed":
+      case "incomplete":
+        finish(step);
+        return;
+      case "failed":
+      case "error": {
+        const failure = classifyEvent(step.data(), model, ports.clock.now());
+        record.failure = failure.kind;
+        settle({ type: "failed", failure });
+        return;
+      }
+      default:
+    }
+  };
+
+  return {
+    headers: stream.headers,
+    tag,
+    read: async () => {
+      const batch: Batch =
+        held === undefined ? await stream.read() : { type: "steps", steps: held };
+      held = undefined;
+      if (batch.type === "steps") for (const step of batch.steps) look(step);
+      if (batch.type === "broken" && batch.failure.kind !== "client-left") {
+        record.failure = batch.failure.kind;
+        settle({ type: "failed", failure: batch.failure });
+      }
+      return batch;
+    },
+    close: () => {
+      stream.close();
+      lease.release(ports.clock.now());
+    },
+  };
+}

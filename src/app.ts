@@ -1,0 +1,276 @@
+import { join } from "node:path";
+import { baseUrl, type Config, defaults, parseListen } from "./config/schema.ts";
+import { startChores } from "./engine/chores.ts";
+import { execute } from "./engine/execute.ts";
+import { createModels } from "./engine/models.ts";
+import type { TurnRecord } from "./engine/record.ts";
+import { createReload } from "./engine/reload.ts";
+import { createRenewer } from "./engine/renew.ts";
+import { createCounter } from "./engine/totals.ts";
+import { createPool } from "./pool/pool.ts";
+import { describeShortage } from "./pool/shortage.ts";
+import { createResponses } from "./protocols/responses/index.ts";
+import { createProxy } from "./server/proxy.ts";
+import { startServer } from "./server/server.ts";
+import { openFileStore } from "./store/files.ts";
+import type { Catalog } from "./turn/catalog.ts";
+import { liveAliases, resolveModel } from "./turn/model.ts";
+import { fetchModels } from "./upstream/models.ts";
+import { exchange } from "./upstream/oauth.ts";
+import { sendTurn } from "./upstream/send.ts";
+import type { Clock } from "./wire/clock.ts";
+import { sha256 } from "./wire/digest.ts";
+import type { Log } from "./wire/log.ts";
+
+/** The running program. */
+export type App = {
+  readonly port: number;
+  /** Puts a new configuration into effect, as far as that can be done live. */
+  readonly configure: (config: Config) => void;
+  /** Refuses new requests, lets running ones end, and cuts what is left at the deadline. */
+  readonly stop: () => Promise<void>;
+};
+
+const SECOND = 1000;
+const MODELS_EVERY_MS = 3_600_000;
+// The folder for what the program remembers; it is no file and has a dot, so no account scan looks at it.
+const STATE_DIR = ".codex-proxy";
+
+/**
+ * Builds every part out of the configuration, connects them and starts to listen. This is the only place that knows
+ * the whole configuration: each part is given the few options it declares, read anew at each use.
+ */
+export async function startApp(initial: Config, clock: Clock, log: Log): Promise<App> {
+  let config = initial;
+  let perConfig = derive(config);
+  const upstream = baseUrl(initial);
+  const startedMs = clock.now();
+
+  const store = await openFileStore({
+    dir: initial["auth-dir"],
+    clock,
+    scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
+  });
+  const pool = createPool(() => perConfig.pool);
+  const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
+    pool.settle(accountId, outcome, clock.now());
+  const renewer = createRenewer({
+    pool,
+    store,
+    clock,
+    log,
+    options: () => perConfig.renew,
+    exchange: (token, reason, stop) =>
+      exchange(
+        token,
+        reason,
+        { issuer: issuerOf(initial), headers: config["upstream-headers"] },
+        stop,
+      ),
+  });
+  const models = createModels({
+    pool,
+    clock,
+    log,
+    identify: renewer.identify,
+    cacheFile: join(initial["auth-dir"], STATE_DIR, "models.json"),
+    fetch: (identity, etag, stop) => {
+      const headers = config["upstream-headers"];
+      const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
+      return fetchModels(identity, { baseUrl: upstream, headers, clientVersion, etag }, stop);
+    },
+  });
+  const aliases = createAliases(() => config, models.catalog, log);
+  const counter = createCounter();
+
+  const proxy = createProxy({
+    clock,
+    options: () => perConfig.proxy,
+    resolve: (model) => resolveModel(model, models.catalog(), aliases()),
+    onFault: (id, cause) => logFault(log, id, cause),
+    onEnd: (record) => {
+      counter.add(isServerError(record), record.usage, clock.now());
+      logRequest(log, record, clock.now());
+    },
+    execute: (job) =>
+      execute(job, perConfig.limits, {
+        clock,
+        settle,
+        count: pool.count,
+        pick: (wish) => pool.pick(wish, clock.now()),
+        identify: renewer.identify,
+        renew: renewer.renew,
+        shortage: (model) => describeShortage(pool.view(clock.now()), model, clock.now()),
+        send: (turn, identity, request) => {
+          const options = { ...perConfig.send, baseUrl: upstream };
+          return sendTurn(turn, identity, request, { options, clock });
+        },
+      }),
+  });
+
+  const reload = createReload({ pool, store, clock, log });
+  await models.restore();
+  await reload();
+  const server = startServer(
+    {
+      access: () => perConfig.access,
+      proxy,
+      responses: createResponses(clock),
+      catalog: models.catalog,
+      views: () => pool.view(clock.now()),
+      totals: () => counter.read(clock.now()),
+      nowMs: clock.now,
+      startedMs,
+      newRequestId: () => `req_${crypto.randomUUID().replaceAll("-", "")}`,
+      onFault: (id, cause) => logFault(log, id, cause),
+    },
+    listeningOf(initial),
+  );
+
+  const unwatch = store.watch(() => {
+    reload().then(models.update, (cause: unknown) => logFault(log, "reload", cause));
+  });
+  const stopChores = startChores(
+    [
+      { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },
+      { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
+    ],
+    clock,
+    log,
+  );
+  renewer.sweep().then(models.update, (cause: unknown) => logFault(log, "start", cause));
+
+  return {
+    port: server.server?.port ?? 0,
+    configure: (next) => {
+      config = next;
+      perConfig = derive(next);
+    },
+    stop: async () => {
+      unwatch();
+      stopChores();
+      const deadlineMs = config["shutdown-timeout"] * SECOND;
+      const cut = clock.after(deadlineMs, () => void server.server?.stop(true));
+      await server.server?.stop(deadlineMs <= 0);
+      cut();
+    },
+  };
+}
+
+/** What the parts read of the configuration, made once for each configuration. */
+function derive(config: Config) {
+  const adminKey = config["admin-key"];
+  return {
+    pool: {
+      policy: {
+        unauthorizedMs: config["cooldown-401-sec"] * SECOND,
+        limitedMs: config["cooldown-429-sec"] * SECOND,
+      },
+      selector: config.selector,
+      affinityTtlMs: config["session-affinity-ttl-sec"] * SECOND,
+    },
+    renew: {
+      concurrency: config["refresh-concurrency"],
+      timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
+    },
+    limits: { maxRetry: config["max-retry"], emptyRetryMax: config["empty-retry-max"] },
+    send: {
+      headers: config["upstream-headers"],
+      connectMs: config["connect-timeout-sec"] * SECOND,
+      firstEventMs: config["first-event-timeout-sec"] * SECOND,
+      idleMs: config["event-idle-timeout-sec"] * SECOND,
+    },
+    proxy: {
+      maxBodyBytes: config["max-body-bytes"],
+      requestMs: config["request-timeout-sec"] * SECOND,
+      heartbeatMs: config["heartbeat-sec"] * SECOND,
+      earlyHeartbeatMs: config["early-heartbeat-sec"] * SECOND,
+    },
+    access: {
+      clientKeys: config["api-keys"].map(sha256),
+      adminKey: adminKey === "" ? undefined : sha256(adminKey),
+      allowedOrigins: config["allowed-origins"],
+    },
+  };
+}
+
+function issuerOf(config: Config): string {
+  return config["oauth-issuer"].replace(/\/+$/, "");
+}
+
+function listeningOf(config: Config) {
+  const parsed = parseListen(config.listen);
+  return { hostname: parsed?.hostname, port: parsed?.port ?? 0 };
+}
+
+/** The aliases in force; built anew only when the configuration or the catalogue has changed, a fallback told once. */
+function createAliases(
+  config: () => Config,
+  catalog: () => Catalog,
+  log: Log,
+): () => ReturnType<typeof liveAliases> {
+  let from: readonly unknown[] = [];
+  let aliases: ReturnType<typeof liveAliases> = [];
+  return () => {
+    const now = [config(), catalog()];
+    if (from[0] === now[0] && from[1] === now[1]) return aliases;
+    from = now;
+    const named = Object.entries(config()["model-aliases"]);
+    const given = named.map(([pattern, target]) => ({ pattern, target }));
+    const isDefault =
+      JSON.stringify(config()["model-aliases"]) === JSON.stringify(defaults()["model-aliases"]);
+    aliases = isDefault ? liveAliases(given, catalog()) : given;
+    for (const [index, { pattern, target }] of aliases.entries()) {
+      const wanted = given[index]?.target;
+      if (wanted === target) continue;
+      log.info("an alias stands for another model, since the backend lacks its own", {
+        alias: pattern,
+        wanted,
+        model: target,
+      });
+    }
+    return aliases;
+  };
+}
+
+function isServerError({ status, failure }: TurnRecord): boolean {
+  return status >= 500 || (status === 200 && failure !== undefined) || status === 429;
+}
+
+/** One line per request, at its end. */
+function logRequest(log: Log, record: TurnRecord, now: number): void {
+  const { startedMs, firstOutputMs, usage, attempts } = record;
+  const level = record.status >= 500 ? "warn" : "info";
+  log[level]("request", {
+    id: record.id,
+    client: record.client,
+    protocol: record.protocol,
+    model:
+      record.askedModel === record.model ? record.model : `${record.askedModel}>${record.model}`,
+    effort: record.effort,
+    tier: record.tier,
+    stream: record.isStream,
+    account: attempts.at(-1)?.label,
+    attempts: attempts.length,
+    tried: attempts.length > 1 ? attempts.map(describeAttempt).join(",") : undefined,
+    status: record.status,
+    failure: record.failure,
+    ttft_ms: firstOutputMs === undefined ? undefined : firstOutputMs - startedMs,
+    duration_ms: now - startedMs,
+    in: usage?.input,
+    cached: usage?.cached,
+    out: usage?.output,
+    reasoning: usage?.reasoning,
+    bytes: record.bytesOut,
+    removed: record.removed.length > 0 ? record.removed.join(",") : undefined,
+  });
+}
+
+function describeAttempt({ label, outcome, tookMs }: TurnRecord["attempts"][number]): string {
+  return `${label}:${outcome}:${tookMs}ms`;
+}
+
+function logFault(log: Log, id: string, cause: unknown): void {
+  const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  log.error("a fault of the proxy itself", { id, reason });
+}

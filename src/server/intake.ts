@@ -1,0 +1,107 @@
+import { type Failure, refuse } from "../turn/failure.ts";
+
+/** A request body with its encoding undone, or the client's mistake. */
+export type Intake =
+  | { readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly ok: false; readonly failure: Failure };
+
+const CODINGS = {
+  gzip: "gzip",
+  "x-gzip": "gzip",
+  deflate: "deflate",
+  br: "brotli",
+  zstd: "zstd",
+} as const;
+
+type Coding = keyof typeof CODINGS;
+
+/**
+ * Reads a request body of at most `limitBytes`, before and after decompression: a small body that unpacks into a
+ * huge one is stopped at the limit. Rejects only when the client goes away.
+ */
+export async function readBody(request: Request, limitBytes: number): Promise<Intake> {
+  const named = (request.headers.get("content-encoding") ?? "")
+    .split(",")
+    .map((word) => word.trim().toLowerCase())
+    .filter((word) => word !== "" && word !== "identity");
+  const codings = named.filter(isCoding);
+  if (codings.length < named.length || named.length > 2) {
+    const known = "zstd, gzip, br and deflate";
+    return refused(
+      415,
+      "unsupported_encoding",
+      `Request bodies may be encoded with ${known} only.`,
+    );
+  }
+  const declared = Number(request.headers.get("content-length") ?? Number.NaN);
+  if (declared > limitBytes) return tooLarge(limitBytes);
+  if (request.body === null) return { ok: true, bytes: new Uint8Array(0) };
+  if (codings.length === 0 && declared >= 0) {
+    return { ok: true, bytes: new Uint8Array(await request.arrayBuffer()) };
+  }
+
+  const counter = { left: limitBytes };
+  const read = await readAll(request.body, counter);
+  if (read === undefined) return tooLarge(limitBytes);
+  return unpack(read, codings.toReversed(), limitBytes);
+}
+
+async function unpack(
+  packed: Uint8Array<ArrayBuffer>,
+  codings: readonly Coding[],
+  limitBytes: number,
+): Promise<Intake> {
+  let bytes = packed;
+  for (const coding of codings) {
+    let unpacked: Uint8Array<ArrayBuffer> | undefined;
+    try {
+      const stream = new Blob([bytes]).stream().pipeThrough(decompressor(coding, bytes));
+      unpacked = await readAll(stream, { left: limitBytes });
+    } catch {
+      const message = `The request body is not what its content-encoding says: it cannot be read as ${coding}.`;
+      return refused(400, "invalid_encoding", message);
+    }
+    if (unpacked === undefined) return tooLarge(limitBytes);
+    bytes = unpacked;
+  }
+  return { ok: true, bytes };
+}
+
+function decompressor(coding: Coding, bytes: Uint8Array): DecompressionStream {
+  // "deflate" should mean the zlib format, and some clients send the bare one: zlib's first byte says 8 in its low half.
+  const isBare = coding === "deflate" && ((bytes[0] ?? 0) & 0x0f) !== 8;
+  return new DecompressionStream(isBare ? "deflate-raw" : CODINGS[coding]);
+}
+
+/** All bytes of a stream, or undefined when there are more than `counter` allows. */
+async function readAll(
+  stream: ReadableStream<Uint8Array>,
+  counter: { left: number },
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const parts: Uint8Array[] = [];
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    counter.left -= value.length;
+    if (counter.left < 0) {
+      await reader.cancel().catch(() => {});
+      return undefined;
+    }
+    parts.push(value);
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+function isCoding(word: string): word is Coding {
+  return Object.hasOwn(CODINGS, word);
+}
+
+function refused(status: number, code: string, message: string): Intake {
+  return { ok: false, failure: refuse(status, code, message) };
+}
+
+function tooLarge(limitBytes: number): Intake {
+  const message = `The request body is larger than ${limitBytes} bytes (max-body-bytes).`;
+  return refused(413, "request_too_large", message);
+}

@@ -1,0 +1,80 @@
+import { type Failure, refuse } from "../turn/failure.ts";
+import { isSameDigest, sha256 } from "../wire/digest.ts";
+
+/** Who may call, from the configuration; read anew for each request. */
+export type AccessOptions = {
+  /** SHA-256 digests of `api-keys`; empty = no check. */
+  readonly clientKeys: readonly string[];
+  /** SHA-256 digest of `admin-key`; undefined = the client keys guard the owner's routes too. */
+  readonly adminKey: string | undefined;
+  readonly allowedOrigins: readonly string[];
+};
+
+/** A caller that may pass. */
+export type Caller = {
+  /** For logs: which key, never the key. */
+  readonly name: string;
+  /** Keeps the conversations of callers apart. */
+  readonly scope: string;
+};
+
+/** What a route demands. `open` tells nothing about accounts. */
+export type Guard = "open" | "client" | "admin";
+
+const ANYONE: Caller = { name: "anyone", scope: "" };
+
+/** Lets the caller of a request pass, or says why not. Keys are compared as digests in constant time. */
+export function admitCaller(
+  headers: Headers,
+  guard: Guard,
+  options: AccessOptions,
+): Caller | Failure {
+  const isKeyless = options.clientKeys.length === 0;
+  if (isKeyless && isForeignOrigin(headers, options.allowedOrigins)) return FOREIGN_ORIGIN;
+  if (guard === "open") return ANYONE;
+  const needsAdmin = guard === "admin" && options.adminKey !== undefined;
+  if (isKeyless && !needsAdmin) return ANYONE;
+  const keys = needsAdmin ? [options.adminKey ?? ""] : options.clientKeys;
+  const presented = presentedKeys(headers);
+  for (const key of presented) {
+    const digest = sha256(key);
+    // All are looked at, so that the time taken does not tell which one came near.
+    const matching = keys.filter((known) => isSameDigest(known, digest));
+    if (matching.length > 0) return { name: `key#${digest.slice(0, 4)}`, scope: digest };
+  }
+  return presented.length === 0 ? NO_KEY : WRONG_KEY;
+}
+
+/** Whether a browser page of somebody else's is calling. Tools send no `Origin`. */
+export function isForeignOrigin(headers: Headers, allowed: readonly string[]): boolean {
+  const origin = headers.get("origin");
+  if (origin === null || allowed.includes(origin)) return false;
+  const { host, hostname } = hostOf(origin);
+  if (host === undefined || hostname === undefined) return true;
+  // Only an address counts as our own. A name that resolves to this machine may be anybody's (DNS rebinding).
+  const isAddress = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i.test(hostname);
+  return !isAddress || host !== headers.get("host");
+}
+
+function hostOf(origin: string): { readonly host?: string; readonly hostname?: string } {
+  const url = URL.parse(origin);
+  return url === null ? {} : { host: url.host, hostname: url.hostname };
+}
+
+/** The keys in a request, in whichever of the four spellings. */
+function presentedKeys(headers: Headers): readonly string[] {
+  const authorization = headers.get("authorization")?.trim();
+  const bearer = authorization?.replace(/^Bearer\s+/i, "");
+  const keys = [bearer, headers.get("x-api-key")?.trim(), headers.get("api-key")?.trim()];
+  return keys.flatMap((key) => (key === undefined || key === "" ? [] : [key]));
+}
+
+const HOW =
+  "Send one of the proxy's api-keys as 'Authorization: Bearer KEY', 'x-api-key: KEY' or 'api-key: KEY'.";
+const NO_KEY = refuse(401, "missing_api_key", `No API key was sent. ${HOW}`);
+const WRONG_KEY = refuse(401, "invalid_api_key", `The API key is not known to this proxy. ${HOW}`);
+const FOREIGN_ORIGIN = refuse(
+  403,
+  "foreign_origin",
+  "A web page may not call this proxy. Name its origin in allowed-origins, or set api-keys.",
+);

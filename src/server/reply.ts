@@ -1,0 +1,107 @@
+import type { Watched } from "../engine/watch.ts";
+import type { StreamEncoder } from "../protocols/protocol.ts";
+import type { Failure } from "../turn/failure.ts";
+import { isTerminal } from "../turn/step.ts";
+import { type Clock, watchSilence } from "../wire/clock.ts";
+
+/** A turn that is to be streamed: at hand, or still being fought for while the client is already kept warm. */
+export type Source = Watched | Promise<Watched | Failure>;
+
+/** What a streamed reply needs beside its source. */
+export type ReplyOptions = {
+  readonly clock: Clock;
+  /** Silence towards the client after which a sign of life is sent. 0 = none. */
+  readonly heartbeatMs: number;
+  /** For each write to the client. */
+  readonly onWrite: (bytes: number) => void;
+  /** Once, at the end, however it came; `failure` is what the client was told inside the stream. */
+  readonly onEnd: (failure: Failure | undefined) => void;
+  /** The client went away. */
+  readonly onLeave: () => void;
+};
+
+type Ending = { readonly failure?: Failure };
+
+/**
+ * The body of a streamed answer. Pull-driven: a slow client slows the backend down, a client that leaves ends its
+ * work, and a backend that fails in the middle is told in the protocol's own form.
+ */
+export function streamReply(
+  source: Source,
+  encoder: StreamEncoder,
+  options: ReplyOptions,
+): ReadableStream<Uint8Array> {
+  let turn: Watched | undefined;
+  let isOver = false;
+  let dog = watchSilence(options.clock, 0, () => {});
+
+  const finish = (failure?: Failure): void => {
+    if (isOver) return;
+    isOver = true;
+    dog.stop();
+    turn?.close();
+    options.onEnd(failure);
+  };
+
+  const write = (
+    controller: ReadableStreamDefaultController<Uint8Array>,
+    pieces: readonly Uint8Array[],
+  ): void => {
+    for (const piece of pieces) {
+      controller.enqueue(piece);
+      options.onWrite(piece.length);
+    }
+    dog.touch();
+  };
+
+  /** Reads on until something was written; tells how it ended if that was the end. */
+  const relay = async (
+    from: Watched,
+    controller: ReadableStreamDefaultController<Uint8Array>,
+  ): Promise<Ending | undefined> => {
+    for (;;) {
+      const batch = await from.read();
+      if (isOver || batch.type === "end") return {};
+      if (batch.type === "broken") {
+        write(controller, encoder.fail(batch.failure));
+        return { failure: batch.failure };
+      }
+      const pieces = encoder.push(batch.steps);
+      write(controller, pieces);
+      const last = batch.steps.at(-1);
+      if (last !== undefined && isTerminal(last.role)) return {};
+      if (pieces.length > 0) return undefined;
+    }
+  };
+
+  return new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      dog = watchSilence(options.clock, options.heartbeatMs, () => {
+        // With unread bytes before it, a sign of life would only pile up.
+        if (!isOver && (controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.heartbeat);
+      });
+    },
+    pull: async (controller) => {
+      const begun = turn ?? (await source);
+      let ending: Ending | undefined;
+      if ("kind" in begun) {
+        if (!isOver) write(controller, encoder.fail(begun));
+        ending = { failure: begun };
+      } else {
+        turn = begun;
+        ending = isOver ? {} : await relay(turn, controller);
+      }
+      if (ending === undefined) return;
+      if (isOver) {
+        turn?.close();
+        return;
+      }
+      finish(ending.failure);
+      controller.close();
+    },
+    cancel: () => {
+      options.onLeave();
+      finish({ kind: "client-left", message: "The client went away." });
+    },
+  });
+}

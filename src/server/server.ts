@@ -1,0 +1,235 @@
+import { Elysia } from "elysia";
+import type { Totals } from "../engine/totals.ts";
+import type { AccountView } from "../pool/pool.ts";
+import type { Protocol } from "../protocols/protocol.ts";
+import type { Catalog } from "../turn/catalog.ts";
+import { type Failure, refuse } from "../turn/failure.ts";
+import type { Millis } from "../wire/clock.ts";
+import type { Json } from "../wire/json.ts";
+import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
+import { findModel, listModels, modelShape } from "./models.ts";
+import type { ProxyCall } from "./proxy.ts";
+import { healthOf, statsOf } from "./status.ts";
+
+/** What the routes are made of. */
+export type ServerPorts = {
+  readonly access: () => AccessOptions;
+  readonly proxy: (call: ProxyCall) => Promise<Response>;
+  readonly responses: Protocol;
+  readonly catalog: () => Catalog;
+  readonly views: () => readonly AccountView[];
+  readonly totals: () => Totals;
+  readonly nowMs: () => Millis;
+  readonly startedMs: Millis;
+  readonly newRequestId: () => string;
+  readonly onFault: (requestId: string, cause: unknown) => void;
+};
+
+/** Where to listen. */
+export type Listening = {
+  /** Undefined = all addresses, IPv4 and IPv6. */
+  readonly hostname: string | undefined;
+  readonly port: number;
+};
+
+/** One way in. */
+type Route = {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly guard: Guard;
+  readonly serve: (visit: Visit) => Response | Promise<Response>;
+};
+
+type Visit = Pick<ProxyCall, "request" | "caller" | "requestId"> & { readonly url: URL };
+
+/** Prefixes under which clients look for the API: OpenAI's own, the first seed's, and the backend's for Codex in ChatGPT mode. */
+const PREFIXES = ["/v1", "/codex/v1", "/backend-api/codex"];
+
+/** Every route and what it demands of its caller. */
+export function routesOf(ports: ServerPorts): readonly Route[] {
+  const { responses } = ports;
+  const turn = (protocol: Protocol) => (visit: Visit) => ports.proxy({ ...visit, protocol });
+  const api = PREFIXES.flatMap((prefix): Route[] => [
+    { method: "POST", path: `${prefix}/responses`, guard: "client", serve: turn(responses) },
+    // The Codex CLI asks for a WebSocket first: on 426, and only on 426, it turns to HTTP at once.
+    { method: "GET", path: `${prefix}/responses`, guard: "client", serve: answerUpgrade },
+    {
+      method: "GET",
+      path: `${prefix}/models`,
+      guard: "client",
+      serve: (visit) => models(visit, ports),
+    },
+    {
+      method: "GET",
+      path: `${prefix}/models/*`,
+      guard: "client",
+      serve: (visit) => model(visit, ports),
+    },
+  ]);
+  return [
+    ...api,
+    { method: "GET", path: "/health", guard: "open", serve: () => health(ports) },
+    {
+      method: "GET",
+      path: "/health/live",
+      guard: "open",
+      serve: () => json(200, { status: "ok" }),
+    },
+    { method: "GET", path: "/stats", guard: "admin", serve: (visit) => stats(visit, ports) },
+  ];
+}
+
+/** Starts listening. Throws where the address cannot be had. */
+export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
+  const routes = routesOf(ports);
+  const app = new Elysia({
+    serve: {
+      // Long turns are silent at times; the clocks and heartbeats of this program watch over them.
+      idleTimeout: 0,
+      development: false,
+      // The limit of `max-body-bytes` is enforced with an answer in the protocol's words.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    },
+  });
+  for (const route of routes) {
+    app.route(route.method, route.path, ({ request }) => visit(request, ports, route), {
+      parse: "none",
+    });
+  }
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const methods = routes.filter((route) => route.path === path).map(({ method }) => method);
+    const known = methods.includes("GET") ? [...methods, "HEAD"] : methods;
+    app.all(path, ({ request }) => visit(request, ports, wrongMethod(known)), { parse: "none" });
+  }
+  app.all("*", ({ request }) => visit(request, ports, NOT_FOUND), { parse: "none" });
+  app.listen({ port, ...(hostname === undefined ? {} : { hostname }) });
+  return app;
+}
+
+/** What happens on a route's behalf. */
+type Way = Pick<Route, "guard" | "serve">;
+
+async function visit(request: Request, ports: ServerPorts, way: Way): Promise<Response> {
+  const requestId = ports.newRequestId();
+  const access = ports.access();
+  const origin = request.headers.get("origin");
+  const isAllowed = origin !== null && access.allowedOrigins.includes(origin);
+  if (isAllowed && request.method === "OPTIONS") return preflight(origin, requestId);
+  const response = await answer(request, requestId, ports, way);
+  if (!isAllowed) return response;
+  response.headers.set("access-control-allow-origin", origin);
+  response.headers.set("access-control-expose-headers", "x-request-id, retry-after");
+  response.headers.append("vary", "origin");
+  return response;
+}
+
+async function answer(
+  request: Request,
+  requestId: string,
+  ports: ServerPorts,
+  way: Way,
+): Promise<Response> {
+  const caller = admitCaller(request.headers, way.guard, ports.access());
+  try {
+    const response =
+      "kind" in caller
+        ? failed(caller, requestId, ports)
+        : await way.serve({ request, caller, requestId, url: new URL(request.url) });
+    response.headers.set("x-request-id", requestId);
+    return response;
+  } catch (cause) {
+    ports.onFault(requestId, cause);
+    return failed({ kind: "internal", message: "The proxy itself failed." }, requestId, ports);
+  }
+}
+
+function preflight(origin: string, requestId: string): Response {
+  return new Response(null, {
+    status: 204,
+    headers: {
+      "access-control-allow-origin": origin,
+      "access-control-allow-methods": "GET, POST, OPTIONS",
+      "access-control-allow-headers":
+        "authorization, content-type, x-api-key, api-key, anthropic-version, anthropic-beta",
+      "access-control-max-age": "600",
+      vary: "origin",
+      "x-request-id": requestId,
+    },
+  });
+}
+
+function failed(failure: Failure, requestId: string, ports: ServerPorts): Response {
+  const { status, headers, body } = ports.responses.fail(failure, requestId, ports.nowMs());
+  return Response.json(body, { status, headers: { ...headers, "x-request-id": requestId } });
+}
+
+function json(status: number, body: Json, headers: Record<string, string> = {}): Response {
+  return Response.json(body, { status, headers });
+}
+
+/** The words of a refusal that belongs to no protocol. */
+function refusal(failure: Failure, requestId: string, headers?: Record<string, string>): Response {
+  const { code, message, status = 500 } = failure;
+  const error = { message, type: "invalid_request_error", param: failure.param ?? null };
+  return json(status, { error: { ...error, code: code ?? null, request_id: requestId } }, headers);
+}
+
+const NOT_FOUND: Way = {
+  // Nobody learns without a key which routes there are.
+  guard: "client",
+  serve: ({ url, requestId }) =>
+    refusal(refuse(404, "not_found", `There is nothing at ${url.pathname}.`), requestId),
+};
+
+function wrongMethod(methods: readonly string[]): Way {
+  const allow = methods.join(", ");
+  return {
+    guard: "client",
+    serve: ({ request, url, requestId }) => {
+      const message = `${url.pathname} takes ${allow}, not ${request.method}.`;
+      return refusal(refuse(405, "method_not_allowed", message), requestId, { allow });
+    },
+  };
+}
+
+function answerUpgrade({ request, requestId }: Visit): Response {
+  const wantsSocket = (request.headers.get("upgrade") ?? "").toLowerCase() === "websocket";
+  if (!wantsSocket) {
+    const message = "This route takes POST.";
+    return refusal(refuse(405, "method_not_allowed", message), requestId, { allow: "POST" });
+  }
+  const message = "Responses over WebSocket are not offered here; use POST.";
+  return refusal(refuse(426, "upgrade_required", message), requestId, { upgrade: "HTTP/1.1" });
+}
+
+function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): Response {
+  return json(200, listModels(catalog(), modelShape(url, request.headers), startedMs));
+}
+
+function model({ request, url, requestId }: Visit, { catalog, startedMs }: ServerPorts): Response {
+  const id = decodeURIComponent(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
+  const found = findModel(catalog(), id, modelShape(url, request.headers), startedMs);
+  if (found !== undefined) return json(200, found);
+  const message = `There is no model '${id}'. GET /v1/models lists them.`;
+  return refusal(refuse(404, "model_not_found", message, "model"), requestId);
+}
+
+function health(ports: ServerPorts): Response {
+  const { status, body } = healthOf(ports.views());
+  return json(status, body);
+}
+
+function stats({ url, requestId }: Visit, ports: ServerPorts): Response {
+  const source = {
+    views: ports.views(),
+    totals: ports.totals(),
+    startedMs: ports.startedMs,
+    nowMs: ports.nowMs(),
+  };
+  const body = statsOf(source, url.searchParams);
+  return isFailure(body) ? refusal(body, requestId) : json(200, body);
+}
+
+function isFailure(body: Json | Failure): body is Failure {
+  return typeof body === "object" && body !== null && "kind" in body;
+}

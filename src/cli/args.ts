@@ -1,0 +1,85 @@
+import { parseArgs } from "node:util";
+
+/** What the command line asks for. */
+export type Command =
+  | {
+      readonly name: "serve" | "check";
+      /** The file that was named; undefined when none was. */
+      readonly configPath: string | undefined;
+      /** Configuration keys given as flags. */
+      readonly flags: { readonly [key: string]: string };
+    }
+  | { readonly name: "version" | "help" }
+  | { readonly name: "misuse"; readonly message: string };
+
+const COMMANDS = ["serve", "check", "version", "help"] as const;
+
+/** Commands of the product that this version does not have, so that they are not taken for typing errors. */
+const LATER = ["login", "import", "export", "doctor", "setup", "init"];
+
+/**
+ * Reads a command line as Go programs do: `-config FILE` and `--config=FILE` mean the same, before or after the
+ * command word. `keys` are the configuration keys, each of which is a flag too.
+ */
+export function readArguments(args: readonly string[], keys: readonly string[]): Command {
+  const value = { type: "string" } as const;
+  const toggle = { type: "boolean" } as const;
+  try {
+    const { values, positionals } = parseArgs({
+      args: args.map((word) => (/^-[a-z][a-z0-9-]/.test(word) ? `-${word}` : word)),
+      options: {
+        ...Object.fromEntries(keys.map((key) => [key, value])),
+        config: { ...value, short: "c" },
+        help: { ...toggle, short: "h" },
+        version: { ...toggle, short: "v" },
+      },
+      allowPositionals: true,
+    });
+    if (values["help"] === true) return { name: "help" };
+    if (values["version"] === true) return { name: "version" };
+    const { config, ...rest } = values;
+    const flags = Object.entries(rest).flatMap(([name, given]) =>
+      typeof given === "string" ? [[name, given] as const] : [],
+    );
+    const configPath = typeof config === "string" ? config : undefined;
+    return commandOf(positionals, configPath, Object.fromEntries(flags));
+  } catch (cause) {
+    // The parser's own sentence names the word at fault, and goes on with advice about dashes.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    return misuse(message.replace(/\. .*$/s, "").replace(/^[A-Z]/, (first) => first.toLowerCase()));
+  }
+}
+
+function commandOf(
+  words: readonly string[],
+  configPath: string | undefined,
+  flags: { readonly [key: string]: string },
+): Command {
+  const [word = "serve", ...rest] = words;
+  if (LATER.includes(word)) return misuse(`'${word}' is not in this version yet`);
+  const name = COMMANDS.find((known) => known === word);
+  if (name === undefined) return misuse(`there is no command '${word}'`);
+  if (rest.length > 0) return misuse(`'${name}' takes no '${rest.join(" ")}'`);
+  if (name === "version" || name === "help") return { name };
+  return { name, configPath, flags };
+}
+
+function misuse(message: string): Command {
+  return { name: "misuse", message };
+}
+
+/** The text of `help`. */
+export const HELP = `codex-proxy: your own ChatGPT/Codex logins behind one port
+
+  codex-proxy [serve] [-config FILE] [-KEY VALUE ...]   run the proxy
+  codex-proxy check [-config FILE]                      look at configuration and accounts, then stop
+  codex-proxy version | -version                        print the version
+  codex-proxy help | -help                              print this
+
+Without -config, config.yaml in the working directory is read if there is one.
+Every key of the configuration is a flag too (-listen 127.0.0.1:8080) and an
+environment variable (CODEX_PROXY_LISTEN). A flag wins over the environment,
+that over the file, that over the default. docs/CONFIGURATION.md lists the keys.
+
+Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration.
+`;

@@ -1,0 +1,164 @@
+import { type FSWatcher, watch } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
+import { type App, startApp } from "../app.ts";
+import { changes } from "../config/changes.ts";
+import { type Config, parseListen } from "../config/schema.ts";
+import { codeOf } from "../store/durable.ts";
+import { systemClock } from "../wire/clock.ts";
+import { createLog, type Log } from "../wire/log.ts";
+import { openStandardError } from "../wire/output.ts";
+import type { Settings } from "./settings.ts";
+
+/** Runs the proxy until it is told to stop; resolves with the exit code. */
+export async function serve(settings: Settings, version: string): Promise<number> {
+  const output = openStandardError();
+  const fail = async (lines: readonly string[], code: number): Promise<number> => {
+    for (const line of lines) output.write(`codex-proxy: ${line}\n`);
+    await output.end();
+    return code;
+  };
+  const reading = await settings.load();
+  if (!reading.ok) return fail(reading.lines, 2);
+  let { config } = reading;
+  const log = createLog(
+    () => ({ level: config["log-level"], format: config["log-format"] }),
+    systemClock,
+    output.write,
+  );
+  log.info("codex-proxy starts", { version, config: settings.path ?? "none, built-in defaults" });
+  for (const warning of reading.warnings) log.warn(warning);
+  guard(log);
+
+  let app: App;
+  try {
+    app = await startApp(config, systemClock, log);
+  } catch (cause) {
+    return fail([describeStart(cause, config)], 1);
+  }
+  log.info("listening", { address: addressOf(config, app.port), keys: config["api-keys"].length });
+  if (config["api-keys"].length === 0 && !isLoopback(config)) {
+    log.warn(
+      "ANYONE who reaches this port can use your accounts: set api-keys, or listen on 127.0.0.1",
+    );
+  }
+
+  const reload = createReloader(settings, app, log, {
+    get: () => config,
+    set: (next) => {
+      config = next;
+    },
+  });
+  const watcher = settings.path === undefined ? undefined : watchFile(settings.path, reload, log);
+  process.on("SIGHUP", reload);
+  const signal = await stopSignal();
+  log.info("stopping", { signal });
+  watcher?.close();
+  await app.stop();
+  log.info("stopped");
+  await output.end();
+  return 0;
+}
+
+/** A rejection nobody waited for must be seen, and must not end everybody's streams (cases.md M9). */
+function guard(log: Log): void {
+  const tell = (cause: unknown): void => {
+    const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+    log.error("a fault of the proxy itself", { reason });
+  };
+  process.on("unhandledRejection", tell);
+  process.on("uncaughtException", tell);
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => resolve(signal));
+    }
+  });
+}
+
+type Cell = { readonly get: () => Config; readonly set: (next: Config) => void };
+
+/** Reads the configuration again; a broken one changes nothing. Calls that come while one runs lead to one more run. */
+function createReloader(settings: Settings, app: App, log: Log, cell: Cell): () => void {
+  let isRunning = false;
+  let isWanted = false;
+  const once = async (): Promise<void> => {
+    const reading = await settings.load();
+    if (!reading.ok) {
+      for (const line of reading.lines)
+        log.error("the configuration stays as it was", { fault: line });
+      return;
+    }
+    const { live, restart } = changes(cell.get(), reading.config);
+    if (live.length + restart.length === 0) return;
+    for (const warning of reading.warnings) log.warn(warning);
+    cell.set(reading.config);
+    app.configure(reading.config);
+    if (live.length > 0) log.info("configuration changed", { keys: live.join(",") });
+    if (restart.length > 0) {
+      log.warn("configuration changed, but these keys wait for a restart", {
+        keys: restart.join(","),
+      });
+    }
+  };
+  const run = async (): Promise<void> => {
+    isRunning = true;
+    try {
+      do {
+        isWanted = false;
+        await once();
+      } while (isWanted);
+    } finally {
+      isRunning = false;
+    }
+  };
+  return () => {
+    isWanted = true;
+    if (isRunning) return;
+    run().catch((cause: unknown) => {
+      log.error("the configuration could not be read again", { reason: codeOf(cause) });
+    });
+  };
+}
+
+const SETTLE_MS = 100;
+
+/** Watches the folder, since editors replace the file; several events of one save lead to one reading. */
+function watchFile(path: string, onChange: () => void, log: Log): FSWatcher | undefined {
+  const name = basename(path);
+  let cancel = (): void => {};
+  try {
+    return watch(dirname(resolve(path)), { persistent: false }, (_type, changed) => {
+      if (changed !== null && changed !== name) return;
+      cancel();
+      cancel = systemClock.after(SETTLE_MS, onChange);
+    });
+  } catch (cause) {
+    log.warn("the configuration file cannot be watched; send SIGHUP after a change", {
+      reason: codeOf(cause),
+    });
+    return undefined;
+  }
+}
+
+function describeStart(cause: unknown, config: Config): string {
+  const code = codeOf(cause);
+  if (code === "EADDRINUSE") {
+    return `${config.listen} is in use by another program: stop it, or set 'listen' to another port.`;
+  }
+  if (code === "EACCES") {
+    return `This user may not listen on ${config.listen}: set 'listen' to a port above 1023.`;
+  }
+  return `could not start: ${cause instanceof Error ? cause.message : String(cause)}`;
+}
+
+function addressOf(config: Config, port: number): string {
+  const host = parseListen(config.listen)?.hostname;
+  if (host === undefined) return `http://localhost:${port} (all addresses)`;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+function isLoopback(config: Config): boolean {
+  return /^(?:localhost|127\..*|::1)$/.test(parseListen(config.listen)?.hostname ?? "");
+}

@@ -1,0 +1,63 @@
+import { readFile } from "node:fs/promises";
+import { formatFault } from "../config/fault.ts";
+import { type Loaded, loadConfig } from "../config/load.ts";
+import { codeOf } from "../store/durable.ts";
+
+/** Where the configuration comes from on this run. */
+export type Settings = {
+  /** The file, or undefined when built-in defaults are used. */
+  readonly path: string | undefined;
+  readonly load: () => Promise<Reading>;
+};
+
+/** A configuration that holds, or lines that say all that is wrong with it. */
+export type Reading =
+  | Extract<Loaded, { ok: true }>
+  | { readonly ok: false; readonly lines: readonly string[] };
+
+const USUAL_PATH = "config.yaml";
+
+/**
+ * The settings of this run: the named file, else `config.yaml` where there is one, else the defaults; flags and
+ * environment over them. A file that was named and cannot be read is an error, not a reason for defaults.
+ */
+export async function openSettings(
+  named: string | undefined,
+  flags: { readonly [key: string]: string },
+  env: { readonly [variable: string]: string | undefined },
+): Promise<Settings> {
+  const isUsualThere = await readFile(USUAL_PATH).then(
+    () => true,
+    (cause: unknown) => codeOf(cause) !== "ENOENT",
+  );
+  const path = named ?? (isUsualThere ? USUAL_PATH : undefined);
+  return {
+    path,
+    load: async () => {
+      const file = path === undefined ? undefined : await readText(path);
+      if (file !== undefined && "reason" in file) return { ok: false, lines: [file.reason] };
+      const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env, flags });
+      return loaded.ok ? loaded : { ok: false, lines: loaded.faults.map(formatFault) };
+    },
+  };
+}
+
+async function readText(
+  path: string,
+): Promise<{ readonly path: string; readonly text: string } | { readonly reason: string }> {
+  try {
+    return { path, text: await readFile(path, "utf8") };
+  } catch (cause) {
+    const code = codeOf(cause);
+    const why = REASONS[code] ?? `it cannot be read (${code})`;
+    return {
+      reason: `${path}: ${why}. Name another file with -config, or start from config.example.yaml.`,
+    };
+  }
+}
+
+const REASONS: { readonly [code: string]: string } = {
+  ENOENT: "there is no such file",
+  EACCES: "this user may not read it",
+  EISDIR: "it is a folder, not a file",
+};

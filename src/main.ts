@@ -1,0 +1,60 @@
+import { HELP, readArguments } from "./cli/args.ts";
+import { check } from "./cli/check.ts";
+import { serve } from "./cli/serve.ts";
+import { openSettings } from "./cli/settings.ts";
+import { KEYS } from "./config/schema.ts";
+
+declare const BUILD_VERSION: string | undefined;
+declare const BUILD_COMMIT: string | undefined;
+
+const VERSION =
+  typeof BUILD_VERSION === "string"
+    ? `${BUILD_VERSION} (${typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "unknown commit"})`
+    : "from source";
+
+const FETCH_CAP = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+
+/**
+ * Begins anew with room for as many backend streams as there are ports. Bun lets 256 requests run at a time and
+ * queues the rest without a word (runtime.md 4); the number is read from the environment before any code runs, so
+ * that the only way is to replace the process by itself, under the same process id.
+ */
+function raiseFetchCap(): void {
+  if (process.env[FETCH_CAP] !== undefined || process.execve === undefined) return;
+  const isCompiled = !/\bbun(?:\.exe)?$/.test(process.execPath);
+  const args = isCompiled ? process.argv.slice(2) : process.argv.slice(1);
+  try {
+    process.execve(process.execPath, [process.execPath, ...args], {
+      ...process.env,
+      [FETCH_CAP]: "65535",
+    });
+  } catch {
+    // Windows has no execve: 256 streams at a time must do there.
+  }
+}
+
+async function main(): Promise<number> {
+  const command = readArguments(process.argv.slice(2), KEYS);
+  switch (command.name) {
+    case "misuse":
+      process.stderr.write(
+        `codex-proxy: ${command.message}; 'codex-proxy help' lists what there is\n`,
+      );
+      return 2;
+    case "help":
+      process.stdout.write(HELP);
+      return 0;
+    case "version":
+      process.stdout.write(`codex-proxy ${VERSION}\n`);
+      return 0;
+    case "serve":
+    case "check": {
+      if (command.name === "serve") raiseFetchCap();
+      const settings = await openSettings(command.configPath, command.flags, process.env);
+      if (command.name === "serve") return serve(settings, VERSION);
+      return check(settings, (line) => process.stdout.write(`${line}\n`));
+    }
+  }
+}
+
+process.exit(await main());

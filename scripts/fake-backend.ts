@@ -31,7 +31,11 @@ function readSettings(): Settings | undefined {
       },
     });
     const [port, accounts, paceMs] = [values.port, values.accounts, values.pace].map(Number);
-    if (values.help || !isCount(port) || !isCount(accounts) || !isCount(paceMs)) return undefined;
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
+    if (!isCount(port) || !isCount(accounts) || !isCount(paceMs)) return undefined;
     return { port, accounts, paceMs, authDir: values["auth-dir"] };
   } catch {
     return undefined;

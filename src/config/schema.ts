@@ -84,7 +84,7 @@ export const SCHEMA = Type.Object(
       group: "access",
       live: true,
       description:
-        "Key for the owner's routes: /stats, /refresh, /check-quota, /recover-auth, /admin/* and /metrics. Without it the api-keys open them too.",
+        "Key for the owner's route, /stats. Without it the api-keys open it too.",
       allowed: "a string of at least 8 visible ASCII characters without spaces",
       fallback: "none: the api-keys count",
       isSecret: true,

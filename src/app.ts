@@ -1,11 +1,12 @@
 import { join } from "node:path";
 import { baseUrl, type Config, defaults, parseListen } from "./config/schema.ts";
+import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
 import { createModels } from "./engine/models.ts";
-import type { TurnRecord } from "./engine/record.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
+import { isError, reportFault, reportRequest } from "./engine/report.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
@@ -13,8 +14,7 @@ import { createResponses } from "./protocols/responses/index.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
 import { openFileStore } from "./store/files.ts";
-import type { Catalog } from "./turn/catalog.ts";
-import { liveAliases, resolveModel } from "./turn/model.ts";
+import { resolveModel } from "./turn/model.ts";
 import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
@@ -80,17 +80,17 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       return fetchModels(identity, { baseUrl: upstream, headers, clientVersion, etag }, stop);
     },
   });
-  const aliases = createAliases(() => config, models.catalog, log);
+  const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
 
   const proxy = createProxy({
     clock,
     options: () => perConfig.proxy,
     resolve: (model) => resolveModel(model, models.catalog(), aliases()),
-    onFault: (id, cause) => logFault(log, id, cause),
+    onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
-      counter.add(isServerError(record), record.usage, clock.now());
-      logRequest(log, record, clock.now());
+      counter.add(isError(record), record.usage, clock.now());
+      reportRequest(log, record, clock.now());
     },
     execute: (job) =>
       execute(job, perConfig.limits, {
@@ -122,13 +122,13 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       nowMs: clock.now,
       startedMs,
       newRequestId: () => `req_${crypto.randomUUID().replaceAll("-", "")}`,
-      onFault: (id, cause) => logFault(log, id, cause),
+      onFault: (id, cause) => reportFault(log, id, cause),
     },
     listeningOf(initial),
   );
 
   const unwatch = store.watch(() => {
-    reload().then(models.update, (cause: unknown) => logFault(log, "reload", cause));
+    reload().then(models.update, (cause: unknown) => reportFault(log, "reload", cause));
   });
   const stopChores = startChores(
     [
@@ -138,7 +138,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     log,
   );
-  renewer.sweep().then(models.update, (cause: unknown) => logFault(log, "start", cause));
+  renewer.sweep().then(models.update, (cause: unknown) => reportFault(log, "start", cause));
 
   return {
     port: server.server?.port ?? 0,
@@ -159,7 +159,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
 
 /** What the parts read of the configuration, made once for each configuration. */
 function derive(config: Config) {
-  const adminKey = config["admin-key"];
+  const { "admin-key": adminKey, "model-aliases": aliases } = config;
   return {
     pool: {
       policy: {
@@ -186,6 +186,10 @@ function derive(config: Config) {
       heartbeatMs: config["heartbeat-sec"] * SECOND,
       earlyHeartbeatMs: config["early-heartbeat-sec"] * SECOND,
     },
+    aliases: {
+      aliases: Object.entries(aliases).map(([pattern, target]) => ({ pattern, target })),
+      isBuiltIn: JSON.stringify(aliases) === JSON.stringify(defaults()["model-aliases"]),
+    },
     access: {
       clientKeys: config["api-keys"].map(sha256),
       adminKey: adminKey === "" ? undefined : sha256(adminKey),
@@ -201,76 +205,4 @@ function issuerOf(config: Config): string {
 function listeningOf(config: Config) {
   const parsed = parseListen(config.listen);
   return { hostname: parsed?.hostname, port: parsed?.port ?? 0 };
-}
-
-/** The aliases in force; built anew only when the configuration or the catalogue has changed, a fallback told once. */
-function createAliases(
-  config: () => Config,
-  catalog: () => Catalog,
-  log: Log,
-): () => ReturnType<typeof liveAliases> {
-  let from: readonly unknown[] = [];
-  let aliases: ReturnType<typeof liveAliases> = [];
-  return () => {
-    const now = [config(), catalog()];
-    if (from[0] === now[0] && from[1] === now[1]) return aliases;
-    from = now;
-    const named = Object.entries(config()["model-aliases"]);
-    const given = named.map(([pattern, target]) => ({ pattern, target }));
-    const isDefault =
-      JSON.stringify(config()["model-aliases"]) === JSON.stringify(defaults()["model-aliases"]);
-    aliases = isDefault ? liveAliases(given, catalog()) : given;
-    for (const [index, { pattern, target }] of aliases.entries()) {
-      const wanted = given[index]?.target;
-      if (wanted === target) continue;
-      log.info("an alias stands for another model, since the backend lacks its own", {
-        alias: pattern,
-        wanted,
-        model: target,
-      });
-    }
-    return aliases;
-  };
-}
-
-function isServerError({ status, failure }: TurnRecord): boolean {
-  return status >= 500 || (status === 200 && failure !== undefined) || status === 429;
-}
-
-/** One line per request, at its end. */
-function logRequest(log: Log, record: TurnRecord, now: number): void {
-  const { startedMs, firstOutputMs, usage, attempts } = record;
-  const level = record.status >= 500 ? "warn" : "info";
-  log[level]("request", {
-    id: record.id,
-    client: record.client,
-    protocol: record.protocol,
-    model:
-      record.askedModel === record.model ? record.model : `${record.askedModel}>${record.model}`,
-    effort: record.effort,
-    tier: record.tier,
-    stream: record.isStream,
-    account: attempts.at(-1)?.label,
-    attempts: attempts.length,
-    tried: attempts.length > 1 ? attempts.map(describeAttempt).join(",") : undefined,
-    status: record.status,
-    failure: record.failure,
-    ttft_ms: firstOutputMs === undefined ? undefined : firstOutputMs - startedMs,
-    duration_ms: now - startedMs,
-    in: usage?.input,
-    cached: usage?.cached,
-    out: usage?.output,
-    reasoning: usage?.reasoning,
-    bytes: record.bytesOut,
-    removed: record.removed.length > 0 ? record.removed.join(",") : undefined,
-  });
-}
-
-function describeAttempt({ label, outcome, tookMs }: TurnRecord["attempts"][number]): string {
-  return `${label}:${outcome}:${tookMs}ms`;
-}
-
-function logFault(log: Log, id: string, cause: unknown): void {
-  const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-  log.error("a fault of the proxy itself", { id, reason });
 }

@@ -1,0 +1,77 @@
+import { describe, expect, test } from "bun:test";
+import { openRecord, type TurnRecord } from "../../src/engine/record.ts";
+import { isError, reportFault, reportRequest } from "../../src/engine/report.ts";
+import { createLog, type Log } from "../../src/wire/log.ts";
+
+function lines(run: (log: Log) => void): string[] {
+  const written: string[] = [];
+  const options = () => ({ level: "debug", format: "text" }) as const;
+  run(createLog(options, { now: () => 0 }, (line) => written.push(line)));
+  return written;
+}
+
+function record(changes: Partial<TurnRecord>): TurnRecord {
+  return Object.assign(openRecord("req_1", 1000), changes);
+}
+
+describe("isError", () => {
+  const rows: [name: string, changes: Partial<TurnRecord>, expected: boolean][] = [
+    ["a served turn is none", { status: 200 }, false],
+    ["the client's own mistake is none", { status: 400, failure: "bad-request" }, false],
+    ["a client that left is none", { status: 499, failure: "client-left" }, false],
+    ["a stream that failed half-way is one", { status: 200, failure: "cut-short" }, true],
+    ["a spent pool is one", { status: 429, failure: "exhausted" }, true],
+    ["a broken backend is one", { status: 502, failure: "server-error" }, true],
+  ];
+  test.each(rows)("%s", (_name, changes, expected) => {
+    expect(isError(record(changes))).toBe(expected);
+  });
+});
+
+describe("reportRequest", () => {
+  test("tells what happened in one line", () => {
+    const served = record({
+      status: 200,
+      client: "key#1a2b",
+      protocol: "responses",
+      askedModel: "gpt-5.4-high",
+      model: "gpt-5.4",
+      effort: "high",
+      isStream: true,
+      firstOutputMs: 1250,
+      usage: { input: 10, cached: 4, output: 3, reasoning: 1 },
+      bytesOut: 99,
+      attempts: [{ label: "us***@example.com#1a2b", outcome: "served", tookMs: 240 }],
+    });
+    const [line = "", ...more] = lines((log) => reportRequest(log, served, 3000));
+    expect(more).toEqual([]);
+    expect(line).toContain("INFO  request id=req_1 client=key#1a2b protocol=responses");
+    expect(line).toContain("model=gpt-5.4-high>gpt-5.4 effort=high");
+    expect(line).toContain("attempts=1 status=200 ttft_ms=250 duration_ms=2000 in=10 cached=4");
+    expect(line).not.toContain("tried=");
+  });
+
+  test("names each attempt where one did not do", () => {
+    const attempts: TurnRecord["attempts"] = [
+      { label: "a#1", outcome: "overloaded", tookMs: 5 },
+      { label: "b#2", outcome: "served", tookMs: 7 },
+    ];
+    const [line = ""] = lines((log) => reportRequest(log, record({ status: 200, attempts }), 3000));
+    expect(line).toContain("account=b#2 attempts=2 tried=a#1:overloaded:5ms,b#2:served:7ms");
+  });
+
+  test("warns where the proxy could not serve", () => {
+    const [line = ""] = lines((log) => reportRequest(log, record({ status: 503 }), 3000));
+    expect(line).toContain("WARN");
+  });
+});
+
+test("reportFault tells where it happened, and survives what is no Error", () => {
+  const written = lines((log) => {
+    reportFault(log, "req_1", new Error("boom"));
+    reportFault(log, "reload", "just a text");
+  });
+  expect(written[0]).toContain("where=req_1");
+  expect(written[0]).toContain("boom");
+  expect(written[1]).toContain("just a text");
+});

@@ -22,7 +22,7 @@ export function turnHeaders(
 ): Record<string, string> {
   const headers: Record<string, string> = turn.isNative
     ? { ...turn.headers }
-    : { ...ours, ...turn.headers };
+    : { ...lowerNames(ours), ...turn.headers };
   const state = unwrapTurnState(headers[TURN_STATE], identity.tag);
   if (state === undefined) delete headers[TURN_STATE];
   else headers[TURN_STATE] = state;
@@ -33,6 +33,13 @@ export function turnHeaders(
     accept: "text/event-stream",
     "accept-encoding": "identity",
   };
+}
+
+/** Headers as a person configured them, in the spelling in which they can be overridden. */
+export function lowerNames(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
+  );
 }
 
 /** The headers that name the account. */

@@ -11,7 +11,7 @@ export function quotaFromHeaders(headers: Headers, now: Millis): Quota | undefin
   for (const [name] of headers) {
     const family = /^x-codex-(?:(.+)-)?primary-used-percent$/.exec(name)?.[1];
     if (family === undefined && name !== "x-codex-primary-used-percent") continue;
-    for (const position of ["primary", "secondary"]) {
+    for (const position of ["primary", "secondary"] as const) {
       const window = headerWindow(headers, family, position, now);
       if (window !== undefined) windows.push(window);
     }
@@ -28,8 +28,8 @@ export function quotaFromHeaders(headers: Headers, now: Millis): Quota | undefin
 export function quotaFromEvent(event: Dict, now: Millis): Quota | undefined {
   const windows = eventWindows(dict(event["rate_limits"]), undefined, now);
   for (const extra of list(event["additional_rate_limits"])) {
-    const { limit_name: name, rate_limit: limit } = dict(extra);
-    windows.push(...eventWindows(dict(limit), text(name) ?? "extra", now));
+    const { metered_feature: id, limit_name: name, rate_limit: limit } = dict(extra);
+    windows.push(...eventWindows(dict(limit), text(id) ?? text(name) ?? "extra", now));
   }
   if (windows.length === 0) return undefined;
   const plan = text(event["plan_type"]);
@@ -41,7 +41,7 @@ export function quotaFromEvent(event: Dict, now: Millis): Quota | undefined {
 function headerWindow(
   headers: Headers,
   family: string | undefined,
-  position: string,
+  position: "primary" | "secondary",
   now: Millis,
 ): QuotaWindow | undefined {
   const prefix = `x-codex-${family === undefined ? "" : `${family}-`}${position}`;
@@ -54,7 +54,8 @@ function headerWindow(
     return undefined;
   }
   return makeWindow({
-    family,
+    // Events and the usage endpoint spell the same family with underscores.
+    family: family?.replaceAll("-", "_"),
     usedPercent,
     windowSeconds: minutes === undefined ? undefined : minutes * 60,
     resetsAtMs: resetTime(resetAt, value("reset-after-seconds"), now),

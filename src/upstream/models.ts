@@ -1,6 +1,6 @@
 import type { Stop } from "../turn/stop.ts";
 import { isDict, parseDict } from "../wire/json.ts";
-import { accountHeaders, type Identity } from "./headers.ts";
+import { accountHeaders, type Identity, lowerNames } from "./headers.ts";
 import { describeNetwork } from "./send.ts";
 
 /** What the backend said when asked for its models. */
@@ -26,7 +26,7 @@ export async function fetchModels(
     const query = new URLSearchParams({ client_version: clientVersion });
     const response = await fetch(`${baseUrl}/models?${query}`, {
       headers: {
-        ...headers,
+        ...lowerNames(headers),
         ...accountHeaders(identity),
         accept: "*/*",
         ...(etag === undefined ? {} : { "if-none-match": etag }),

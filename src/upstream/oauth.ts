@@ -1,6 +1,7 @@
 import type { Stop } from "../turn/stop.ts";
-import { dict, number, parseDict, text } from "../wire/json.ts";
+import { type Dict, dict, number, parseDict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
+import { lowerNames } from "./headers.ts";
 import { describeNetwork } from "./send.ts";
 
 /** The Codex CLI's public client id; refresh tokens are bound to it. */
@@ -56,7 +57,11 @@ export async function exchange(
   try {
     const response = await fetch(`${options.issuer}/oauth/token`, {
       method: "POST",
-      headers: { ...options.headers, "content-type": "application/json", accept: "*/*" },
+      headers: {
+        ...lowerNames(options.headers),
+        "content-type": "application/json",
+        accept: "*/*",
+      },
       body: JSON.stringify({
         client_id: CLIENT_ID,
         grant_type: "refresh_token",
@@ -77,8 +82,9 @@ export async function exchange(
 
 /** The issuer's answer, understood. */
 export function readAnswer(status: number, body: string): Exchange {
-  const answer = parseDict(body) ?? {};
-  if (status < 200 || status > 299) return readRefusal(status, answer);
+  const parsed = parseDict(body);
+  if (status < 200 || status > 299) return readRefusal(status, parsed);
+  const answer = parsed ?? {};
   const accessToken = text(answer["access_token"]);
   const refreshToken = text(answer["refresh_token"]);
   const idToken = text(answer["id_token"]);
@@ -96,11 +102,14 @@ export function readAnswer(status: number, body: string): Exchange {
   };
 }
 
-function readRefusal(status: number, answer: ReturnType<typeof dict>): Exchange {
+function readRefusal(status: number, parsed: Dict | undefined): Exchange {
+  const answer = parsed ?? {};
   const error = dict(answer["error"]);
   const code = text(error["code"]) ?? text(answer["error"]) ?? text(answer["code"]);
   const said = text(error["message"]) ?? text(answer["error_description"]);
-  const isPermanent = (code !== undefined && PERMANENT.has(code)) || status === 401;
+  // A page in the issuer's place, or an issuer in trouble, says nothing about the token.
+  const isVerdict = parsed !== undefined && status < 500 && status !== 408 && status !== 429;
+  const isPermanent = isVerdict && (status === 401 || PERMANENT.has(code ?? ""));
   const words = [`The issuer answered ${status}`, code === undefined ? "" : ` (${redact(code)})`];
   return {
     ok: false,

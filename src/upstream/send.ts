@@ -57,7 +57,7 @@ export async function sendTurn(
     return posted;
   }
   const { headers, body, status } = posted.response;
-  const isStream = (headers.get("content-type") ?? "").includes("text/event-stream");
+  const isStream = /text\/event-stream/i.test(headers.get("content-type") ?? "");
   if (status !== 200 || body === null || !isStream) {
     const refusal = { status, headers, body: await readSome(posted.response, clock, stop) };
     stop.stop(DONE);

@@ -1,7 +1,7 @@
 import type { Failure } from "../turn/failure.ts";
 import { isTerminal, readStep, type Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
-import { type Clock, watchSilence } from "../wire/clock.ts";
+import { type Clock, type Watchdog, watchSilence } from "../wire/clock.ts";
 import { createFrameSplitter, type Frame, join } from "../wire/sse.ts";
 
 /** What one read of a turn's stream brings. */
@@ -48,7 +48,13 @@ export function readTurn(
   const splitter = createFrameSplitter();
   let isOver = false;
   let isClosed = false;
-  let dog = watchSilence(clock, limits.firstEventMs, () => stop.stop(SILENT_START));
+  let isWaiting = false;
+  // While nobody reads, because the client is slow, the backend's silence cannot be told from ours.
+  const watch = (limitMs: number, silence: Failure): Watchdog =>
+    watchSilence(clock, limitMs, () => {
+      if (isWaiting) stop.stop(silence);
+    });
+  let dog = watch(limits.firstEventMs, SILENT_START);
 
   let hasBegun = false;
   const hear = (): void => {
@@ -58,7 +64,7 @@ export function readTurn(
     }
     hasBegun = true;
     dog.stop();
-    dog = watchSilence(clock, limits.idleMs, () => stop.stop(SILENT));
+    dog = watch(limits.idleMs, SILENT);
   };
 
   const close = (): void => {
@@ -106,25 +112,34 @@ export function readTurn(
     return steps.length > 0 ? { type: "steps", steps } : { type: "broken", failure: CUT };
   };
 
-  let hasEnded = false;
-  const read = async (): Promise<Batch> => {
-    if (isOver) return hasEnded ? { type: "broken", failure: CUT } : { type: "end" };
+  /** Waits for the next events; chunks that complete none do not count. */
+  const next = async (): Promise<Batch> => {
     for (;;) {
       const chunk = await readChunk(reader);
+      if (chunk === "end") return ended();
       if (chunk === "broken") {
+        // Asked before closing, which is a reason of its own.
+        const failure = stop.reason() ?? RESET;
         close();
-        return { type: "broken", failure: stop.reason() ?? RESET };
-      }
-      if (chunk === "end") {
-        const batch = ended();
-        hasEnded = batch.type === "broken";
-        return batch;
+        return { type: "broken", failure };
       }
       const frames = splitter.push(chunk);
       if (frames.length === 0) continue;
       hear();
       return take(frames);
     }
+  };
+
+  let broken: Batch | undefined;
+  const read = async (): Promise<Batch> => {
+    if (broken !== undefined) return broken;
+    if (isOver) return { type: "end" };
+    isWaiting = true;
+    dog.touch();
+    const batch = await next();
+    isWaiting = false;
+    if (batch.type === "broken") broken = batch;
+    return batch;
   };
   return { headers: response.headers, read, close };
 }

@@ -51,6 +51,8 @@ export function decode(call: Call): ResponsesRequest | Failure {
   if (key !== undefined) edit.set("prompt_cache_key", wireKey(key));
   if (!isNative) applyForForeign(edit, wireKey(session.key));
 
+  // The backend routes by the header; it serves the cache best with the same value in both places.
+  const sessionId = text(edit.get("prompt_cache_key")) ?? wireKey(session.key);
   const body = edit.result();
   return {
     askedModel,
@@ -64,7 +66,7 @@ export function decode(call: Call): ResponsesRequest | Failure {
       removed: edit.removed(),
       session,
       isNative,
-      headers: isNative ? nativeHeaders(call.headers) : { "session-id": wireKey(session.key) },
+      headers: isNative ? nativeHeaders(call.headers) : { "session-id": sessionId },
     },
   };
 }
@@ -178,11 +180,19 @@ function asDeveloper(item: Dict): Dict {
 /** What Codex itself always sends and other clients do not know of. */
 function applyForForeign(edit: Edit, sessionKey: string): void {
   if (typeof edit.get("instructions") !== "string") edit.set("instructions", "");
+  applyModes(edit);
   if (text(edit.get("prompt_cache_key")) === undefined) edit.set("prompt_cache_key", sessionKey);
   const include = list(edit.get("include"));
   if (!include.includes(ENCRYPTED)) edit.set("include", [...include, ENCRYPTED]);
   const items = list(edit.get("input"));
   if (items.some(isReasoning)) edit.set("input", items.flatMap(asStatelessReasoning));
+}
+
+/** Two words that clients have for an effort and the backend does not: the highest one, and none in particular. */
+function applyModes(edit: Edit): void {
+  const { effort, ...rest } = dict(edit.get("reasoning"));
+  if (effort === "ultra") edit.set("reasoning", { ...rest, effort: "max" });
+  if (effort === "auto") edit.set("reasoning", rest);
 }
 
 // Nothing is stored upstream: without its ciphertext, reasoning could not be sent back in the next turn.
@@ -197,7 +207,7 @@ function asStatelessReasoning(item: unknown): readonly unknown[] {
   if (!isReasoning(item)) return [item];
   if (text(item["encrypted_content"]) === undefined) return [];
   const { id: _id, ...rest } = item;
-  return [{ summary: [], ...rest }];
+  return [Array.isArray(rest["summary"]) ? rest : { ...rest, summary: [] }];
 }
 
 function effortOf(body: Dict): { readonly effort?: string } {

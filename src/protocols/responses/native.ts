@@ -14,6 +14,9 @@ const IDENTITY: ReadonlySet<string> = new Set([
 
 const PREFIXES = ["x-codex-", "x-openai-", "x-oai-", "x-responsesapi-"];
 
+// Among those prefixes too: what lets somebody in stays here.
+const SECRET = /authorization|cookie|api-?key|secret|password/;
+
 /** Whether a Codex client is calling: it says so, or it sends headers that only Codex sends. */
 export function isNativeClient(headers: Headers): boolean {
   const isCodex = (name: string) => /^codex/i.test(headers.get(name) ?? "");
@@ -26,6 +29,7 @@ export function isNativeClient(headers: Headers): boolean {
 export function nativeHeaders(headers: Headers): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of headers) {
+    if (SECRET.test(name)) continue;
     if (IDENTITY.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix))) {
       kept[name] = value;
     }

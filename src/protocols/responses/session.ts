@@ -23,15 +23,28 @@ export function readSession(body: Dict, headers: Headers): Session {
   return { key: sha256(firstMessages(body)), isExplicit: false };
 }
 
-/** The key as the backend takes it: as it is, or hashed when it is too long. */
+/** The key as the backend takes it: as it is, or hashed when it is too long or cannot stand in a header. */
 export function wireKey(key: string): string {
-  return key.length <= LONGEST_KEY ? key : sha256(key);
+  return key.length <= LONGEST_KEY && PRINTABLE.test(key) ? key : sha256(key);
 }
 
+const PRINTABLE = /^[!-~](?:[ -~]*[!-~])?$/;
+
 function firstMessages(body: Dict): string {
-  const input = list(body["input"]);
+  const { input, instructions } = body;
+  // A plain string is the one message there is: without it, all who send strings would share a key.
+  const items = typeof input === "string" ? [{ role: "user", content: input }] : list(input);
   const isUser = (item: unknown) => isDict(item) && item["role"] === "user";
-  const end = input.findIndex(isUser);
-  const first = end < 0 ? input : input.slice(0, end + 1);
-  return JSON.stringify([body["instructions"] ?? "", first]);
+  const end = items.findIndex(isUser);
+  const first = end < 0 ? items : items.slice(0, end + 1);
+  return JSON.stringify([instructions ?? "", first.map(essence)]);
+}
+
+/** A message in the one spelling of several that mean the same: clients change it between the turns. */
+function essence(item: unknown): unknown {
+  if (!isDict(item) || text(item["role"]) === undefined) return item;
+  const { role, content } = item;
+  const parts = typeof content === "string" ? [{ type: "input_text", text: content }] : content;
+  // What is no message, such as a list of tools, has no content.
+  return parts === undefined ? item : { role, content: parts };
 }

@@ -1,7 +1,7 @@
 import type { Failure } from "../../turn/failure.ts";
 import type { Step } from "../../turn/step.ts";
-import { type Dict, dict, number, parseDict, text } from "../../wire/json.ts";
-import { dataOf, formatComment, formatEvent } from "../../wire/sse.ts";
+import { type Dict, dict, number, text } from "../../wire/json.ts";
+import { type Frame, formatComment, formatEvent } from "../../wire/sse.ts";
 import type { StreamEncoder } from "../protocol.ts";
 import { errorCode } from "./failure.ts";
 import { createOutputFold } from "./output.ts";
@@ -20,31 +20,45 @@ const HEARTBEAT = formatComment("ping");
 
 /** Hands events on as the bytes that arrived, and rewrites only the few that this client must see otherwise. */
 export function createStreamEncoder(options: StreamOptions): StreamEncoder {
+  const { isNative } = options;
   const fold = createOutputFold();
   let opening: Step | undefined;
+  // Two, because the very latest may be one of those that have no number.
   let latest: Step | undefined;
+  let latestNumbered: Step | undefined;
+
+  /** A Response that ended as `error`: what the backend last said of it, with every field that clients rely on. */
+  const failedResponse = (said: Dict, error: Dict): Dict => ({
+    ...UNKNOWN_RESPONSE,
+    created_at: Math.floor(options.nowMs() / 1000),
+    model: options.model,
+    ...dict(opening?.data()["response"]),
+    ...said,
+    ...(isNative ? {} : { output: fold.fill(said["output"]) }),
+    status: "failed",
+    error,
+  });
 
   /** The end of the stream as a failure, on the Response that the stream began with. */
   const failed = (failure: Failure): Uint8Array => {
-    const begun = dict(opening?.data()["response"]);
-    const sequence = number(lastSequence(latest)) ?? -1;
+    const numbers = [opening, latestNumbered, latest].map(sequenceOf);
     const error = { code: errorCode(failure), message: failure.message };
     return formatEvent("response.failed", {
       type: "response.failed",
-      sequence_number: sequence + 1,
-      response: {
-        id: "resp_unknown",
-        object: "response",
-        created_at: Math.floor(options.nowMs() / 1000),
-        model: options.model,
-        output: [],
-        incomplete_details: null,
-        usage: null,
-        ...begun,
-        status: "failed",
-        error,
-      },
+      sequence_number: Math.max(...numbers) + 1,
+      response: failedResponse({}, error),
     });
+  };
+
+  /** The backend's own `response.failed`, its code exchanged where a client would misread it. */
+  const rewriteFailed = (step: Step): Uint8Array => {
+    const data = step.data();
+    const said = dict(data["response"]);
+    const failure = options.classify(data);
+    const error = mendError(dict(said["error"]), failure);
+    if (isNative && error === said["error"]) return step.frame.bytes;
+    const response = isNative ? { ...said, error } : failedResponse(said, error);
+    return formatEvent("response.failed", { ...data, response });
   };
 
   const rewrite = (step: Step): Uint8Array => {
@@ -52,17 +66,12 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
       case "error":
         return failed(options.classify(step.data()));
       case "failed":
-        return rewriteFailed(step, options.classify(step.data()));
-      case "rate-limits":
-      case "keepalive":
-        return options.isNative ? step.frame.bytes : HEARTBEAT;
+        return rewriteFailed(step);
       case "completed":
       case "incomplete":
-        return options.isNative ? step.frame.bytes : filled(step, fold.finish(step));
+        return isNative ? step.frame.bytes : filled(step, fold.finish(step));
       default:
-        return options.isNative || !step.frame.event.startsWith("codex.")
-          ? step.frame.bytes
-          : HEARTBEAT;
+        return isNative || isPublic(step.frame) ? step.frame.bytes : HEARTBEAT;
     }
   };
 
@@ -71,15 +80,83 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
     push: (steps) => {
       const pieces: Uint8Array[] = [];
       for (const step of steps) {
-        if (!options.isNative) fold.push(step);
-        if (opening === undefined && step.frame.event === "response.created") opening = step;
+        if (!isNative) fold.push(step);
+        if (OPENINGS.has(step.frame.event)) opening ??= step;
         append(pieces, rewrite(step));
+        if (NUMBERED.test(step.frame.event)) latestNumbered = step;
         if (step.frame.event !== "") latest = step;
       }
       return pieces;
     },
     fail: (failure) => [failed(failure)],
   };
+}
+
+// What every turn is made of; `codex.rate_limits` and its like come without a number.
+const NUMBERED = /\.(?:delta|done|added)$/;
+
+// Each holds the Response as it stands at the beginning.
+const OPENINGS: ReadonlySet<string> = new Set([
+  "response.created",
+  "response.queued",
+  "response.in_progress",
+]);
+
+// For a stream that fails before the backend has said anything of its Response.
+const UNKNOWN_RESPONSE: Dict = {
+  id: "resp_unknown",
+  object: "response",
+  status: "failed",
+  background: false,
+  incomplete_details: null,
+  instructions: null,
+  max_output_tokens: null,
+  metadata: {},
+  output: [],
+  parallel_tool_calls: true,
+  previous_response_id: null,
+  store: false,
+  temperature: null,
+  tool_choice: "auto",
+  tools: [],
+  top_p: null,
+  usage: null,
+};
+
+// The public API's events by the word after `response.`. The official SDKs break off at an event that they do not
+// know (openai 7.57, `responses.stream`), so what is between the backend and Codex must not reach them.
+const PUBLIC: ReadonlySet<string> = new Set([
+  "created",
+  "queued",
+  "in_progress",
+  "output_item",
+  "content_part",
+  "output_text",
+  "refusal",
+  "reasoning_text",
+  "reasoning_summary_part",
+  "reasoning_summary_text",
+  "function_call_arguments",
+  "custom_tool_call_input",
+  "web_search_call",
+  "file_search_call",
+  "image_generation_call",
+  "code_interpreter_call",
+  "code_interpreter_call_code",
+  "mcp_call",
+  "mcp_call_arguments",
+  "mcp_list_tools",
+  "shell_call_command",
+  "shell_call_output_content",
+  "audio",
+  "compaction",
+]);
+
+/** Whether the public API has this event; a bare comment is everybody's. */
+function isPublic({ event }: Frame): boolean {
+  if (event === "") return true;
+  const [first, family = ""] = event.split(".", 2);
+  return first === "response" && PUBLIC.has(family);
 }
 
 /** Adds `piece`; one that continues the last piece's memory lengthens it, so that a chunk goes on in one write. */
@@ -97,23 +174,21 @@ function append(pieces: Uint8Array[], piece: Uint8Array): void {
   pieces[pieces.length - 1] = new Uint8Array(last.buffer, last.byteOffset, length);
 }
 
-function lastSequence(step: Step | undefined): unknown {
-  return step === undefined ? undefined : parseDict(dataOf(step.frame.bytes))?.["sequence_number"];
+function sequenceOf(step: Step | undefined): number {
+  return number(step?.data()["sequence_number"]) ?? -1;
 }
 
 function filled(step: Step, response: Dict): Uint8Array {
-  return formatEvent(step.frame.event, { ...step.data(), response });
+  const data = step.data();
+  return response === data["response"]
+    ? step.frame.bytes
+    : formatEvent(step.frame.event, { ...data, response });
 }
 
-/** The backend's own `response.failed`, its code exchanged where a client would misread it. */
-function rewriteFailed(step: Step, failure: Failure): Uint8Array {
-  const data = step.data();
-  const response = dict(data["response"]);
-  const error = dict(response["error"]);
-  const told = failure.kind === "overloaded" ? errorCode(failure) : text(error["code"]);
-  if (told === error["code"]) return step.frame.bytes;
-  const code = told ?? errorCode(failure);
+/** The error itself where every client reads it rightly, else one with a code that may be told. */
+function mendError(error: Dict, failure: Failure): Dict {
+  const code = failure.kind === "overloaded" ? errorCode(failure) : text(error["code"]);
+  if (code !== undefined && code === error["code"]) return error;
   const message = text(error["message"]) ?? failure.message;
-  const mended = { ...response, error: { ...error, code, message } };
-  return formatEvent("response.failed", { ...data, response: mended });
+  return { code: code ?? errorCode(failure), message };
 }

@@ -59,8 +59,8 @@ export type Account = {
 /** How an account stands at `now`, derived: passed cooldowns are over, a spent quota or a dead token shows. */
 export function standing(account: Account, now: Millis): Availability {
   const { availability, login } = account;
-  const isOver = availability.kind === "cooling" && availability.untilMs <= now;
-  if (availability.kind !== "ready" && !isOver) return availability;
+  const isResting = availability.kind === "cooling" && availability.untilMs > now;
+  if (availability.kind === "disabled" || availability.kind === "needs-login") return availability;
   const { accessToken, refreshToken, expiresAtMs } = login.credential;
   const isAccessDead =
     accessToken === undefined || (expiresAtMs !== undefined && expiresAtMs <= now);
@@ -69,6 +69,8 @@ export function standing(account: Account, now: Millis): Availability {
     return { kind: "needs-login", sinceMs: expiresAtMs ?? now, reason };
   }
   const untilMs = exhaustedUntil(account.quota, now);
+  // Of two rests the longer one counts, so that nobody is told to come back too early.
+  if (isResting && availability.untilMs >= (untilMs ?? 0)) return availability;
   if (untilMs !== undefined) {
     const sinceMs = account.quota?.measuredAtMs ?? now;
     return { kind: "cooling", why: "quota", untilMs, sinceMs, reason: "its quota is used up" };

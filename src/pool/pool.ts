@@ -4,7 +4,8 @@ import type { Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Account, type Availability, type Login, nextChange, standing } from "./account.ts";
 import { createAffinity } from "./affinity.ts";
-import { BANDS, bandOf, restsFor, score } from "./rank.ts";
+import { headroom } from "./quota.ts";
+import { BANDS, bandAt, bandOf, middleOf, ROUNDING, restsFor, score } from "./rank.ts";
 import { admit, type Outcome, type Policy, settle } from "./settle.ts";
 
 /** What the pool needs of the configuration; read anew at each use. */
@@ -68,10 +69,18 @@ export type Pool = {
   readonly view: (now: Millis) => readonly AccountView[];
 };
 
+type Queue = Set<Slot>;
+
 type Slot = {
+  id: string;
   account: Account;
   inFlight: number;
-  band: number | undefined;
+  /** Where it waits; undefined while it may not be used. */
+  queue: Queue | undefined;
+  /** Its share of `room`, while it is usable and measured. */
+  room: number | undefined;
+  /** When it was last chosen, as a count of choices. */
+  turn: number;
   requests: number;
   errors: number;
   tokens: Usage;
@@ -83,95 +92,140 @@ const MOST_BINDINGS = 50_000;
 /**
  * A pool that picks in constant time, however many accounts it holds: accounts wait in one queue per band of
  * headroom, an account moves when something happens to it, and all are sorted anew only when the earliest
- * cooldown or window has ended.
+ * cooldown or window has ended. Those that nobody has measured wait in queues of their own, by what they are
+ * serving, and join the band in the middle of the others when an account is chosen.
  */
 export function createPool(options: () => PoolOptions): Pool {
   const slots = new Map<string, Slot>();
-  const bands: readonly Set<string>[] = Array.from({ length: BANDS }, () => new Set<string>());
+  const measured = createQueues();
+  const unmeasured = createQueues();
+  const room = { total: 0, count: 0 };
   const affinity = createAffinity(() => options().affinityTtlMs, MOST_BINDINGS);
+  let turns = 0;
   let resortAtMs: Millis = Number.POSITIVE_INFINITY;
+  let latestMs: Millis = Number.NEGATIVE_INFINITY;
+  // Accounts that go on under another id, by the former one: leases, bindings and outcomes may still say that.
+  const renamed = new Map<string, string>();
 
-  const place = (id: string, slot: Slot, now: Millis): void => {
+  const find = (id: string): Slot | undefined => slots.get(renamed.get(id) ?? id);
+
+  const move = (slot: Slot, queue: Queue | undefined, share: number | undefined): void => {
+    if (slot.room !== undefined) room.count -= 1;
+    if (share !== undefined) room.count += 1;
+    // An empty sum is exactly nothing, whatever rounding has left in it.
+    room.total = room.count === 0 ? 0 : room.total - (slot.room ?? 0) + (share ?? 0);
+    slot.room = share;
+    if (queue === slot.queue) return;
+    slot.queue?.delete(slot);
+    queue?.add(slot);
+    slot.queue = queue;
+  };
+
+  const place = (slot: Slot, now: Millis): void => {
+    latestMs = Math.max(latestMs, now);
     resortAtMs = Math.min(resortAtMs, nextChange(slot.account, now));
-    const band = bandOf(slot.account, slot.inFlight, now);
-    if (band === slot.band) return;
-    if (slot.band !== undefined) bands[slot.band]?.delete(id);
-    if (band !== undefined) bands[band]?.add(id);
-    slot.band = band;
+    const share = headroom(slot.account.quota, now);
+    const band = bandOf(slot.account, slot.inFlight, now, 1);
+    if (band === undefined) move(slot, undefined, undefined);
+    else move(slot, (share === undefined ? unmeasured : measured)[band], share);
   };
 
   const resortIfDue = (now: Millis): void => {
-    if (now < resortAtMs) return;
+    // A clock that was set back revives cooldowns that had ended, and windows that had begun anew.
+    if (now < resortAtMs && now >= latestMs) return;
     resortAtMs = Number.POSITIVE_INFINITY;
-    for (const [id, slot] of slots) place(id, slot, now);
+    latestMs = now;
+    for (const slot of slots.values()) place(slot, now);
   };
 
-  const mayServe = (id: string, wish: Wish, now: Millis): boolean => {
-    const slot = slots.get(id);
-    if (slot?.band === undefined || wish.tried.has(id)) return false;
-    return !restsFor(slot.account, wish.model, now);
+  const hasTried = (wish: Wish, id: string): boolean => {
+    if (wish.tried.has(id)) return true;
+    return renamed.size > 0 && [...wish.tried].some((former) => renamed.get(former) === id);
   };
 
-  const firstIn = (band: ReadonlySet<string>, wish: Wish, now: Millis): string | undefined => {
-    for (const id of band) if (mayServe(id, wish, now)) return id;
-    return undefined;
-  };
+  const mayServe = (slot: Slot, wish: Wish, now: Millis): boolean =>
+    slot.queue !== undefined &&
+    !hasTried(wish, slot.id) &&
+    !restsFor(slot.account, wish.model, now);
 
-  const bestIn = (band: ReadonlySet<string>, wish: Wish, now: Millis): string | undefined => {
-    let best: string | undefined;
-    let bestScore = -1;
-    for (const id of band) {
-      const slot = slots.get(id);
-      if (slot === undefined || !mayServe(id, wish, now)) continue;
-      const worth = score(slot.account, slot.inFlight, now);
-      if (worth > bestScore) [best, bestScore] = [id, worth];
+  /** The first of `queue` that may serve, or the one with most room where `worth` says how much that is. */
+  const within = (
+    queue: Queue | undefined,
+    isAble: (slot: Slot) => boolean,
+    worth: ((slot: Slot) => number) | undefined,
+  ): Slot | undefined => {
+    let best: Slot | undefined;
+    for (const slot of queue ?? []) {
+      if (!isAble(slot)) continue;
+      if (worth === undefined) return slot;
+      if (best === undefined || worth(slot) > worth(best)) best = slot;
     }
     return best;
   };
 
-  const choose = (wish: Wish, now: Millis): string | undefined => {
-    const within = options().selector === "quota-first" ? bestIn : firstIn;
-    for (const band of bands.toReversed()) {
-      const id = within(band, wish, now);
-      if (id === undefined) continue;
+  const choose = (wish: Wish, now: Millis): Slot | undefined => {
+    const middle = middleOf(room.total, room.count);
+    const worth =
+      options().selector === "quota-first"
+        ? (slot: Slot) => score(slot.account, slot.inFlight, now, middle)
+        : undefined;
+    const isAble = (slot: Slot): boolean => mayServe(slot, wish, now);
+    // The unmeasured wait as if they had all their headroom; by so many bands they come down.
+    const drop = BANDS - 1 - bandAt(middle);
+    for (let band = BANDS - 1; band >= -drop; band--) {
+      const known = within(measured[band], isAble, worth);
+      const unknown = within(unmeasured[band + drop], isAble, worth);
+      const chosen = better(known, unknown, worth);
+      if (chosen === undefined) continue;
       // To the end of the queue: its equals come first next time.
-      band.delete(id);
-      band.add(id);
-      return id;
+      chosen.queue?.delete(chosen);
+      chosen.queue?.add(chosen);
+      turns += 1;
+      chosen.turn = turns;
+      return chosen;
     }
     return undefined;
   };
 
-  /** A login that shows who it is only after its first renewal goes on as the account it was under its file's name. */
-  const adopt = (login: Login, wanted: ReadonlySet<string>): void => {
-    if (slots.has(login.identity)) return;
-    for (const [id, slot] of slots) {
-      if (!id.startsWith("file:") || wanted.has(id) || slot.account.login.source !== login.source) {
-        continue;
-      }
-      if (slot.band !== undefined) bands[slot.band]?.delete(id);
-      slot.band = undefined;
-      slots.delete(id);
-      slots.set(login.identity, slot);
-      return;
+  /** Logins that show who they are only after their first renewal go on as the accounts they were under their files' names. */
+  const adopt = (logins: readonly Login[], wanted: ReadonlySet<string>): void => {
+    const nameless = [...slots.values()].filter(
+      ({ id }) => id.startsWith("file:") && !wanted.has(id),
+    );
+    if (nameless.length === 0) return;
+    const bySource = new Map(nameless.map((slot) => [slot.account.login.source, slot]));
+    for (const { identity, source } of logins) {
+      const slot = slots.has(identity) ? undefined : bySource.get(source);
+      if (slot === undefined) continue;
+      bySource.delete(source);
+      renamed.set(slot.id, identity);
+      slots.delete(slot.id);
+      slot.id = identity;
+      slots.set(identity, slot);
     }
   };
 
-  const lease = (id: string, slot: Slot, isBound: boolean, now: Millis): Lease => {
+  const forget = (slot: Slot): void => {
+    move(slot, undefined, undefined);
+    slots.delete(slot.id);
+    for (const [former, id] of renamed) if (id === slot.id) renamed.delete(former);
+  };
+
+  const lease = (slot: Slot, isBound: boolean, now: Millis): Lease => {
     slot.inFlight += 1;
     slot.requests += 1;
     slot.lastUsedMs = now;
-    place(id, slot, now);
+    place(slot, now);
     let isHeld = true;
     return {
-      accountId: id,
+      accountId: slot.id,
       label: slot.account.label,
       isBound,
       release: (at) => {
         if (!isHeld) return;
         isHeld = false;
         slot.inFlight -= 1;
-        if (slots.get(id) === slot) place(id, slot, at);
+        if (slots.get(slot.id) === slot) place(slot, at);
       },
     };
   };
@@ -182,11 +236,10 @@ export function createPool(options: () => PoolOptions): Pool {
       const changed: string[] = [];
       const gone: string[] = [];
       const wanted = new Set(logins.map((login) => login.identity));
-      for (const login of logins) adopt(login, wanted);
+      adopt(logins, wanted);
       for (const [id, slot] of slots) {
         if (wanted.has(id)) continue;
-        if (slot.band !== undefined) bands[slot.band]?.delete(id);
-        slots.delete(id);
+        forget(slot);
         gone.push(slot.account.label);
       }
       for (const login of logins) {
@@ -194,51 +247,68 @@ export function createPool(options: () => PoolOptions): Pool {
         if (slot === undefined) {
           const account = admit(login, sha256(login.identity), now);
           const fresh: Slot = newSlot(account);
-          slots.set(login.identity, fresh);
-          place(login.identity, fresh, now);
+          slots.set(fresh.id, fresh);
+          renamed.delete(fresh.id);
+          place(fresh, now);
           added.push(account.label);
         } else if (differs(slot.account.login, login)) {
           slot.account = settle(slot.account, { type: "reloaded", login }, options().policy, now);
-          place(login.identity, slot, now);
+          place(slot, now);
           changed.push(slot.account.label);
         }
       }
       return { added, changed, gone };
     },
-    get: (accountId) => slots.get(accountId)?.account,
+    get: (accountId) => find(accountId)?.account,
     pick: (wish, now) => {
       resortIfDue(now);
-      const bound = affinity.find(wish.sessionKey, now);
-      const boundSlot = bound === undefined ? undefined : slots.get(bound);
-      if (bound !== undefined && boundSlot !== undefined && mayServe(bound, wish, now)) {
-        return lease(bound, boundSlot, true, now);
+      const home = affinity.find(wish.sessionKey, now);
+      const bound = find(home?.accountId ?? "");
+      const bind = (slot: Slot, isProven: boolean): void =>
+        affinity.bind(wish.sessionKey, { accountId: slot.id, isProven }, now);
+      if (bound !== undefined && mayServe(bound, wish, now)) {
+        bind(bound, true);
+        return lease(bound, true, now);
       }
-      const id = choose(wish, now);
-      const slot = id === undefined ? undefined : slots.get(id);
-      if (id === undefined || slot === undefined) return undefined;
-      // A conversation moves only off an account that cannot serve it; one that merely failed this once keeps it.
-      const mayKeep =
-        bound !== undefined &&
-        wish.tried.has(bound) &&
-        mayServe(bound, { ...wish, tried: new Set() }, now);
-      if (!mayKeep) affinity.bind(wish.sessionKey, id, now);
-      return lease(id, slot, false, now);
+      const chosen = choose(wish, now);
+      if (chosen === undefined) return undefined;
+      // A conversation moves only off an account that cannot serve it; one that merely failed this once keeps it,
+      // unless the conversation has never been there before.
+      const isAble = bound !== undefined && mayServe(bound, { ...wish, tried: new Set() }, now);
+      if (!isAble || home?.isProven !== true) bind(chosen, false);
+      return lease(chosen, false, now);
     },
     settle: (accountId, outcome, now) => {
-      const slot = slots.get(accountId);
+      const slot = find(accountId);
       if (slot === undefined) return;
       if (isFault(outcome)) slot.errors += 1;
       const next = settle(slot.account, outcome, options().policy, now);
       if (next === slot.account) return;
       slot.account = next;
-      place(accountId, slot, now);
+      place(slot, now);
     },
     count: (accountId, usage) => {
-      const slot = slots.get(accountId);
+      const slot = find(accountId);
       if (slot !== undefined) slot.tokens = addUsage(slot.tokens, usage);
     },
     view: (now) => [...slots.values()].map((slot) => viewOf(slot, now)),
   };
+}
+
+function createQueues(): readonly Queue[] {
+  return Array.from({ length: BANDS }, () => new Set<Slot>());
+}
+
+/** Of two in one band the one with more room, where that is asked for; of equals the one whose turn is longer ago. */
+function better(
+  one: Slot | undefined,
+  other: Slot | undefined,
+  worth: ((slot: Slot) => number) | undefined,
+): Slot | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  const gap = worth === undefined ? 0 : worth(one) - worth(other);
+  if (Math.abs(gap) > ROUNDING) return gap > 0 ? one : other;
+  return one.turn <= other.turn ? one : other;
 }
 
 /** Whether the owner should see this as an error of the account: refusals of the request itself are not. */
@@ -248,9 +318,12 @@ function isFault(outcome: Outcome): boolean {
 
 function newSlot(account: Account): Slot {
   return {
+    id: account.login.identity,
     account,
     inFlight: 0,
-    band: undefined,
+    queue: undefined,
+    room: undefined,
+    turn: 0,
     requests: 0,
     errors: 0,
     tokens: NO_USAGE,
@@ -273,6 +346,7 @@ function differs(a: Login, b: Login): boolean {
     a.identity !== b.identity ||
     a.isSwitchedOff !== b.isSwitchedOff ||
     a.source !== b.source ||
+    a.workspaceId !== b.workspaceId ||
     a.email !== b.email ||
     a.plan !== b.plan ||
     a.credential.accessToken !== b.credential.accessToken ||

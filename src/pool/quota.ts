@@ -21,15 +21,12 @@ export type Quota = {
   readonly hasCredits: boolean;
 };
 
-/** Where an account ranks that nobody has measured yet: in the middle. */
-export const UNMEASURED_HEADROOM = 0.5;
-
 /**
- * The smallest remaining share over all windows, 0 to 1.
- * A window whose reset has passed counts as fresh; no reading at all ranks in the middle.
+ * The smallest remaining share over all windows, 0 to 1; undefined while nobody has measured it.
+ * A window whose reset has passed counts as fresh.
  */
-export function headroom(quota: Quota | undefined, now: Millis): number {
-  if (quota === undefined || quota.windows.length === 0) return UNMEASURED_HEADROOM;
+export function headroom(quota: Quota | undefined, now: Millis): number | undefined {
+  if (quota === undefined || quota.windows.length === 0) return undefined;
   let least = 1;
   for (const window of quota.windows) least = Math.min(least, remaining(window, now));
   return least;
@@ -48,12 +45,16 @@ export function exhaustedUntil(quota: Quota | undefined, now: Millis): Millis | 
   return untilMs;
 }
 
-/** Two readings as one: windows that the newer one does not mention are kept. */
+/**
+ * Two readings as one: windows that the newer one does not mention are kept, unless the plan has changed, which
+ * brings windows of its own.
+ */
 export function mergeQuota(older: Quota | undefined, newer: Quota): Quota {
   if (older === undefined) return newer;
+  const plan = newer.plan ?? older.plan;
+  if (older.plan !== undefined && older.plan !== plan) return newer;
   const named = new Set(newer.windows.map((window) => window.name));
   const kept = older.windows.filter((window) => !named.has(window.name));
-  const plan = newer.plan ?? older.plan;
   return {
     windows: [...newer.windows, ...kept],
     measuredAtMs: newer.measuredAtMs,

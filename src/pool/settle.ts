@@ -8,7 +8,7 @@ import {
   type Login,
   labelOf,
 } from "./account.ts";
-import { exhaustedUntil, mergeQuota, type Quota } from "./quota.ts";
+import { exhaustedUntil, mergeQuota, type Quota, type QuotaWindow } from "./quota.ts";
 
 /** Something that happened to an account. */
 export type Outcome =
@@ -54,6 +54,8 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       return { ...account, login, availability: withoutTokenTrouble(account.availability) };
     }
     case "renewal-refused": {
+      // Whoever switched it off, did so for good: a new login alone does not bring it back.
+      if (account.availability.kind === "disabled") return account;
       const availability: Availability = {
         kind: "needs-login",
         sinceMs: now,
@@ -87,10 +89,12 @@ function fail(account: Account, failure: Failure, policy: Policy, now: Millis): 
     case "count":
       return counted;
     case "disable":
-      return {
-        ...counted,
-        availability: { kind: "disabled", sinceMs: now, reason: failure.message },
-      };
+      return account.availability.kind === "disabled"
+        ? counted
+        : {
+            ...counted,
+            availability: { kind: "disabled", sinceMs: now, reason: failure.message },
+          };
     case "cool-unauthorized":
       return cool(counted, "unauthorized", failure, policy.unauthorizedMs, now);
     case "cool-forbidden":
@@ -106,10 +110,14 @@ function fail(account: Account, failure: Failure, policy: Policy, now: Millis): 
 
 /** The end of a rest: what the backend promised if that can be believed, else a guess. */
 function restUntil(failure: Failure, guessMs: Millis, now: Millis): Millis {
-  const { resetsAtMs } = failure;
+  return plausible(failure.resetsAtMs, now) ?? now + guessMs;
+}
+
+/** `resetsAtMs` if it can be believed. A promise that is past, or years ahead, is a mistake or a wrong clock. */
+function plausible(resetsAtMs: Millis | undefined, now: Millis): Millis | undefined {
   const isPlausible =
     resetsAtMs !== undefined && resetsAtMs > now && resetsAtMs <= now + LONGEST_PROMISE_MS;
-  return isPlausible ? resetsAtMs : now + guessMs;
+  return isPlausible ? resetsAtMs : undefined;
 }
 
 function cool(
@@ -144,16 +152,26 @@ function coolModel(
 }
 
 function measure(account: Account, reading: Quota, now: Millis): Account {
-  const quota = mergeQuota(account.quota, reading);
+  const windows = reading.windows.map((window) => believable(window, now));
+  const quota = mergeQuota(account.quota, { ...reading, windows });
   const { availability } = account;
   // A cooldown is a hint: a reading taken after it began that shows room everywhere ends it.
+  const whole = windows.filter(({ isPartial }) => !isPartial);
+  const hasRoom = whole.length > 0 && whole.every(({ usedPercent }) => usedPercent < 100);
   const isStale =
     availability.kind === "cooling" &&
     availability.why === "quota" &&
     reading.measuredAtMs > availability.sinceMs &&
     exhaustedUntil(quota, now) === undefined &&
-    reading.windows.some((window) => !window.isPartial && window.usedPercent < 100);
+    (hasRoom || reading.hasCredits);
   return isStale ? { ...account, quota, availability: { kind: "ready" } } : { ...account, quota };
+}
+
+/** A window without a reset that cannot be believed: as it was read just now, it is not over yet either. */
+function believable(window: QuotaWindow, now: Millis): QuotaWindow {
+  const { resetsAtMs, ...rest } = window;
+  const promised = plausible(resetsAtMs, now);
+  return promised === undefined ? rest : { ...rest, resetsAtMs: promised };
 }
 
 /** New tokens end the trouble that old ones made, and nothing else: a spent quota stays spent. */
@@ -171,19 +189,19 @@ function switchedOff(now: Millis): Availability {
 }
 
 function reload(account: Account, login: Login, now: Millis): Account {
+  // A file's first renewal may bring the e-mail address with it; the hash in the label stays.
+  const known: Account = { ...account, login, label: labelOf(login.email, account.tag) };
   const { availability } = account;
+  const isOff = availability.kind === "disabled" && availability.reason === SWITCHED_OFF;
   if (login.isSwitchedOff) {
-    return { ...account, login, availability: switchedOff(now) };
-  }
-  if (availability.kind === "disabled" && availability.reason === SWITCHED_OFF) {
-    return { ...account, login, availability: { kind: "ready" } };
+    return isOff ? known : { ...known, availability: switchedOff(now) };
   }
   const { accessToken, refreshToken } = account.login.credential;
   const isNew =
     login.credential.accessToken !== accessToken || login.credential.refreshToken !== refreshToken;
-  return {
-    ...account,
-    login,
-    availability: isNew ? withoutTokenTrouble(availability) : availability,
-  };
+  // New tokens in the file of an account that is out are its owner's act: it is tried again.
+  if (isOff || (isNew && availability.kind === "disabled")) {
+    return { ...known, availability: { kind: "ready" } };
+  }
+  return isNew ? { ...known, availability: withoutTokenTrouble(availability) } : known;
 }

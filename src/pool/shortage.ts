@@ -5,8 +5,8 @@ import { restsFor } from "./rank.ts";
 
 /**
  * Why no account can serve `model` now, for a person to read; undefined when one can.
- * A pool that only waits for quota or rate limits is a 429 with the time of the first reset; any other lack is a
- * 503 that names the reasons by count.
+ * A pool that only waits for quota or rate limits is a 429 with the time of the first reset, and exhausted when all
+ * wait for quota; any other lack is a 503 that names the reasons by count.
  */
 export function describeShortage(
   views: readonly AccountView[],
@@ -27,14 +27,19 @@ export function describeShortage(
   const ends = lacks.flatMap(({ untilMs }) => (untilMs === undefined ? [] : [untilMs]));
   const resetsAtMs = ends.length === 0 ? undefined : Math.min(...ends);
   const reset = resetsAtMs === undefined ? {} : { resetsAtMs };
-  const again = resetsAtMs === undefined ? "" : ` The first is back ${inWords(resetsAtMs, now)}.`;
-  const message = `None of the ${views.length} accounts can be used now: ${countReasons(lacks)}.${again}`;
+  const [none, first] =
+    views.length === 1
+      ? ["The only account cannot", "It"]
+      : [`None of the ${views.length} accounts can`, "The first"];
+  const again = resetsAtMs === undefined ? "" : ` ${first} is back ${inWords(resetsAtMs, now)}.`;
+  const message = `${none} be used now: ${countReasons(lacks)}.${again}`;
   const alive = lacks.filter(({ why }) => why !== "disabled" && why !== "needs-login");
   const isLimited = ({ why }: Lack) => why === "quota" || why === "rate-limit";
   if (alive.length === 0 || !alive.every(isLimited)) {
     return { kind: "no-account", message, ...reset };
   }
-  return alive.some(({ why }) => why === "quota")
+  // "Usage limit reached" makes the Codex CLI give up: not while one only rests for a minute.
+  return alive.every(({ why }) => why === "quota")
     ? { kind: "exhausted", code: "usage_limit_reached", message, ...reset }
     : { kind: "rate-limited", code: "rate_limit_exceeded", message, ...reset };
 }
@@ -63,7 +68,7 @@ function countReasons(lacks: readonly Lack[]): string {
 }
 
 const WORDS = {
-  quota: "with its quota used up",
+  quota: "with quota used up",
   "rate-limit": "rate-limited",
   unauthorized: "waiting for a new token",
   forbidden: "refused by the backend for some minutes",

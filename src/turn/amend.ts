@@ -8,9 +8,9 @@ export function encodeBody(body: Dict): Uint8Array<ArrayBuffer> {
   return encoder.encode(JSON.stringify(body));
 }
 
-/** The turn without one top-level parameter, or undefined when it has none of that name. */
+/** The turn without one top-level parameter, or undefined when it has none of that name or is nothing without it. */
 export function withoutParameter(turn: TurnRequest, name: string): TurnRequest | undefined {
-  if (!(name in turn.body) || name === "model" || name === "input") return undefined;
+  if (!Object.hasOwn(turn.body, name) || name === "model" || name === "input") return undefined;
   const { [name]: _gone, ...body } = turn.body;
   return { ...turn, body, bytes: encodeBody(body), removed: [...turn.removed, name] };
 }

@@ -66,7 +66,7 @@ export function mergeCatalog(models: readonly unknown[]): Catalog {
     const levels = list(info["supported_reasoning_levels"])
       .map((level) => text(dict(level)["effort"]))
       .filter((effort) => effort !== undefined);
-    const seeded = SEED[id] ?? [];
+    const seeded = SEED_CATALOG.get(id)?.levels ?? [];
     merged.set(id, { id, levels: [...new Set([...levels, ...seeded])], isLive: true, info });
   }
   for (const model of SEED_CATALOG.values()) {

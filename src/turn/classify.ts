@@ -32,7 +32,9 @@ export function classifyRefusal(refusal: Refusal, model: string, now: Millis): F
 /** The failure that an `error` or `response.failed` event inside a 200 stands for. */
 export function classifyEvent(event: Dict, model: string, now: Millis): Failure {
   const error = isDict(event["error"]) ? event["error"] : dict(dict(event["response"])["error"]);
-  const word = readWord({ error: Object.keys(error).length > 0 ? error : event });
+  // Where there is no error object the event speaks for itself, but its `type` only says that it is an event.
+  const { type: _event, ...rest } = event;
+  const word = readWord(Object.keys(error).length > 0 ? { error } : rest);
   const status = number(event["status"]) ?? number(event["status_code"]);
   const kind = kindByWord(word) ?? kindByEventStatus(status, word);
   const message =
@@ -83,33 +85,44 @@ function kindByStatus({ status, headers, body }: Refusal, { message }: Word): Fa
     case 402:
       return "deactivated";
     case 403:
-      return isChallenge(headers, body) ? "challenged" : "forbidden";
+      return isChallenge(headers, body) || isCloudflarePage(headers, body)
+        ? "challenged"
+        : "forbidden";
     case 407:
       return "network";
     case 408:
       return "timeout";
     case 429:
-      return "rate-limited";
+      return message === undefined && isChallenge(headers, body) ? "challenged" : "rate-limited";
     default:
       if (status >= 400 && status < 500) return "bad-request";
-      // A 2xx that is no event stream, or a redirect: the backend is not what it should be.
+      // A 2xx that is no event stream, or a redirect: the backend is not what it should be. Cloudflare's pages for
+      // 502 and 520 to 524 tell of the backend's own trouble.
       return message === undefined && isChallenge(headers, body) ? "challenged" : "server-error";
   }
 }
 
-function kindByEventStatus(status: number | undefined, { type }: Word): FailureKind {
-  if (status === 401) return "unauthorized";
-  if (status === 429) return "rate-limited";
-  const isClientFault = status !== undefined && status >= 400 && status < 500;
-  return isClientFault || type === "invalid_request_error" ? "bad-request" : "server-error";
+function kindByEventStatus(status: number | undefined, word: Word): FailureKind {
+  if (status !== undefined && status >= 400) {
+    return kindByStatus({ status, headers: new Headers(), body: "" }, word);
+  }
+  return word.type === "invalid_request_error" ? "bad-request" : "server-error";
 }
 
-/** Whether this is Cloudflare's page and not the backend's answer. */
+/** Whether Cloudflare holds requests back here, whatever the status. */
 function isChallenge(headers: Headers, body: string): boolean {
   if (headers.has("cf-mitigated")) return true;
-  const isHtml =
-    (headers.get("content-type") ?? "").includes("html") || /^\s*<(?:!doctype|html)/i.test(body);
-  return isHtml && /just a moment|attention required|cloudflare|challenge/i.test(body);
+  return isHtml(headers, body) && /just a moment|attention required|cf-chl|challenge/i.test(body);
+}
+
+/** Whether this is some page of Cloudflare's and not the backend's answer. */
+function isCloudflarePage(headers: Headers, body: string): boolean {
+  return isHtml(headers, body) && /cloudflare/i.test(body);
+}
+
+function isHtml(headers: Headers, body: string): boolean {
+  const type = headers.get("content-type") ?? "";
+  return type.includes("html") || /^\s*<(?:!doctype|html)/i.test(body);
 }
 
 function readWord(body: Dict): Word {
@@ -176,24 +189,51 @@ function isModelLimit({ message, type }: Word, model: string): boolean {
   return type === "tokens" || (message ?? "").includes(` for ${model}`);
 }
 
-/** In the order of upstream.md 5: `retry-after`, the body's own fields, the full window's header, the message. */
+/**
+ * What the backend says of the end of a limit, surest word first: for a spent quota its own fields, else `retry-after`
+ * (product.md 8); then the windows that are full, then the sentence for people.
+ */
 function promisedReset(
   kind: FailureKind,
   { word, headers, now }: Circumstances,
 ): Millis | undefined {
-  const afterSeconds = retryAfterSeconds(headers, now) ?? number(word.error["resets_in_seconds"]);
-  const atSeconds = number(word.error["resets_at"]);
-  if (kind === "exhausted" && atSeconds !== undefined) return atSeconds * 1000;
-  if (afterSeconds !== undefined) return now + afterSeconds * 1000;
-  if (atSeconds !== undefined) return atSeconds * 1000;
-  for (const window of kind === "exhausted" ? ["primary", "secondary"] : []) {
-    const used = number(headers.get(`x-codex-${window}-used-percent`)) ?? 0;
-    const reset = number(headers.get(`x-codex-${window}-reset-after-seconds`));
-    if (used >= 100 && reset !== undefined) return now + reset * 1000;
+  const atMs = inMillis(number(word.error["resets_at"]));
+  const inMs = later(now, number(word.error["resets_in_seconds"]));
+  const afterMs = later(now, retryAfterSeconds(headers, now));
+  const said = later(now, saidSeconds(word.message ?? ""));
+  return kind === "exhausted"
+    ? (atMs ?? inMs ?? afterMs ?? fullWindowsEnd(headers, now) ?? said)
+    : (afterMs ?? inMs ?? atMs ?? said);
+}
+
+/** When all windows that are full have ended. A header may be there and empty, as seen on exhausted plans. */
+function fullWindowsEnd(headers: Headers, now: Millis): Millis | undefined {
+  let endMs: Millis | undefined;
+  for (const window of ["primary", "secondary"]) {
+    const value = (name: string) => number(headers.get(`x-codex-${window}-${name}`));
+    if ((value("used-percent") ?? 0) < 100) continue;
+    const resetMs = later(now, value("reset-after-seconds")) ?? inMillis(value("reset-at"));
+    if (resetMs !== undefined) endMs = Math.max(endMs ?? 0, resetMs);
   }
-  const said = /try again in (\d+(?:\.\d+)?)\s*(ms|s)\b/i.exec(word.message ?? "");
-  if (said?.[1] === undefined) return undefined;
-  return now + Number(said[1]) * (said[2]?.toLowerCase() === "ms" ? 1 : 1000);
+  return endMs;
+}
+
+/** The wait in "Please try again in 11.054s", "in 6m0s", "in 350ms". */
+function saidSeconds(message: string): number | undefined {
+  const said =
+    /try again in (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)\s?(ms|s(?:ec(?:ond)?s?)?)\b)?/i;
+  const [, hours, minutes, rest, unit] = said.exec(message) ?? [];
+  if (hours === undefined && minutes === undefined && rest === undefined) return undefined;
+  const seconds = Number(rest ?? 0) / (unit?.toLowerCase() === "ms" ? 1000 : 1);
+  return Number(hours ?? 0) * 3600 + Number(minutes ?? 0) * 60 + seconds;
+}
+
+function later(now: Millis, seconds: number | undefined): Millis | undefined {
+  return seconds === undefined ? undefined : now + seconds * 1000;
+}
+
+function inMillis(seconds: number | undefined): Millis | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 /** `retry-after` in seconds, from either of its two forms (RFC 9110, 10.2.3). */

@@ -107,8 +107,9 @@ export function clientStatus(failure: Failure): number {
   if (status === undefined) return row.status;
   switch (failure.kind) {
     case "bad-request":
-    case "server-error":
       return status >= 400 && status <= 599 ? status : row.status;
+    case "server-error":
+      return status >= 500 && status <= 599 ? status : row.status;
     default:
       return row.status;
   }

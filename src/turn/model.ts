@@ -25,16 +25,15 @@ export type Alias = { readonly pattern: string; readonly target: string };
 export function resolveModel(name: string, catalog: Catalog, aliases: readonly Alias[]): Resolved {
   const asked = applyAlias(name, catalog, aliases);
   if (catalog.has(asked)) return { ok: true, choice: { model: asked, isFast: false } };
-  const isFast = asked.endsWith("-fast");
+  const isFast = asked.endsWith("-fast") && asked !== "-fast";
   const slow = isFast ? asked.slice(0, -"-fast".length) : asked;
   if (catalog.has(slow)) return { ok: true, choice: { model: slow, isFast } };
   const dash = slow.lastIndexOf("-");
   const level = slow.slice(dash + 1);
   const base = slow.slice(0, Math.max(dash, 0));
-  if (base === "" || !LEVELS.some((known) => known === level)) {
-    return { ok: true, choice: { model: slow, isFast } };
-  }
   const model = catalog.get(base);
+  const isLevel = LEVELS.some((known) => known === level) || model?.levels.includes(level);
+  if (base === "" || !isLevel) return { ok: true, choice: { model: slow, isFast } };
   if (model !== undefined && level !== "auto" && !model.levels.includes(level)) {
     return { ok: false, message: describeLevels(model, level) };
   }

@@ -43,9 +43,12 @@ export function watchSilence(clock: Clock, limitMs: Millis, onSilence: () => voi
   const arm = (delayMs: Millis): void => {
     cancel = clock.after(delayMs, () => {
       if (stopped) return;
-      const leftMs = lastMs + limitMs - clock.now();
+      const now = clock.now();
+      // Where the clock was set back, the silence counts from now: otherwise it would last as long as the step.
+      lastMs = Math.min(lastMs, now);
+      const leftMs = lastMs + limitMs - now;
       if (leftMs > 0) return arm(leftMs);
-      lastMs = clock.now();
+      lastMs = now;
       arm(limitMs);
       onSilence();
     });

@@ -5,7 +5,9 @@ export function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Whether two digests of one length are equal; the time it takes says nothing about where they differ. */
+/** Whether two digests are equal; for digests of one length the time it takes says nothing about where they differ. */
 export function isSameDigest(one: string, other: string): boolean {
-  return one.length === other.length && timingSafeEqual(Buffer.from(one), Buffer.from(other));
+  const bytes = Buffer.from(one);
+  const others = Buffer.from(other);
+  return bytes.length === others.length && timingSafeEqual(bytes, others);
 }

@@ -68,11 +68,23 @@ function describeFault(source: string): string {
   return `it is broken at line ${line}, column ${column}`;
 }
 
-const TOKEN =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON forbids them inside strings
-  /\s*(?:"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[{}[\],:])/y;
+// JSON's tokens in pieces of one repeated class each: over megabytes JavaScriptCore gives up on a repeated group.
+// `$` lets a number and a word be cut off at the end of the text.
+const SPACE = /[ \t\n\r]*/y;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON forbids them inside strings
+const PLAIN = /[^"\\\u0000-\u001f]*/y;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const CUT_ESCAPE = /\\(?:u[0-9a-fA-F]{0,3})?$/y;
+const SCALAR =
+  /-$|-?(?:0|[1-9]\d*)(?:\.(?:\d+|$))?(?:[eE][+-]?(?:\d+|$))?|true|false|null|(?:t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?)$/y;
 
 const VALUE = { "{": "first-key", "[": "first-value", string: "after", scalar: "after" };
+
+const AFTER: { readonly [bracket: string]: string } = {
+  "": "after-",
+  "{": "after-{",
+  "[": "after-[",
+};
 
 /** JSON's grammar: what may come, by what came. `after` is refined by the innermost open bracket. */
 const GRAMMAR: { readonly [state: string]: { readonly [token: string]: string } } = {
@@ -87,31 +99,55 @@ const GRAMMAR: { readonly [state: string]: { readonly [token: string]: string } 
 };
 
 /**
- * Offset of the first character that cannot continue a JSON text.
- * The runtime's own message has no position (Bun 1.4.5), so a small scanner finds it; it runs on broken input only.
+ * Offset of the first character that cannot continue a JSON text, its length when more should come. A broken number
+ * or word is told by its beginning. The runtime's own message has no position (Bun 1.4.5); this runs on broken input only.
  */
 function faultOffset(source: string): number {
-  const scanner = new RegExp(TOKEN);
   const open: string[] = [];
+  let at = 0;
+  const take = (pattern: RegExp): boolean => {
+    pattern.lastIndex = at;
+    const isThere = pattern.test(source);
+    if (isThere) at = pattern.lastIndex;
+    return isThere;
+  };
+  /** Moves behind the string that begins here, or to the place where it breaks. */
+  const takeString = (): boolean => {
+    at += 1;
+    do take(PLAIN);
+    while (take(ESCAPE));
+    if (source[at] !== '"') {
+      take(CUT_ESCAPE);
+      return false;
+    }
+    at += 1;
+    return true;
+  };
+  const takeToken = (kind: string): boolean => {
+    if (kind === "string") return takeString();
+    if (kind === "scalar") return take(SCALAR);
+    if (kind === "{" || kind === "[") open.push(kind);
+    if (kind === "}" || kind === "]") open.pop();
+    at += 1;
+    return true;
+  };
   let state = "value";
-  while (scanner.lastIndex < source.length) {
-    const from = scanner.lastIndex;
-    const token = scanner.exec(source)?.[0].trim();
-    const next = token === undefined ? undefined : GRAMMAR[state]?.[tokenClass(token)];
-    if (next === undefined) return from + (/^\s*/.exec(source.slice(from))?.[0].length ?? 0);
-    if (token === "{" || token === "[") open.push(token);
-    if (token === "}" || token === "]") open.pop();
-    state = next === "after" ? `after-${open.at(-1) ?? ""}` : next;
+  for (;;) {
+    if (source.charCodeAt(at) <= 32) take(SPACE);
+    if (at >= source.length) return at;
+    const kind = tokenKind(source.charAt(at));
+    const next = GRAMMAR[state]?.[kind];
+    if (next === undefined || !takeToken(kind)) return at;
+    state = next === "after" ? (AFTER[open.at(-1) ?? ""] ?? "") : next;
   }
-  return source.length;
 }
 
-function tokenClass(token: string): string {
-  if (token.startsWith('"')) return "string";
-  return "{}[],:".includes(token) ? token : "scalar";
+function tokenKind(first: string): string {
+  if (first === '"') return "string";
+  return "{}[],:".includes(first) ? first : "scalar";
 }
 
 /** Whether `value`, which came out of a JSON parser or is built of such values, is JSON; it is looked at, not copied. */
 export function isJson(value: unknown): value is Json {
-  return value !== undefined && typeof value !== "function" && typeof value !== "symbol";
+  return !["undefined", "function", "symbol", "bigint"].includes(typeof value);
 }

@@ -16,34 +16,43 @@ export type LogOptions = { readonly level: Level; readonly format: "text" | "jso
 
 const RANK: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
-/**
- * Shapes of secrets that must not be written, whatever route they came by: JWTs, refresh tokens, API keys,
- * bearer headers, URL passwords and e-mail addresses. Each pattern is linear in its input.
- */
-const SECRETS: readonly (readonly [RegExp, string])[] = [
-  [/\beyJ[\w-]{8,}(?:\.[\w-]+){0,2}/g, "[token]"],
-  [/\brt[_.-][\w.-]{6,}/g, "[token]"],
-  [/\bsk-[\w-]{6,}/g, "[key]"],
-  [/\bBearer\s+[\w.~+/=-]{6,}/gi, "Bearer [token]"],
-  [/(:\/\/[^\s/:@]{0,200}):[^\s/@]{1,200}@/g, "$1:[password]@"],
-  [/([\w.+-]{1,64})@([\w-]{1,63}(?:\.[\w-]{1,63})+)/g, "$1@$2"],
-];
+// Where a secret's prefix may begin: not inside a word, but right behind an escape of a URL.
+const START = "(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))";
 
 /**
- * `text` with secrets masked and control characters made visible, fit for a log, a terminal and an error body.
- * Upstream texts pass through here too: an escape sequence from there must not reach the owner's terminal.
+ * Shapes of secrets that must not be written, whatever route they came by: JWTs, refresh tokens of both generations,
+ * API keys, bearer headers, named tokens and URL passwords. Each pattern is linear in its input.
+ */
+const SECRETS: readonly (readonly [RegExp, string])[] = [
+  [/eyJ[\w-]{8,}(?:\.{1,2}[\w-]+){0,4}/g, "[token]"],
+  [new RegExp(`${START}rt[_.-][\\w.-]{6,}`, "g"), "[token]"],
+  [new RegExp(`${START}v1\\.[\\w-]{16,}`, "g"), "[token]"],
+  [new RegExp(`${START}sk-[\\w-]{6,}`, "g"), "[key]"],
+  [/Bearer\s+(?!Bearer\s)[\w.~+/=%-]{6,}/gi, "Bearer [token]"],
+  [/((?:access|refresh|id)_token[\\"']*\s*[:=]\s*[\\"']*)[\w.~+/=%-]{16,}/gi, "$1[token]"],
+  [/(:\/\/[^\s/:@]*):[^\s/]+@/g, "$1:[password]@"],
+];
+
+// A local part is looked for at its beginning only, so that a long run of letters is not gone through again and again.
+const EMAIL =
+  /(?<![\p{L}\p{N}_.+'-])([\p{L}\p{N}_.+'-]+)(?:@|%40)([\p{L}\p{N}-]{1,63}\.[\p{L}\p{N}.-]{1,190})/gu;
+
+// Escape sequences of terminals, control characters, and those that hide or turn round the text around them.
+const UNSEEN =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  /\u001b\[[0-?]*[ -/]*[@-~]|[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/**
+ * `text` with secrets masked, e-mail addresses shortened and control characters taken out, fit for a log, a terminal
+ * and an error body. Upstream texts pass through here too: an escape sequence must not reach the owner's terminal.
  */
 export function redact(text: string): string {
-  let clean = text;
-  for (const [pattern, replacement] of SECRETS) {
-    clean = clean.replace(pattern, (...match: string[]) =>
-      replacement.includes("$2")
-        ? maskEmail(`${match[1]}@${match[2]}`)
-        : replacement.replace("$1", match[1] ?? ""),
-    );
-  }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  return clean.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ");
+  // First, since the last letter of an escape sequence would hide the beginning of a token.
+  let clean = text.replace(UNSEEN, " ");
+  for (const [pattern, mask] of SECRETS) clean = clean.replace(pattern, mask);
+  return clean.replace(EMAIL, (_all, user: string, domain: string) =>
+    maskEmail(`${user}@${domain}`),
+  );
 }
 
 /** `user@example.com` as `us***@example.com`: enough for its owner to tell accounts apart. */

@@ -1,41 +1,62 @@
+import { type Cancel, type Clock, systemClock } from "./clock.ts";
+
 /** Takes finished lines and writes them when it suits; never blocks the caller. */
 export type Output = {
   readonly write: (line: string) => void;
-  /** Resolves when everything taken so far is written. */
+  /** Resolves when everything taken so far is written, or nobody is there any more to read it. */
   readonly end: () => Promise<void>;
+};
+
+/** Where the lines go. Both may answer with a promise. */
+export type Sink = {
+  readonly write: (text: string) => unknown;
+  readonly flush: () => unknown;
 };
 
 const FLUSH_MS = 10;
 const MOST_WAITING = 10_000;
 
-/**
- * Standard error, written in batches: a synchronous write would stop the whole program while a pipe is full
- * (runtime.md 14). When the reader is so slow that lines pile up, the newest are dropped and their number told.
- */
+/** Standard error, written in batches: a synchronous write would stop the whole program while a pipe is full (runtime.md 14). */
 export function openStandardError(): Output {
-  const sink = Bun.stderr.writer();
+  return createOutput(Bun.stderr.writer(), systemClock);
+}
+
+/**
+ * Lines in batches, one batch at a time. When the reader is so slow that lines pile up, the newest are dropped and
+ * their number told. A sink that fails loses what it was given, and is tried again with the next lines.
+ */
+export function createOutput(sink: Sink, clock: Pick<Clock, "after">): Output {
   let waiting: string[] = [];
   let dropped = 0;
   let flushing: Promise<void> | undefined;
-  let timer: Timer | undefined;
+  let cancel: Cancel | undefined;
 
   const flush = async (): Promise<void> => {
     while (waiting.length > 0) {
-      const lines = waiting;
+      let batch = waiting.join("");
+      if (dropped > 0) batch += `(${dropped} log lines dropped: nobody reads them)\n`;
       waiting = [];
-      sink.write(lines.join(""));
-      if (dropped > 0) sink.write(`(${dropped} log lines dropped: nobody reads them)\n`);
       dropped = 0;
+      await sink.write(batch);
       await sink.flush();
     }
   };
-  const start = (): Promise<void> => {
-    clearTimeout(timer);
-    timer = undefined;
-    flushing ??= flush().finally(() => {
+  const start = async (): Promise<void> => {
+    cancel?.();
+    cancel = undefined;
+    flushing ??= flush();
+    try {
+      await flushing;
+    } catch {
+      // A closed standard error leaves nobody to tell.
+    } finally {
       flushing = undefined;
-    });
-    return flushing;
+    }
+    // Lines that came between the last look and now.
+    if (waiting.length > 0) plan();
+  };
+  const plan = (): void => {
+    cancel ??= clock.after(FLUSH_MS, () => void start());
   };
   return {
     write: (line) => {
@@ -44,12 +65,7 @@ export function openStandardError(): Output {
         return;
       }
       waiting.push(line);
-      if (flushing !== undefined || timer !== undefined) return;
-      timer = setTimeout(() => {
-        // A closed standard error leaves nobody to tell.
-        start().catch(() => {});
-      }, FLUSH_MS);
-      timer.unref();
+      if (flushing === undefined) plan();
     },
     end: async () => {
       await start();

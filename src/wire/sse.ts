@@ -115,14 +115,14 @@ export function join(parts: readonly Uint8Array[], last: Uint8Array): Uint8Array
 const EVENT_FIELD = encoder.encode("event:");
 
 function eventOf(frame: Uint8Array): string {
-  // The backend puts `event:` first; anything else takes the slow way.
+  // The backend puts `event:` first and something into it; anything else takes the slow way.
   for (let i = 0; i < EVENT_FIELD.length; i++) {
     if (frame[i] !== EVENT_FIELD[i]) return slowEventOf(frame);
   }
   const from = frame[EVENT_FIELD.length] === 32 ? EVENT_FIELD.length + 1 : EVENT_FIELD.length;
   let to = from;
   while (to < frame.length && frame[to] !== LF && frame[to] !== CR) to++;
-  return decoder.decode(frame.subarray(from, to));
+  return to === from ? slowEventOf(frame) : decoder.decode(frame.subarray(from, to));
 }
 
 function slowEventOf(frame: Uint8Array): string {

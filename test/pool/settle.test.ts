@@ -1,0 +1,453 @@
+import { describe, expect, test } from "bun:test";
+import type { Account, Availability, Credential, Login } from "../../src/pool/account.ts";
+import type { Quota } from "../../src/pool/quota.ts";
+import { admit, type Outcome, type Policy, settle } from "../../src/pool/settle.ts";
+import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
+import { accountOf, DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "./logins.ts";
+
+const POLICY: Policy = { unauthorizedMs: 30_000, limitedMs: 60_000 };
+const fresh = accountOf();
+
+function after(account: Account, outcome: Outcome, now = NOON): Account {
+  return settle(account, outcome, POLICY, now);
+}
+
+function failed(kind: FailureKind, rest: Partial<Failure> = {}): Outcome {
+  return { type: "failed", failure: { kind, message: "said so", ...rest } };
+}
+
+type Cooling = Extract<Availability, { readonly kind: "cooling" }>;
+
+function cooling(why: Cooling["why"], untilMs: number): Cooling {
+  return { kind: "cooling", why, untilMs, sinceMs: NOON - 1000, reason: "before" };
+}
+
+const OFF = after(fresh, { type: "reloaded", login: loginOf("ann", { isSwitchedOff: true }) });
+const DEAD: Availability = { kind: "needs-login", sinceMs: NOON - 9, reason: "refused" };
+const DISABLED: Availability = { kind: "disabled", sinceMs: NOON - 9, reason: "deactivated" };
+
+type Why = Cooling["why"] | Exclude<Availability["kind"], "cooling">;
+
+describe("a failure", () => {
+  const rows: Record<FailureKind, readonly [why: Why, restsMs: number, failures: number]> = {
+    "bad-request": ["ready", 0, 0],
+    "context-overflow": ["ready", 0, 0],
+    "content-refused": ["ready", 0, 0],
+    "unsupported-parameter": ["ready", 0, 0],
+    "foreign-reasoning": ["ready", 0, 0],
+    unauthorized: ["unauthorized", 30_000, 1],
+    deactivated: ["disabled", 0, 1],
+    forbidden: ["forbidden", 5 * MINUTE, 1],
+    challenged: ["ready", 0, 0],
+    exhausted: ["quota", 60_000, 1],
+    "rate-limited": ["rate-limit", 60_000, 1],
+    overloaded: ["ready", 0, 1],
+    "server-error": ["ready", 0, 1],
+    network: ["ready", 0, 1],
+    timeout: ["ready", 0, 1],
+    "cut-short": ["ready", 0, 1],
+    empty: ["ready", 0, 1],
+    "renewal-failed": ["ready", 0, 0],
+    "no-account": ["ready", 0, 0],
+    "client-left": ["ready", 0, 0],
+    internal: ["ready", 0, 0],
+  };
+  const kinds = Object.keys(FAILURES).filter((name): name is FailureKind => name in FAILURES);
+
+  test.each(kinds)("of kind %s", (kind) => {
+    const { availability, consecutiveFailures } = after(fresh, failed(kind));
+    const [why, restsMs, failures] = rows[kind];
+    expect(availability.kind === "cooling" ? availability.why : availability.kind).toBe(why);
+    if (availability.kind === "cooling") expect(availability.untilMs).toBe(NOON + restsMs);
+    if (availability.kind !== "ready")
+      expect(availability).toMatchObject({ sinceMs: NOON, reason: "said so" });
+    expect(consecutiveFailures).toBe(failures);
+  });
+
+  test("that is not the account's doing leaves it the very same", () => {
+    expect(after(fresh, failed("client-left"))).toBe(fresh);
+  });
+
+  test("is counted with those before it, and forgiven by success", () => {
+    const twice = after(after(fresh, failed("network")), failed("timeout"));
+    expect(twice.consecutiveFailures).toBe(2);
+    expect(after(twice, { type: "served" }).consecutiveFailures).toBe(0);
+    expect(after(fresh, { type: "served" })).toBe(fresh);
+  });
+});
+
+describe("the end of a rest", () => {
+  const rows: [
+    name: string,
+    before: Availability,
+    outcome: Outcome,
+    untilMs: number,
+    why: Cooling["why"],
+  ][] = [
+    [
+      "is what was promised",
+      { kind: "ready" },
+      failed("exhausted", { resetsAtMs: NOON + DAY }),
+      NOON + DAY,
+      "quota",
+    ],
+    [
+      "is a guess where the promise is past",
+      { kind: "ready" },
+      failed("exhausted", { resetsAtMs: NOON - 1 }),
+      NOON + MINUTE,
+      "quota",
+    ],
+    [
+      "is a guess where the promise is now",
+      { kind: "ready" },
+      failed("exhausted", { resetsAtMs: NOON }),
+      NOON + MINUTE,
+      "quota",
+    ],
+    [
+      "is a guess where the promise is absurd",
+      { kind: "ready" },
+      failed("exhausted", { resetsAtMs: Date.parse("2099-01-01") }),
+      NOON + MINUTE,
+      "quota",
+    ],
+    [
+      "may be a month away",
+      { kind: "ready" },
+      failed("exhausted", { resetsAtMs: NOON + 31 * DAY }),
+      NOON + 31 * DAY,
+      "quota",
+    ],
+    [
+      "is no number: a guess",
+      { kind: "ready" },
+      failed("rate-limited", { resetsAtMs: Number.NaN }),
+      NOON + MINUTE,
+      "rate-limit",
+    ],
+    [
+      "may be a second away",
+      { kind: "ready" },
+      failed("rate-limited", { resetsAtMs: NOON + 1000 }),
+      NOON + 1000,
+      "rate-limit",
+    ],
+    [
+      "is not shortened by a guess",
+      cooling("quota", NOON + HOUR),
+      failed("rate-limited"),
+      NOON + HOUR,
+      "quota",
+    ],
+    [
+      "is not shortened by a promise",
+      cooling("quota", NOON + HOUR),
+      failed("rate-limited", { resetsAtMs: NOON + 5 }),
+      NOON + HOUR,
+      "quota",
+    ],
+    [
+      "is not shortened by another trouble",
+      cooling("quota", NOON + HOUR),
+      failed("unauthorized"),
+      NOON + HOUR,
+      "quota",
+    ],
+    [
+      "is put off by a longer one",
+      cooling("rate-limit", NOON + 5),
+      failed("exhausted", { resetsAtMs: NOON + HOUR }),
+      NOON + HOUR,
+      "quota",
+    ],
+    [
+      "begins anew after one that is over",
+      cooling("quota", NOON - 5),
+      failed("forbidden"),
+      NOON + 5 * MINUTE,
+      "forbidden",
+    ],
+  ];
+  test.each(rows)("%s", (_name, availability, outcome, untilMs, why) => {
+    expect(after(accountOf({ availability }), outcome).availability).toMatchObject({
+      kind: "cooling",
+      untilMs,
+      why,
+    });
+  });
+
+  test.each([
+    ["a dead login", DEAD],
+    ["a disabled account", DISABLED],
+  ])("%s is not brought back by a request that was under way", (_name, availability) => {
+    for (const kind of ["exhausted", "rate-limited", "unauthorized", "forbidden"] as const) {
+      expect(after(accountOf({ availability }), failed(kind)).availability).toBe(availability);
+    }
+  });
+
+  test("a deactivation counts for a dead login too, and does not hide who switched the account off", () => {
+    expect(after(accountOf({ availability: DEAD }), failed("deactivated")).availability.kind).toBe(
+      "disabled",
+    );
+    expect(after(OFF, failed("deactivated")).availability).toBe(OFF.availability);
+  });
+});
+
+describe("a limit of one model", () => {
+  const limited = (model: string, resetsAtMs?: number) =>
+    failed("rate-limited", { model, ...(resetsAtMs === undefined ? {} : { resetsAtMs }) });
+
+  test("rests that model on that account, and nothing else", () => {
+    const account = after(fresh, limited("gpt-5.4", NOON + 5000));
+    expect(account.availability).toEqual({ kind: "ready" });
+    expect([...account.modelCooldowns]).toEqual([["gpt-5.4", NOON + 5000]]);
+    expect(account.consecutiveFailures).toBe(1);
+    expect(fresh.modelCooldowns.size).toBe(0);
+  });
+
+  test("is guessed, not shortened, and forgotten when it is over", () => {
+    const guessed = after(fresh, limited("a"));
+    expect(guessed.modelCooldowns.get("a")).toBe(NOON + MINUTE);
+    const still = after(guessed, limited("a", NOON + 1000));
+    expect(still.modelCooldowns.get("a")).toBe(NOON + MINUTE);
+    const later = after(still, limited("b"), NOON + MINUTE);
+    expect([...later.modelCooldowns.keys()]).toEqual(["b"]);
+  });
+});
+
+describe("a reading of the quota", () => {
+  const tired = accountOf({ availability: { ...cooling("quota", NOON + DAY), sinceMs: NOON } });
+  const read = (quota: Quota): Outcome => ({
+    type: "measured",
+    quota: { ...quota, measuredAtMs: NOON + 1 },
+  });
+  const rows: [name: string, before: Account, outcome: Outcome, kind: Availability["kind"]][] = [
+    [
+      "with room ends a quota's rest",
+      tired,
+      read(
+        quotaOf([
+          ["5h", 0, HOUR],
+          ["7d", 99, DAY],
+        ]),
+      ),
+      "ready",
+    ],
+    [
+      "with one window full does not",
+      tired,
+      read(
+        quotaOf([
+          ["5h", 0, HOUR],
+          ["7d", 100, DAY],
+        ]),
+      ),
+      "cooling",
+    ],
+    [
+      "with one window full, of unknown end, does not",
+      tired,
+      read(
+        quotaOf([
+          ["5h", 0, HOUR],
+          ["7d", 100],
+        ]),
+      ),
+      "cooling",
+    ],
+    [
+      "of one feature's window only does not",
+      tired,
+      read(quotaOf([["codex_other 5h", 0, HOUR]])),
+      "cooling",
+    ],
+    ["without windows does not", tired, read(quotaOf([])), "cooling"],
+    [
+      "with credits does, whatever the windows",
+      tired,
+      read(quotaOf([["5h", 100, HOUR]], { hasCredits: true })),
+      "ready",
+    ],
+    [
+      "beside an older window that is full does not",
+      { ...tired, quota: quotaOf([["7d", 100, DAY]]) },
+      read(quotaOf([["5h", 0, HOUR]])),
+      "cooling",
+    ],
+    [
+      "from before the rest began does not",
+      tired,
+      { type: "measured", quota: quotaOf([["5h", 0, HOUR]]) },
+      "cooling",
+    ],
+    [
+      "ends no other rest",
+      accountOf({ availability: cooling("forbidden", NOON + DAY) }),
+      read(quotaOf([["5h", 0, HOUR]])),
+      "cooling",
+    ],
+    [
+      "brings back no dead login",
+      accountOf({ availability: DEAD }),
+      read(quotaOf([["5h", 0, HOUR]])),
+      "needs-login",
+    ],
+    [
+      "brings back no disabled account",
+      accountOf({ availability: DISABLED }),
+      read(quotaOf([["5h", 0, HOUR]])),
+      "disabled",
+    ],
+  ];
+  test.each(rows)("%s", (_name, before, outcome, kind) => {
+    const account = after(before, outcome, NOON + 1);
+    expect(account.availability.kind).toBe(kind);
+    expect(account.quota?.measuredAtMs).toBeGreaterThanOrEqual(NOON);
+  });
+
+  test.each([
+    ["past", NOON - 1],
+    ["absurd", Date.parse("2099-01-01")],
+    ["no date at all", 1e21],
+  ])("with a reset that is %s is believed but for that", (_name, resetsAtMs) => {
+    const windows = [{ name: "5h", usedPercent: 100, isPartial: false, resetsAtMs }];
+    const account = after(fresh, {
+      type: "measured",
+      quota: { windows, measuredAtMs: NOON, hasCredits: false },
+    });
+    expect(account.quota?.windows).toEqual([{ name: "5h", usedPercent: 100, isPartial: false }]);
+  });
+});
+
+describe("new tokens", () => {
+  const credential: Credential = {
+    accessToken: "new",
+    refreshToken: "newer",
+    expiresAtMs: NOON + DAY,
+  };
+  const rows: [name: string, before: Availability, kind: Availability["kind"]][] = [
+    ["end a rest for an old token's sake", cooling("unauthorized", NOON + DAY), "ready"],
+    ["end the need of a login", DEAD, "ready"],
+    ["do not end a quota's rest", cooling("quota", NOON + DAY), "cooling"],
+    ["do not end a rate limit's rest", cooling("rate-limit", NOON + DAY), "cooling"],
+    ["do not end a refusal's rest", cooling("forbidden", NOON + DAY), "cooling"],
+    ["do not switch an account on", OFF.availability, "disabled"],
+    ["leave a ready account ready", { kind: "ready" }, "ready"],
+  ];
+  test.each(rows)("from the issuer %s", (_name, availability, kind) => {
+    const account = after(accountOf({ availability }), {
+      type: "renewed",
+      credential,
+      atMs: NOON + 5,
+    });
+    expect(account.availability.kind).toBe(kind);
+    expect(account.login).toEqual({ ...fresh.login, credential, lastRefreshedMs: NOON + 5 });
+  });
+  test.each(rows)("from the file %s", (_name, availability, kind) => {
+    const account = after(accountOf({ availability }), {
+      type: "reloaded",
+      login: loginOf("ann", { credential }),
+    });
+    // The file says that it is not switched off: that is its owner's word.
+    expect(account.availability.kind).toBe(availability === OFF.availability ? "ready" : kind);
+  });
+
+  test("in the file of an account that the backend had deactivated are tried", () => {
+    const before = accountOf({ availability: DISABLED });
+    expect(
+      after(before, { type: "reloaded", login: loginOf("ann", { credential }) }).availability.kind,
+    ).toBe("ready");
+    expect(
+      after(before, { type: "reloaded", login: loginOf("ann", { plan: "pro" }) }).availability,
+    ).toBe(DISABLED);
+  });
+});
+
+describe("a renewal that is refused for good", () => {
+  const refused: Outcome = { type: "renewal-refused", reason: "invalid_grant" };
+  test("asks for a login", () => {
+    expect(after(fresh, refused).availability).toEqual({
+      kind: "needs-login",
+      sinceMs: NOON,
+      reason: "invalid_grant",
+    });
+    expect(
+      after(accountOf({ availability: cooling("quota", NOON + DAY) }), refused).availability.kind,
+    ).toBe("needs-login");
+  });
+
+  test("leaves an account off that its owner switched off", () => {
+    expect(after(OFF, refused).availability).toBe(OFF.availability);
+  });
+});
+
+describe("a file that was read again", () => {
+  const reload = (account: Account, rest: Partial<Login>) =>
+    after(account, { type: "reloaded", login: loginOf("ann", rest) }, NOON + 5);
+
+  test("switches an account off, and on again", () => {
+    const off = reload(fresh, { isSwitchedOff: true });
+    expect(off.availability).toMatchObject({ kind: "disabled", sinceMs: NOON + 5 });
+    const still = reload(off, { isSwitchedOff: true, plan: "pro" });
+    expect(still.availability).toBe(off.availability);
+    expect(still.login.plan).toBe("pro");
+    expect(reload(still, {}).availability).toEqual({ kind: "ready" });
+  });
+
+  test("without new tokens ends no trouble", () => {
+    for (const availability of [DEAD, DISABLED, cooling("unauthorized", NOON + DAY)]) {
+      expect(reload(accountOf({ availability }), { plan: "pro" }).availability).toBe(availability);
+    }
+  });
+
+  test("keeps what is known of the account", () => {
+    const before = after(
+      after(fresh, { type: "measured", quota: quotaOf([["5h", 7, HOUR]]) }),
+      failed("network"),
+    );
+    const account = reload(before, { plan: "pro" });
+    expect(account).toEqual({ ...before, login: loginOf("ann", { plan: "pro" }) });
+  });
+
+  test("names the account once its e-mail address is known, by the same hash", () => {
+    const named = reload(fresh, { email: "ann.lee@example.com" });
+    expect(named.label).toBe(fresh.label.replace("account", "an***@example.com"));
+    expect(named.tag).toBe(fresh.tag);
+  });
+});
+
+describe("a new account", () => {
+  test("is ready, unmeasured, and known by a label and a tag that do not tell who it is", () => {
+    const login = loginOf("user-1", { email: "ann.lee@example.com" });
+    expect(admit(login, "0123456789abcdef", NOON)).toEqual({
+      login,
+      label: "an***@example.com#0123",
+      tag: "01234567",
+      availability: { kind: "ready" },
+      quota: undefined,
+      modelCooldowns: new Map(),
+      consecutiveFailures: 0,
+    });
+  });
+
+  test("may be switched off from the start", () => {
+    const { availability } = admit(loginOf("ann", { isSwitchedOff: true }), "0123", NOON);
+    expect(availability).toMatchObject({ kind: "disabled", sinceMs: NOON });
+  });
+});
+
+test("no outcome changes the account that it is given", () => {
+  const before = accountOf({
+    availability: cooling("quota", NOON + 5),
+    quota: quotaOf([["5h", 1]]),
+  });
+  const copy = structuredClone(before);
+  for (const kind of Object.keys(FAILURES))
+    if (kind in FAILURES) after(before, failed("rate-limited", { model: kind }));
+  after(before, { type: "served" });
+  after(before, { type: "measured", quota: quotaOf([["5h", 2]]) });
+  after(before, { type: "renewal-refused", reason: "x" });
+  after(before, { type: "reloaded", login: loginOf("ann", { isSwitchedOff: true }) });
+  expect(before).toEqual(copy);
+});

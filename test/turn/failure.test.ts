@@ -1,0 +1,95 @@
+import { describe, expect, test } from "bun:test";
+import { clientStatus, FAILURES, type FailureKind, refuse } from "../../src/turn/failure.ts";
+
+// What a client sees of each kind: without a status of the backend's, and with 401, 429, 404 and 520 of the backend's.
+const rows: Record<FailureKind, readonly number[]> = {
+  "bad-request": [400, 401, 429, 404, 520],
+  "context-overflow": [400, 400, 400, 400, 400],
+  "content-refused": [400, 400, 400, 400, 400],
+  "unsupported-parameter": [400, 400, 400, 400, 400],
+  "foreign-reasoning": [400, 400, 400, 400, 400],
+  unauthorized: [502, 502, 502, 502, 502],
+  deactivated: [502, 502, 502, 502, 502],
+  forbidden: [502, 502, 502, 502, 502],
+  challenged: [503, 503, 503, 503, 503],
+  exhausted: [429, 429, 429, 429, 429],
+  "rate-limited": [429, 429, 429, 429, 429],
+  overloaded: [503, 503, 503, 503, 503],
+  "server-error": [502, 502, 502, 502, 520],
+  network: [502, 502, 502, 502, 502],
+  timeout: [504, 504, 504, 504, 504],
+  "cut-short": [502, 502, 502, 502, 502],
+  empty: [502, 502, 502, 502, 502],
+  "renewal-failed": [502, 502, 502, 502, 502],
+  "no-account": [503, 503, 503, 503, 503],
+  "client-left": [499, 499, 499, 499, 499],
+  internal: [500, 500, 500, 500, 500],
+};
+
+const kinds = Object.keys(FAILURES).filter((name): name is FailureKind => name in FAILURES);
+
+describe("clientStatus", () => {
+  test.each(kinds)("of %s", (kind) => {
+    const statuses = [undefined, 401, 429, 404, 520].map((status) =>
+      clientStatus({ kind, message: "words", ...(status === undefined ? {} : { status }) }),
+    );
+    expect(statuses).toEqual([...rows[kind]]);
+  });
+
+  test("trouble of our accounts never looks like the client's own", () => {
+    for (const kind of kinds) {
+      if (FAILURES[kind].account === "none" || kind === "exhausted" || kind === "rate-limited")
+        continue;
+      for (let status = 100; status < 600; status++) {
+        expect(clientStatus({ kind, message: "words", status })).toBeGreaterThanOrEqual(500);
+      }
+    }
+  });
+
+  test.each([100, 200, 302, 600, -1, 0, Number.NaN])(
+    "a status of %p is nobody's error",
+    (status) => {
+      expect(clientStatus({ kind: "bad-request", message: "words", status })).toBe(400);
+      expect(clientStatus({ kind: "server-error", message: "words", status })).toBe(502);
+    },
+  );
+});
+
+describe("the table of failures", () => {
+  test("a refused request is replayed on no account and costs none", () => {
+    for (const kind of kinds) {
+      const { next, account } = FAILURES[kind];
+      if (next === "stop" || next === "amend-and-resend")
+        expect([kind, account]).toEqual([kind, "none"]);
+    }
+  });
+
+  test.each([
+    ["challenged", "other-account", "none"],
+    ["unauthorized", "renew-and-resend", "cool-unauthorized"],
+    ["deactivated", "other-account", "disable"],
+    ["forbidden", "other-account", "cool-forbidden"],
+    ["exhausted", "other-account", "cool-quota"],
+    ["rate-limited", "other-account", "cool-limited"],
+    ["client-left", "stop", "none"],
+  ] as const)("%s: %s, and the account: %s", (kind, next, account) => {
+    expect(FAILURES[kind]).toMatchObject({ next, account });
+  });
+});
+
+describe("refuse", () => {
+  test("makes a failure with a status of our own", () => {
+    const failure = refuse(401, "invalid_api_key", "No.");
+    expect(failure).toEqual({
+      kind: "bad-request",
+      status: 401,
+      code: "invalid_api_key",
+      message: "No.",
+    });
+    expect(clientStatus(failure)).toBe(401);
+  });
+
+  test("names the parameter at fault", () => {
+    expect(refuse(400, "invalid_value", "No.", "model").param).toBe("model");
+  });
+});

@@ -42,17 +42,22 @@ const ROLES: ReadonlyMap<string, Role> = new Map<string, Role>([
   ["error", "error"],
 ]);
 
-/** The step that a frame stands for. An event nobody knows counts as output, so that it is passed on. */
+/** The step that a frame stands for. */
 export function readStep(frame: Frame): Step {
   let data: Dict | undefined;
   return {
     frame,
-    role: ROLES.get(frame.event) ?? "output",
+    role: ROLES.get(frame.event) ?? unknownRole(frame.event),
     data: () => {
       data ??= parseDict(dataOf(frame.bytes)) ?? {};
       return data;
     },
   };
+}
+
+/** The model's work comes in `response.` events; what the backend tells beside it is nothing to commit on. */
+function unknownRole(event: string): Role {
+  return event.startsWith("response.") ? "output" : "preamble";
 }
 
 /** Whether this event is the stream's last: nothing after it belongs to the turn. */

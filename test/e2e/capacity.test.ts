@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { dict, parseDict, text } from "../../src/wire/json.ts";
+import { turnBody } from "../support/backend/ask.ts";
+import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import { CODEX, call, lastType } from "../support/call.ts";
+import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
+import { type Line, openLine, postBytes } from "../support/socket.ts";
+import { until, within } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
+
+/** More than the 256 requests that Bun's `fetch` runs at a time unless it is told otherwise (runtime.md 4). */
+const MANY = 400;
+
+let backend: FakeBackend;
+
+beforeAll(async () => {
+  backend = await startBackend();
+});
+afterAll(() => backend.stop());
+
+test(`${MANY} streams held open all make progress, and the program stops cleanly under them`, async () => {
+  const accounts = ["1-a", "1-b", "1-c"].map((name) => backend.account(name));
+  for (const account of accounts) account.always({ kind: "hang-mid-text" });
+  const proxy = await startProxy({ backend, accounts, binary: true });
+  try {
+    const lines = await openTurns(proxy, MANY);
+    const begun = Promise.all(lines.map((line) => line.hears("output_text.delta")));
+    await within(`all ${MANY} streams have text`, begun, 30_000);
+    expect(backend.openStreams()).toBe(MANY);
+    const { accounts: rows, summary } = await proxy.stats();
+    expect(rows.reduce((sum, { inFlight }) => sum + inFlight, 0)).toBe(MANY);
+    // Equals share the load.
+    for (const { inFlight } of rows) expect(inFlight).toBeGreaterThan(MANY / 5);
+    expect(summary["ready"]).toBe(3);
+
+    const startedMs = performance.now();
+    proxy.kill("SIGTERM");
+    const exitCode = await within("the program ends", proxy.exited, 10_000);
+    expect(exitCode).toBe(0);
+    // shutdown-timeout is 1 s here.
+    expect(performance.now() - startedMs).toBeLessThan(5000);
+    await within("every client was hung up on", Promise.all(lines.map(({ closed }) => closed)));
+    await within(
+      "the backend is idle",
+      backend.until(() => backend.openStreams() === 0),
+    );
+    // A stream that was cut must not look like one that ended well.
+    for (const line of lines) expect(line.received()).not.toContain("response.completed");
+    expect(proxy.logs()).toContain("stopped");
+    expect(proxy.logs()).not.toContain("a fault of the proxy itself");
+  } finally {
+    await proxy.stop();
+  }
+});
+
+test("a turn that can end within shutdown-timeout does", async () => {
+  const slow = await startBackend({ paceMs: 30 });
+  try {
+    const account = slow.account("slow");
+    const config = { "shutdown-timeout": 20 };
+    await using proxy = await startProxy({
+      backend: slow,
+      accounts: [account],
+      config,
+      binary: true,
+    });
+    const [line] = await openTurns(proxy, 1);
+    await line?.hears("output_text.delta");
+    proxy.kill("SIGTERM");
+    await until("the program has the signal", () => proxy.logs().includes("stopping"));
+    const refused = await call(proxy).then(
+      ({ status }) => status >= 500,
+      () => true,
+    );
+    expect(refused).toBe(true);
+    await within("the turn ends", line?.hears("response.completed") ?? Promise.reject(), 15_000);
+    expect(line?.received()).toContain("response.completed");
+    // The client need not hang up first: its connection is idle once the turn is over.
+    expect(await within("the program ends", proxy.exited, 10_000)).toBe(0);
+  } finally {
+    await slow.stop();
+  }
+});
+
+test("after 10 kills in the middle of token renewals every account file can still be read", async () => {
+  const authDir = await mkdtemp(join(tmpdir(), "codex-proxy-killed-"));
+  // Tokens of four minutes are due at once, so that each start renews all of them.
+  const names = Array.from({ length: 8 }, (_, at) => `3-${at}`);
+  const accounts = names.map((name) => backend.account(name, { lifetimeSeconds: 240 }));
+  try {
+    for (let round = 0; round < 10; round++) {
+      const known = round === 0 ? accounts : [];
+      for (const account of accounts) account.refreshDelayMs = round * 3;
+      const renewals = backend.refreshes().length;
+      await using proxy = await startProxy({ backend, accounts: known, authDir, binary: true });
+      const lines = await openTurns(proxy, 16);
+      await within(
+        "tokens are being renewed",
+        backend.until(() => backend.refreshes().length > renewals + (round % 4)),
+      );
+      proxy.kill("SIGKILL");
+      await proxy.exited;
+      for (const line of lines) line.leave("close");
+      await expectReadable(authDir, names);
+    }
+    await using proxy = await startProxy({ backend, accounts: [], authDir, binary: true });
+    expect((await proxy.stats()).accounts).toHaveLength(names.length);
+    const answer = await call(proxy, { headers: CODEX });
+    expect([answer.status, lastType(answer.events)]).toEqual([200, "response.completed"]);
+  } finally {
+    await rm(authDir, { recursive: true, force: true });
+  }
+});
+
+async function expectReadable(dir: string, names: readonly string[]): Promise<void> {
+  const files = (await readdir(dir)).filter((name) => name.endsWith(".json")).toSorted();
+  expect(files).toEqual(names.map((name) => `${name}.json`));
+  for (const file of files) {
+    const account = dict(parseDict(await readFile(join(dir, file), "utf8")));
+    expect([file, text(account["refresh_token"]), text(account["email"])]).toEqual([
+      file,
+      expect.stringMatching(/^rt_/),
+      `${file.replace(".json", "")}@example.com`,
+    ]);
+  }
+}
+
+/** Turns of as many conversations, begun and not waited for. */
+async function openTurns(proxy: TestProxy, count: number): Promise<readonly Line[]> {
+  const lines = await Promise.all(Array.from({ length: count }, () => openLine(proxy.url)));
+  for (const [number, line] of lines.entries()) {
+    const body = JSON.stringify(
+      turnBody(`Conversation ${number}`, { prompt_cache_key: `c${number}` }),
+    );
+    const headers = { authorization: `Bearer ${KEY}`, ...CODEX };
+    line.send(postBytes(`${proxy.url}/v1/responses`, body, headers));
+  }
+  return lines;
+}

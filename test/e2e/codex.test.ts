@@ -1,0 +1,249 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CLIENTS, installClient } from "../../scripts/clients.ts";
+import { type Dict, dict, list, text } from "../../src/wire/json.ts";
+import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import { TOOL_ECHO } from "../support/backend/codex-tool.ts";
+import { KEY, plainEnvironment, startProxy } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
+
+// The real CLI is over 400 MB, so it is no dependency: it is installed when these tests run for the first time.
+const codex = await installClient(CLIENTS.codex);
+if (!codex.ok) console.warn(`The tests of the real Codex CLI are skipped: ${codex.reason}.`);
+
+let backend: FakeBackend;
+
+beforeAll(async () => {
+  backend = await startBackend({ keepalives: true, obfuscation: true });
+});
+afterAll(() => backend.stop());
+
+describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () => {
+  test("a turn with a tool call, its first account overloaded inside a 200", async () => {
+    backend.forget();
+    const full = backend.account("1-full");
+    const good = backend.account("1-good");
+    // 200, response.created, and then the overload that would end the CLI's turn (cases.md B1-1).
+    full.script({ kind: "failed", code: "server_is_overloaded", after: "created" });
+    good.always({ kind: "ok", tool: "shell-echo" });
+    await using proxy = await startProxy({ backend, accounts: [full, good], binary: true });
+    await using between = await listenBetween(proxy.url);
+    const run = await runCodex(between.url, "Print a line, please");
+
+    expectCalm(run);
+    expect(run.stdout).toContain(`The tool answered: `);
+    expect(run.stdout).toContain(TOOL_ECHO);
+    const turns = backend.turns();
+    expect(turns.map(({ account }) => account)).toEqual(["1-full", "1-good", "1-good"]);
+    expect(between.bodies).toHaveLength(2);
+
+    // What the client sent is what the backend got, byte for byte, on the second account too.
+    const [first, second] = between.bodies;
+    const sent = turns.map(({ rawBody }) => Buffer.from(rawBody).toString("latin1"));
+    expect(sent).toEqual([first, first, second].map((body) => body?.toString("latin1") ?? ""));
+
+    const outputs = list(dict(turns[2]?.body)["input"]).map(dict);
+    const output = outputs.find((item) => item["type"] === "function_call_output");
+    expect(JSON.stringify(output)).toContain(TOOL_ECHO);
+
+    const sessions = new Set(turns.map(({ headers }) => headers["session-id"]));
+    const keys = new Set(turns.map(({ body }) => text(dict(body)["prompt_cache_key"])));
+    expect([sessions.size, keys.size]).toEqual([1, 1]);
+    expect([...keys]).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+    for (const turn of turns) {
+      expect(turn.headers["originator"]).toBe("codex_exec");
+      expect(turn.headers["x-codex-turn-metadata"]).toContain("session_id");
+      expect(JSON.stringify(turn.headers)).not.toContain(KEY);
+    }
+    // The sticky token of a turn goes back to the account that gave it.
+    expect(turns.map(({ headers }) => typeof headers["x-codex-turn-state"])).toEqual([
+      "undefined",
+      "undefined",
+      "string",
+    ]);
+    expect(backend.turns().every(({ aborted }) => !aborted)).toBe(true);
+  });
+
+  test("all accounts exhausted: it stops at once and prints the limit", async () => {
+    backend.forget();
+    const accounts = ["2-spent", "2-spent-too"].map((name) => backend.account(name));
+    for (const account of accounts) account.always({ kind: "fault", name: "429-usage" });
+    await using proxy = await startProxy({ backend, accounts, binary: true });
+    const run = await runCodex(proxy.url, "Say hi");
+    expect(run.exitCode).not.toBe(0);
+    expect(run.output).toContain("hit your usage limit");
+    expect(run.output).toMatch(/try again at/i);
+    expect(run.output).not.toContain("Reconnecting");
+    expect(backend.turns()).toHaveLength(2);
+    await until("the request is logged", () => requestsIn(proxy.logs()) > 0);
+    expect(requestsIn(proxy.logs())).toBe(1);
+  });
+
+  test("a full backend on every account: the CLI's own bounded retry works", async () => {
+    backend.forget();
+    const account = backend.account("3-only");
+    account.script({ kind: "fault", name: "503-overloaded" });
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(proxy.url, "Say hi");
+    expect(run.exitCode).toBe(0);
+    expect(run.stdout).toContain("You said: Say hi");
+    expect(run.output).not.toContain("at capacity");
+  });
+
+  test("a provider that supports WebSockets falls back to HTTP at once", async () => {
+    backend.forget();
+    const account = backend.account("4-only");
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(proxy.url, "Say hi", ["supports_websockets = true"]);
+    // It logs that there is no WebSocket, and has tried once: seven tries would take it 6.8 s (cases.md M1).
+    expect(run.exitCode).toBe(0);
+    expect(run.output).not.toMatch(/Reconnecting|Falling back/);
+    expect(run.output.match(/failed to connect to Responses WebSocket/g) ?? []).toHaveLength(1);
+    expect(run.tookMs).toBeLessThan(5000);
+    expect(run.stdout).toContain("You said: Say hi");
+    expect(backend.turns()).toHaveLength(1);
+  });
+
+  test("a stream that breaks in the middle: one retry of the CLI's, and an answer", async () => {
+    backend.forget();
+    const account = backend.account("5-only");
+    account.script({ kind: "cut-mid-text" });
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(proxy.url, "Say hi");
+    expect(run.exitCode).toBe(0);
+    expect(run.stdout).toContain("You said: Say hi");
+    await until("both requests are logged", () => requestsIn(proxy.logs()) > 1);
+    expect(requestsIn(proxy.logs())).toBe(2);
+  });
+
+  test("a wrong key: the CLI says so", async () => {
+    backend.forget();
+    const account = backend.account("6-only");
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(
+      proxy.url,
+      "Say hi",
+      ["stream_max_retries = 0"],
+      "sk-wrong-0123456789",
+    );
+    expect(run.exitCode).not.toBe(0);
+    expect(run.output).toContain("401");
+    expect(backend.turns()).toHaveLength(0);
+  });
+
+  test("a model of the newest kind, which brings its tools as an input item", async () => {
+    backend.forget();
+    const account = backend.account("7-only");
+    account.always({ kind: "ok", tool: "shell-echo" });
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(proxy.url, "Print a line", [], KEY, "gpt-6-sol");
+    expectCalm(run);
+    expect(run.stdout).toContain(TOOL_ECHO);
+    const [turn] = backend.turns();
+    expect(turn?.headers["x-openai-internal-codex-responses-lite"]).toBe("true");
+    expect(itemTypes(dict(turn?.body))).toContain("additional_tools");
+  });
+});
+
+type Run = {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly output: string;
+  readonly tookMs: number;
+};
+
+/** Runs one turn of the CLI in an empty folder and with a home of its own. */
+async function runCodex(
+  url: string,
+  prompt: string,
+  provider: readonly string[] = [],
+  key = KEY,
+  model = "gpt-5.5",
+): Promise<Run> {
+  if (!codex.ok) throw new Error(codex.reason);
+  const home = await mkdtemp(join(tmpdir(), "codex-home-"));
+  const folder = await mkdtemp(join(tmpdir(), "codex-work-"));
+  const config = [
+    `model = "${model}"`,
+    'model_provider = "proxy"',
+    "[model_providers.proxy]",
+    'name = "proxy"',
+    `base_url = "${url}/v1"`,
+    'wire_api = "responses"',
+    'env_key = "CODEX_PROXY_KEY"',
+    ...provider,
+    "[analytics]",
+    "enabled = false",
+  ];
+  try {
+    await writeFile(join(home, "config.toml"), `${config.join("\n")}\n`);
+    const startedMs = performance.now();
+    const words = ["exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", prompt];
+    const child = Bun.spawn([codex.path, ...words], {
+      cwd: folder,
+      env: { ...plainEnvironment(), CODEX_HOME: home, CODEX_PROXY_KEY: key },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: 50_000,
+    });
+    const [stdout, stderr, exitCode] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    const tookMs = performance.now() - startedMs;
+    return { exitCode, stdout, output: stdout + stderr, tookMs };
+  } finally {
+    await rm(home, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The user has noticed nothing. */
+function expectCalm({ exitCode, output }: Run): void {
+  expect(output).not.toMatch(/Reconnecting|ERROR|Falling back|at capacity/);
+  expect(exitCode).toBe(0);
+}
+
+/** How many requests for a turn a proxy has logged. */
+function requestsIn(logs: string): number {
+  return logs.match(/ protocol=responses /g)?.length ?? 0;
+}
+
+function itemTypes(body: Dict): readonly unknown[] {
+  return list(body["input"]).map((item) => dict(item)["type"]);
+}
+
+type Between = AsyncDisposable & {
+  readonly url: string;
+  /** Bodies as the client sent them. */
+  readonly bodies: readonly Buffer[];
+};
+
+/** Stands between the client and the proxy, and writes down what the client says. */
+async function listenBetween(target: string): Promise<Between> {
+  const bodies: Buffer[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    fetch: async (request) => {
+      const { pathname, search } = new URL(request.url);
+      const body = Buffer.from(await request.arrayBuffer());
+      bodies.push(body);
+      const { method, headers } = request;
+      const answer = await fetch(`${target}${pathname}${search}`, { method, headers, body });
+      return new Response(answer.body, { status: answer.status, headers: answer.headers });
+    },
+  });
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    bodies,
+    [Symbol.asyncDispose]: () => server.stop(true),
+  };
+}

@@ -1,0 +1,232 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import OpenAI from "openai";
+import { dict, list } from "../../src/wire/json.ts";
+import type { FakeAccount } from "../support/backend/account.ts";
+import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import type { Outcome } from "../support/backend/outcome.ts";
+import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
+
+setDefaultTimeout(30_000);
+
+let backend: FakeBackend;
+let account: FakeAccount;
+let proxy: TestProxy;
+let client: OpenAI;
+
+beforeAll(async () => {
+  backend = await startBackend({ keepalives: true, obfuscation: true });
+  account = backend.account("sdk");
+  proxy = await startProxy({ backend, accounts: [account], binary: true });
+  client = clientOf(proxy);
+});
+afterAll(async () => {
+  await proxy.stop();
+  await backend.stop();
+});
+
+const MODEL = "gpt-5.4-high";
+const TOOL = {
+  type: "function",
+  name: "look_up",
+  description: "Looks a word up",
+  strict: true,
+  parameters: {
+    type: "object",
+    properties: { word: { type: "string" } },
+    required: ["word"],
+    additionalProperties: false,
+  },
+} as const;
+
+describe("the official OpenAI SDK", () => {
+  test("responses.create in one piece", async () => {
+    const response = await client.responses.create({ model: MODEL, input: "Hello there" });
+    expect(response.status).toBe("completed");
+    expect(response.output_text).toContain("You said: Hello there");
+    expect(response.output.map(({ type }) => type)).toEqual(["reasoning", "message"]);
+    expect(response.usage?.total_tokens).toBeGreaterThan(0);
+    expect(dict(backend.turns().at(-1)?.body)).toMatchObject({
+      model: "gpt-5.4",
+      reasoning: { effort: "high" },
+      stream: true,
+      store: false,
+    });
+  });
+
+  test("what the SDK sends and the backend refuses is taken out", async () => {
+    const response = await client.responses.create({
+      model: MODEL,
+      instructions: "Be brief.",
+      input: [
+        { role: "system", content: "You are a poet." },
+        { role: "user", content: "Hello" },
+      ],
+      temperature: 0.2,
+      top_p: 0.9,
+      max_output_tokens: 500,
+      metadata: { a: "b" },
+      user: "somebody",
+      truncation: "auto",
+      store: true,
+      parallel_tool_calls: true,
+      service_tier: "auto",
+    });
+    expect(response.status).toBe("completed");
+    const sent = dict(backend.turns().at(-1)?.body);
+    expect(sent).toMatchObject({ instructions: "Be brief.", parallel_tool_calls: true });
+    expect(dict(list(sent["input"])[0])).toMatchObject({
+      role: "developer",
+      content: "You are a poet.",
+    });
+    for (const name of [
+      "temperature",
+      "top_p",
+      "max_output_tokens",
+      "metadata",
+      "user",
+      "truncation",
+    ]) {
+      expect(sent).not.toHaveProperty(name);
+    }
+  });
+
+  test("responses.create as a stream of public events", async () => {
+    const stream = await client.responses.create({ model: MODEL, input: "Hello", stream: true });
+    const types: string[] = [];
+    let words = "";
+    let last = "";
+    let output = 0;
+    for await (const event of stream) {
+      types.push(event.type);
+      last = event.type;
+      if (event.type === "response.output_text.delta") words += event.delta;
+      if (event.type === "response.completed") output = event.response.output.length;
+    }
+    expect(words).toContain("You said: Hello");
+    expect(last).toBe("response.completed");
+    expect(output).toBe(2);
+    expect(types.filter((type) => !type.startsWith("response."))).toEqual([]);
+    expect(types[0]).toBe("response.created");
+  });
+
+  test("the stream helper and its finalResponse", async () => {
+    const seen: string[] = [];
+    const stream = client.responses
+      .stream({ model: MODEL, input: "Hello" })
+      .on("response.output_text.delta", ({ snapshot }) => seen.push(snapshot));
+    const response = await stream.finalResponse();
+    expect(response.status).toBe("completed");
+    expect(response.output_text).toContain("You said: Hello");
+    expect(seen.at(-1)).toBe(response.output_text);
+  });
+
+  test("a loop with a tool, in one piece and as a stream", async () => {
+    account.script(TOOL_CALL, TOOL_CALL);
+    const input: OpenAI.Responses.ResponseInput = [{ role: "user", content: "What is a naïf?" }];
+    const first = await client.responses.create({ model: MODEL, input, tools: [TOOL] });
+    const call = first.output.find((item) => item.type === "function_call");
+    expect(call).toMatchObject({ name: "look_up", arguments: '{"word":"naïf"}' });
+    for (const item of first.output) {
+      if (item.type === "reasoning" || item.type === "function_call") input.push(item);
+    }
+    const call_id = call?.call_id ?? "";
+    input.push({ type: "function_call_output", call_id, output: "A simple person" });
+    const second = await client.responses
+      .stream({ model: MODEL, input, tools: [TOOL] })
+      .finalResponse();
+    expect(second.output_text).toContain("The tool answered: A simple person");
+    // The model's thoughts went back with their ciphertext, and without an id that nobody could look up.
+    const items = list(dict(backend.turns().at(-1)?.body)["input"]).map(dict);
+    const thought = items.find(({ type }) => type === "reasoning");
+    expect(thought?.["encrypted_content"]).toEqual(expect.stringMatching(/^gAAAA/));
+  });
+
+  test("an aborted stream ends the backend's work", async () => {
+    account.script({ kind: "hang-mid-text" });
+    const stream = await client.responses.create({ model: MODEL, input: "Hello", stream: true });
+    for await (const event of stream) if (event.type === "response.output_text.delta") break;
+    await backend.until(() => backend.openStreams() === 0);
+    expect(backend.turns().at(-1)?.aborted).toBe(true);
+  });
+
+  test("models.list and models.retrieve", async () => {
+    const ids: string[] = [];
+    for await (const model of client.models.list()) {
+      ids.push(model.id);
+      expect(model.created).toBeGreaterThan(0);
+    }
+    expect(ids).toContain("gpt-5.4-high-fast");
+    expect(new Set(ids).size).toBe(ids.length);
+    expect((await client.models.retrieve("gpt-5.1-codex-max")).object).toBe("model");
+    const missing = await client.models.retrieve("gpt-0").then(
+      () => "found",
+      (cause: unknown) => cause,
+    );
+    expect(missing).toBeInstanceOf(OpenAI.NotFoundError);
+  });
+});
+
+describe("the SDK's error classes", () => {
+  test("a wrong key: AuthenticationError", async () => {
+    const error = await errorOf(clientOf(proxy, "sk-wrong-0123456789"));
+    expect(error).toBeInstanceOf(OpenAI.AuthenticationError);
+    expect(error.code).toBe("invalid_api_key");
+  });
+
+  test("a request at fault: BadRequestError with its parameter", async () => {
+    const error = await errorOf(client, "gpt-5-codex-xhigh");
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error.param).toBe("model");
+    expect(error.message).toContain("low, medium, high");
+    account.script({ kind: "fault", name: "400-error" });
+    const refused = await errorOf(client);
+    expect(refused).toBeInstanceOf(OpenAI.BadRequestError);
+    expect([refused.param, refused.code]).toEqual(["tool_choice", "invalid_value"]);
+  });
+
+  test("a spent pool: RateLimitError with the time of the reset", async () => {
+    const spent = backend.account("sdk-spent");
+    spent.always({ kind: "fault", name: "429-usage" });
+    await using poor = await startProxy({ backend, accounts: [spent], binary: true });
+    const error = await errorOf(clientOf(poor));
+    expect(error).toBeInstanceOf(OpenAI.RateLimitError);
+    expect(error.type).toBe("usage_limit_reached");
+    expect(Number(error.headers?.get("retry-after"))).toBeGreaterThan(8000);
+    expect(dict(error.error)["resets_at"]).toBeGreaterThan(Date.now() / 1000);
+  });
+
+  test("a backend that fails: InternalServerError, and the request's id", async () => {
+    account.script({ kind: "fault", name: "500" });
+    const error = await errorOf(client);
+    expect(error).toBeInstanceOf(OpenAI.InternalServerError);
+    expect(error.requestID).toMatch(/^req_/);
+  });
+
+  test("a stream that fails in the middle: no response passes for complete", async () => {
+    account.script({ kind: "end-mid-text" });
+    const response = await client.responses
+      .stream({ model: MODEL, input: "Hello" })
+      .finalResponse();
+    expect(response.status).toBe("failed");
+    expect(response.error?.code).toBe("server_error");
+  });
+});
+
+const TOOL_CALL: Outcome = { kind: "ok", tool: { name: "look_up", arguments: { word: "naïf" } } };
+
+function clientOf({ url }: Pick<TestProxy, "url">, apiKey = KEY): OpenAI {
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0, timeout: 20_000 });
+}
+
+type ApiError = InstanceType<typeof OpenAI.APIError>;
+
+/** The error that a request ends in. */
+async function errorOf(from: OpenAI, model = MODEL): Promise<ApiError> {
+  try {
+    await from.responses.create({ model, input: "Hello" });
+  } catch (cause) {
+    if (cause instanceof OpenAI.APIError) return cause;
+    throw cause;
+  }
+  throw new Error("the request was served");
+}

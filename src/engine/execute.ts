@@ -10,6 +10,7 @@ import type { Attempt } from "../upstream/send.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import type { TurnRecord } from "./record.ts";
+import { unlessStopped } from "./wait.ts";
 import { type Watched, watchTurn } from "./watch.ts";
 
 /** What the attempt loop does through others. */
@@ -86,6 +87,7 @@ type Run = {
   readonly mayPost: () => boolean;
   /** All that is tried on one account: once, again with a new token, again with a part taken out. */
   readonly onAccount: (lease: Lease) => Promise<Served | undefined>;
+  /** The failure to tell: the last real one, or else the last of the accounts' own. */
   readonly last: () => Failure | undefined;
 };
 
@@ -96,7 +98,14 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   let posts = 0;
   let empties = 0;
   let isOver = false;
-  let last: Failure | undefined;
+  let real: Failure | undefined;
+  let trouble: Failure | undefined;
+
+  // An account's own trouble, such as a spent quota, must not hide that the backend failed on another one.
+  const remember = (failure: Failure): void => {
+    if (ACCOUNT_TROUBLE.has(failure.kind)) trouble = failure;
+    else real = failure;
+  };
 
   const attempt = async (lease: Lease, identity: Identity): Promise<Served | Failure> => {
     posts += 1;
@@ -123,14 +132,22 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       job.record,
       ports,
     );
-    const finished = await job.finish?.(watched);
-    if (finished === undefined || finished.ok) {
+    let isServed = false;
+    try {
+      const finished = await job.finish?.(watched);
+      isServed = finished === undefined || finished.ok;
+      if (finished !== undefined && !finished.ok) {
+        note(finished.failure.kind);
+        return finished.failure;
+      }
       note("served");
+      // Of earlier attempts that failed half-way.
+      job.record.failure = undefined;
       return { turn: watched, body: finished?.body };
+    } finally {
+      // The lease stays: the same account may be tried again.
+      if (!isServed) sent.stream.close();
     }
-    note(finished.failure.kind);
-    watched.close();
-    return finished.failure;
   };
 
   /** Whether the same account should be tried again after `failure`. */
@@ -150,8 +167,10 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         if (empties > limits.emptyRetryMax) isOver = true;
         return false;
       case "renew-and-resend": {
-        if (isRenewed || !mayPost()) return false;
-        const refusal = await ports.renew(lease.accountId, identity.accessToken);
+        if (isRenewed || job.stop.reason() !== undefined) return false;
+        // Also where no post is left: the next request should not meet the dead token again.
+        const renewal = ports.renew(lease.accountId, identity.accessToken);
+        const refusal = await unlessStopped(renewal, job.stop);
         return refusal === undefined && mayPost();
       }
       case "amend-and-resend": {
@@ -159,6 +178,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         amended.add(failure.kind);
         isOver = mended === undefined;
         turn = mended ?? turn;
+        job.record.removed = turn.removed;
         return mended !== undefined && mayPost();
       }
     }
@@ -167,23 +187,30 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   const mayPost = (): boolean =>
     !isOver && posts <= limits.maxRetry && job.stop.reason() === undefined;
 
+  /** The account's token; undefined when it has none that works, or when nobody waits any more. */
+  const identify = async ({ accountId, label }: Lease): Promise<Identity | undefined> => {
+    const identity = await unlessStopped(ports.identify(accountId), job.stop);
+    if (identity === undefined || !("kind" in identity)) return identity;
+    // Not the backend's word, so it counts only where there is none.
+    trouble ??= identity;
+    job.record.attempts.push({ label, outcome: identity.kind, tookMs: 0 });
+    return undefined;
+  };
+
   const onAccount = async (lease: Lease): Promise<Served | undefined> => {
     tried.add(lease.accountId);
     let isRenewed = false;
     let served: Served | undefined;
     try {
       while (served === undefined) {
-        const identity = await ports.identify(lease.accountId);
-        if ("kind" in identity) {
-          last = identity;
-          job.record.attempts.push({ label: lease.label, outcome: identity.kind, tookMs: 0 });
-          return undefined;
-        }
-        if (!mayPost()) return undefined;
+        const identity = await identify(lease);
+        if (identity === undefined || !mayPost()) return undefined;
         const outcome = await attempt(lease, identity);
         if ("kind" in outcome) {
-          last = outcome;
-          if (!(await mayResend(outcome, lease, identity, isRenewed))) return undefined;
+          if (!(await mayResend(outcome, lease, identity, isRenewed))) {
+            remember(outcome);
+            return undefined;
+          }
           isRenewed ||= outcome.kind === "unauthorized";
         } else {
           served = outcome;
@@ -195,7 +222,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       if (served === undefined) lease.release(ports.clock.now());
     }
   };
-  return { tried, mayPost, onAccount, last: () => last };
+  return { tried, mayPost, onAccount, last: () => real ?? trouble };
 }
 
 function amend(turn: TurnRequest, failure: Failure): TurnRequest | undefined {

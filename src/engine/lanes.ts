@@ -7,15 +7,21 @@ export function createLanes(limit: () => number): Lanes {
   const waiting: (() => void)[] = [];
   let running = 0;
 
-  const enter = async (): Promise<void> => {
-    while (running >= Math.max(limit(), 1)) {
-      await new Promise<void>((resolve) => waiting.push(resolve));
+  /** Hands free places to those who wait, so that nobody who comes in between takes them. */
+  const admit = (): void => {
+    while (waiting.length > 0 && running < Math.max(limit(), 1)) {
+      running += 1;
+      waiting.shift()?.();
     }
-    running += 1;
   };
+  const enter = (): Promise<void> =>
+    new Promise((resolve) => {
+      waiting.push(resolve);
+      admit();
+    });
   const leave = (): void => {
     running -= 1;
-    waiting.shift()?.();
+    admit();
   };
 
   return {

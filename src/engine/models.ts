@@ -7,7 +7,7 @@ import { createStop, type Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
 import type { ModelsAnswer } from "../upstream/models.ts";
 import type { Clock } from "../wire/clock.ts";
-import { list, parseDict, text } from "../wire/json.ts";
+import { dict, list, parseDict, text } from "../wire/json.ts";
 import type { Log } from "../wire/log.ts";
 
 /** What keeping the model catalogue needs. */
@@ -43,14 +43,13 @@ export function createModels(ports: CatalogPorts): Models {
   let etag: string | undefined;
 
   const keep = async (models: readonly unknown[]): Promise<void> => {
-    await mkdir(dirname(cacheFile), { recursive: true, mode: 0o700 }).catch(() => {});
+    // Not the folders above it: an account folder that was taken away must not come back empty.
+    await mkdir(dirname(cacheFile), { mode: 0o700 }).catch(() => {});
     const saved = await writeDurably(cacheFile, `${JSON.stringify({ etag, models })}\n`);
     if (!saved.ok) log.debug("the model catalogue could not be cached", { reason: saved.reason });
   };
 
-  const ask = async (accountId: string): Promise<ModelsAnswer | undefined> => {
-    const identity = await ports.identify(accountId);
-    if ("kind" in identity) return undefined;
+  const ask = async (identity: Identity): Promise<ModelsAnswer> => {
     const stop = createStop();
     const cancel = clock.after(TIMEOUT_MS, () =>
       stop.stop({ kind: "timeout", message: "The backend did not answer in time." }),
@@ -62,31 +61,44 @@ export function createModels(ports: CatalogPorts): Models {
     }
   };
 
+  const take = async (answer: ModelsAnswer, account: string): Promise<void> => {
+    if (answer.type === "unchanged") return;
+    if (answer.type === "failed" || !isCatalog(answer.models)) {
+      const reason = answer.type === "failed" ? answer.message : "The list is empty.";
+      log.warn("the backend's model list could not be read; the known one is used", {
+        account,
+        reason,
+      });
+      return;
+    }
+    etag = answer.etag;
+    catalog = mergeCatalog(answer.models);
+    log.info("read the backend's model list", { models: answer.models.length });
+    await keep(answer.models);
+  };
+
   return {
     catalog: () => catalog,
     restore: async () => {
       const cached = parseDict(await readFile(cacheFile, "utf8").catch(() => ""));
       const models = list(cached?.["models"]);
-      if (models.length === 0) return;
+      if (!isCatalog(models)) return;
       etag = text(cached?.["etag"]);
       catalog = mergeCatalog(models);
     },
     update: async () => {
-      const ready = pool.view(clock.now()).find(({ standing }) => standing.kind === "ready");
-      if (ready === undefined) return;
-      const answer = await ask(ready.account.login.identity);
-      if (answer === undefined || answer.type === "unchanged") return;
-      if (answer.type === "failed") {
-        log.warn("the backend's model list could not be read; the known one is used", {
-          account: ready.account.label,
-          reason: answer.message,
-        });
+      for (const { account, standing } of pool.view(clock.now())) {
+        if (standing.kind !== "ready") continue;
+        const identity = await ports.identify(account.login.identity);
+        if ("kind" in identity) continue;
+        await take(await ask(identity), account.label);
         return;
       }
-      etag = answer.etag;
-      catalog = mergeCatalog(answer.models);
-      log.info("read the backend's model list", { models: answer.models.length });
-      await keep(answer.models);
     },
   };
+}
+
+/** Whether a list names any model at all: one that does not would take every model out of the catalogue. */
+function isCatalog(models: readonly unknown[]): boolean {
+  return models.some((info) => text(dict(info)["slug"]) !== undefined);
 }

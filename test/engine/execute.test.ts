@@ -1,0 +1,641 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import {
+  type Execution,
+  execute,
+  type Finished,
+  type Job,
+  type Limits,
+  type Ports,
+} from "../../src/engine/execute.ts";
+import type { Watched } from "../../src/engine/watch.ts";
+import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
+import type { TurnRequest } from "../../src/turn/request.ts";
+import { createStop, type Stop } from "../../src/turn/stop.ts";
+import type { Attempt } from "../../src/upstream/send.ts";
+import {
+  completed,
+  type FakeStream,
+  failure,
+  gate,
+  leaseOf,
+  NOON,
+  recordOf,
+  settled,
+  step,
+  steps,
+  streamOf,
+  turnOf,
+} from "./parts.ts";
+
+const LEFT: Failure = { kind: "client-left", message: "The client went away." };
+
+/** What one post comes to. */
+type Answer = "ok" | FailureKind | Failure | Attempt | Promise<Attempt>;
+
+type Script = {
+  readonly accounts?: readonly string[];
+  /** By post; the last one stands for all that follow. */
+  readonly answers?: readonly Answer[];
+  readonly limits?: Partial<Limits>;
+  readonly identify?: Ports["identify"];
+  readonly renew?: Ports["renew"];
+  readonly shortage?: Failure;
+  readonly turn?: TurnRequest;
+  readonly finish?: (turn: Watched) => Promise<Finished>;
+  readonly onPick?: (stop: Stop) => void;
+};
+
+const PARAMETER = failure("unsupported-parameter", { param: "top_k" });
+const REASONING = failure("foreign-reasoning");
+const NAMED: Partial<Record<FailureKind, Failure>> = {
+  "unsupported-parameter": PARAMETER,
+  "foreign-reasoning": REASONING,
+};
+
+function served(stream: FakeStream = streamOf([steps(completed())])): Attempt {
+  return { ok: true, held: [step("response.output_text.delta")], stream };
+}
+
+function attemptOf(answer: Answer): Attempt | Promise<Attempt> {
+  if (answer === "ok") return served();
+  if (typeof answer === "string") {
+    return { ok: false, failure: NAMED[answer] ?? failure(answer) };
+  }
+  return "kind" in answer ? { ok: false, failure: answer } : answer;
+}
+
+/** A world with no network, and all that happened in it. */
+function stage(script: Script = {}) {
+  const { accounts = ["a", "b", "c", "d"], answers = ["ok"] } = script;
+  const stop = createStop();
+  const record = recordOf();
+  const posts: { readonly account: string; readonly turn: TurnRequest }[] = [];
+  const leases: ReturnType<typeof leaseOf>[] = [];
+  const outcomes: string[] = [];
+  const renewals: string[] = [];
+  const ports: Ports = {
+    clock: { now: () => NOON, after: () => () => {} },
+    pick: ({ tried }) => {
+      script.onPick?.(stop);
+      const account = accounts.find((id) => !tried.has(id));
+      if (account === undefined) return undefined;
+      const lease = leaseOf(account);
+      leases.push(lease);
+      return lease;
+    },
+    settle: (accountId, outcome) => {
+      const kind = outcome.type === "failed" ? outcome.failure.kind : outcome.type;
+      outcomes.push(`${accountId}:${kind}`);
+    },
+    count: (accountId) => outcomes.push(`${accountId}:counted`),
+    identify:
+      script.identify ??
+      (async (accountId) => ({
+        accessToken: `token of ${accountId}`,
+        workspaceId: undefined,
+        tag: "t",
+      })),
+    renew: async (accountId, usedToken) => {
+      renewals.push(`${accountId}:${usedToken}`);
+      return script.renew?.(accountId, usedToken);
+    },
+    send: async (turn, identity) => {
+      posts.push({ account: identity.accessToken.replace("token of ", ""), turn });
+      const answer = answers[posts.length - 1] ?? answers.at(-1) ?? "ok";
+      return attemptOf(answer);
+    },
+    shortage: () => script.shortage,
+  };
+  const job: Job = {
+    turn: script.turn ?? turnOf(),
+    sessionKey: "talk",
+    stop,
+    record,
+    ...(script.finish === undefined ? {} : { finish: script.finish }),
+  };
+  const limits: Limits = { maxRetry: 2, emptyRetryMax: 2, ...script.limits };
+  return {
+    run: () => execute(job, limits, ports),
+    stop,
+    record,
+    posts,
+    posted: () => posts.map(({ account }) => account).join(""),
+    leases,
+    outcomes,
+    renewals,
+  };
+}
+
+function told(execution: Execution): FailureKind | "ok" {
+  return execution.ok ? "ok" : execution.failure.kind;
+}
+
+/** Reads a turn to its end, as an answer in one piece is read. */
+async function readWhole(turn: Watched): Promise<Finished> {
+  for (;;) {
+    const batch = await turn.read();
+    if (batch.type === "end") return { ok: true, body: "whole" };
+    if (batch.type === "broken") return { ok: false, failure: batch.failure };
+  }
+}
+
+describe("execute, what each failure leads to", () => {
+  const kinds = Object.keys(FAILURES).filter((kind): kind is FailureKind => kind in FAILURES);
+  const stops = kinds.filter((kind) => FAILURES[kind].next === "stop");
+  const movers = kinds.filter((kind) => FAILURES[kind].next === "other-account");
+
+  test.each(stops)("%s ends the request with its first post", async (kind) => {
+    const { run, posted } = stage({ answers: [kind, "ok"] });
+    expect(told(await run())).toBe(kind);
+    expect(posted()).toBe("a");
+  });
+
+  test.each(movers)("%s moves on to another account, whichever post it is", async (kind) => {
+    for (const position of [0, 1]) {
+      const before = Array.from({ length: position }, (): Answer => "server-error");
+      const { run, posted } = stage({ answers: [...before, kind, "ok"] });
+      expect(told(await run())).toBe("ok");
+      expect(posted()).toBe("abc".slice(0, position + 2));
+    }
+  });
+
+  test.each(movers)("%s on the last allowed post ends the request", async (kind) => {
+    const { run, posted } = stage({ answers: ["server-error", "network", kind, "ok"] });
+    expect((await run()).ok).toBe(false);
+    expect(posted()).toBe("abc");
+  });
+
+  test("the number of accounts bounds the posts too", async () => {
+    const { run, posted } = stage({ accounts: ["a"], answers: ["network"] });
+    expect(told(await run())).toBe("network");
+    expect(posted()).toBe("a");
+  });
+});
+
+describe("execute, a refused token", () => {
+  test("is renewed and the turn re-sent once on the same account", async () => {
+    const { run, posted, renewals } = stage({ answers: ["unauthorized", "ok"] });
+    expect(told(await run())).toBe("ok");
+    expect(posted()).toBe("aa");
+    expect(renewals).toEqual(["a:token of a"]);
+  });
+
+  test("refused again moves on to another account", async () => {
+    const { run, posted, renewals } = stage({ answers: ["unauthorized", "unauthorized", "ok"] });
+    expect(told(await run())).toBe("ok");
+    expect(posted()).toBe("aab");
+    expect(renewals).toHaveLength(1);
+  });
+
+  test("that cannot be renewed moves on at once", async () => {
+    const renew = async () => failure("renewal-failed");
+    const { run, posted } = stage({ answers: ["unauthorized", "ok"], renew });
+    expect(told(await run())).toBe("ok");
+    expect(posted()).toBe("ab");
+  });
+
+  test("is renewed for the next request where this one may post no more", async () => {
+    const { run, posted, renewals } = stage({
+      answers: ["unauthorized", "ok"],
+      limits: { maxRetry: 0 },
+    });
+    expect(told(await run())).toBe("unauthorized");
+    expect(posted()).toBe("a");
+    expect(renewals).toEqual(["a:token of a"]);
+  });
+
+  test("counts against max-retry on every account", async () => {
+    const { run, posted } = stage({
+      answers: ["unauthorized", "unauthorized", "unauthorized", "ok"],
+    });
+    expect(told(await run())).toBe("unauthorized");
+    expect(posted()).toBe("aab");
+  });
+
+  test("an account without a working token costs no post", async () => {
+    const { run, posted, record } = stage({
+      identify: async (accountId) =>
+        accountId === "a"
+          ? failure("renewal-failed")
+          : { accessToken: `token of ${accountId}`, workspaceId: undefined, tag: "t" },
+      limits: { maxRetry: 0 },
+    });
+    expect(told(await run())).toBe("ok");
+    expect(posted()).toBe("b");
+    expect(record.attempts.map(({ outcome }) => outcome)).toEqual(["renewal-failed", "served"]);
+  });
+});
+
+describe("execute, what is amended", () => {
+  test("a parameter that the backend refuses is taken out once, and recorded", async () => {
+    const { run, posts, record } = stage({
+      answers: [PARAMETER, "ok"],
+      turn: turnOf({ top_k: 3, tools: [] }),
+    });
+    expect(told(await run())).toBe("ok");
+    expect(posts.map(({ account, turn }) => [account, "top_k" in turn.body])).toEqual([
+      ["a", true],
+      ["a", false],
+    ]);
+    expect(record.removed).toEqual(["top_k"]);
+  });
+
+  test("a second refused parameter is told", async () => {
+    const { run, posted } = stage({
+      answers: [PARAMETER, failure("unsupported-parameter", { param: "top_j" }), "ok"],
+      turn: turnOf({ top_k: 3, top_j: 4 }),
+    });
+    expect(await run()).toMatchObject({ failure: { param: "top_j" } });
+    expect(posted()).toBe("aa");
+  });
+
+  test.each([
+    ["a parameter that the request does not have", PARAMETER],
+    ["the model itself", failure("unsupported-parameter", { param: "model" })],
+    ["nothing by name", failure("unsupported-parameter")],
+    ["reasoning where there is none", REASONING],
+  ])("%s cannot be taken out, so the refusal is told", async (_name, refusal) => {
+    const { run, posted } = stage({ answers: [refusal, "ok"] });
+    expect(told(await run())).toBe(refusal.kind);
+    expect(posted()).toBe("a");
+  });
+
+  test("another account's reasoning is taken out once, then told", async () => {
+    const turn = turnOf({
+      input: [{ type: "reasoning", encrypted_content: "x" }, { role: "user" }],
+    });
+    const once = stage({ answers: [REASONING, "ok"], turn });
+    expect(told(await once.run())).toBe("ok");
+    expect(once.posted()).toBe("aa");
+    expect(once.posts.at(1)?.turn.body["input"]).toEqual([{ role: "user" }]);
+    const twice = stage({ answers: [REASONING, REASONING, "ok"], turn });
+    expect(told(await twice.run())).toBe("foreign-reasoning");
+    expect(twice.posted()).toBe("aa");
+  });
+
+  test("the amended turn is the one that goes to the next account", async () => {
+    const { run, posts, posted } = stage({
+      answers: [PARAMETER, "network", "ok"],
+      turn: turnOf({ top_k: 3 }),
+    });
+    expect(told(await run())).toBe("ok");
+    expect(posted()).toBe("aab");
+    expect(posts.at(2)?.turn.body).not.toContainKey("top_k");
+  });
+
+  test("without a post left the refusal is told", async () => {
+    const { run, posted } = stage({
+      answers: [PARAMETER, "ok"],
+      turn: turnOf({ top_k: 3 }),
+      limits: { maxRetry: 0 },
+    });
+    expect(told(await run())).toBe("unsupported-parameter");
+    expect(posted()).toBe("a");
+  });
+
+  test("a refusal that was mended does not come back as the answer", async () => {
+    const { run } = stage({
+      accounts: ["a"],
+      answers: [PARAMETER, "exhausted"],
+      turn: turnOf({ top_k: 3 }),
+      shortage: failure("exhausted", { resetsAtMs: NOON + 60_000 }),
+    });
+    expect(told(await run())).toBe("exhausted");
+  });
+});
+
+describe("execute, empty turns", () => {
+  test.each([
+    [0, 5, 1],
+    [1, 5, 2],
+    [2, 5, 3],
+    [5, 1, 2],
+    [5, 0, 1],
+  ])(
+    "empty-retry-max %i and max-retry %i make %i posts",
+    async (emptyRetryMax, maxRetry, count) => {
+      const accounts = ["a", "b", "c", "d", "e", "f", "g"];
+      const { run, posts } = stage({
+        accounts,
+        answers: ["empty"],
+        limits: { emptyRetryMax, maxRetry },
+      });
+      expect(told(await run())).toBe("empty");
+      expect(posts).toHaveLength(count);
+    },
+  );
+
+  test("two of them and then an answer is an answer", async () => {
+    const { run, posted } = stage({ answers: ["empty", "empty", "ok"] });
+    expect(told(await run())).toBe("ok");
+    expect(posted()).toBe("abc");
+  });
+});
+
+describe("execute, answers in one piece", () => {
+  const cut: Failure = failure("cut-short");
+
+  test("a turn that is cut is tried again, and leaves nothing behind", async () => {
+    const broken = streamOf([
+      steps(step("response.output_text.delta")),
+      { type: "broken", failure: cut },
+    ]);
+    const { run, posted, leases, record } = stage({
+      answers: [served(broken), "ok"],
+      finish: readWhole,
+    });
+    expect(await run()).toMatchObject({ ok: true, body: "whole" });
+    expect(posted()).toBe("ab");
+    expect(broken.closes()).toBe(1);
+    expect(leases[0]?.releases()).toBe(1);
+    expect(record.failure).toBeUndefined();
+    expect(record.attempts.map(({ outcome }) => outcome)).toEqual(["cut-short", "served"]);
+  });
+
+  test("cuts are bounded by max-retry", async () => {
+    const { run, posts, record } = stage({
+      answers: Array.from({ length: 5 }, () =>
+        served(streamOf([{ type: "broken", failure: cut }])),
+      ),
+      finish: readWhole,
+    });
+    expect(told(await run())).toBe("cut-short");
+    expect(posts).toHaveLength(3);
+    expect(record.failure).toBe("cut-short");
+  });
+
+  test("a fault while the answer is put together closes the stream and frees the account", async () => {
+    const stream = streamOf([]);
+    const { run, leases } = stage({
+      answers: [served(stream)],
+      finish: () => Promise.reject(new Error("a bug")),
+    });
+    expect(run()).rejects.toThrow("a bug");
+    await settled();
+    expect(stream.closes()).toBe(1);
+    expect(leases[0]?.releases()).toBe(1);
+  });
+
+  test("a fault while sending frees the account", async () => {
+    const { run, leases } = stage({ answers: [Promise.reject(new Error("a bug"))] });
+    expect(run()).rejects.toThrow("a bug");
+    await settled();
+    expect(leases[0]?.releases()).toBe(1);
+  });
+});
+
+describe("execute, a client that leaves", () => {
+  test("before the first account is picked", async () => {
+    const { run, stop, posts, leases } = stage();
+    stop.stop(LEFT);
+    expect(told(await run())).toBe("client-left");
+    expect([posts.length, leases.length]).toEqual([0, 0]);
+  });
+
+  test("while an account is picked", async () => {
+    const { run, posts, leases } = stage({ onPick: (stop) => stop.stop(LEFT) });
+    expect(told(await run())).toBe("client-left");
+    expect(posts).toHaveLength(0);
+    expect(leases.map((lease) => lease.releases())).toEqual([1]);
+  });
+
+  test("while its token is renewed: nobody waits for the issuer", async () => {
+    const never = gate<Failure>();
+    const { run, stop, posts, leases } = stage({ identify: () => never.promise });
+    const running = run();
+    await settled();
+    stop.stop(LEFT);
+    expect(told(await running)).toBe("client-left");
+    expect(posts).toHaveLength(0);
+    expect(leases.map((lease) => lease.releases())).toEqual([1]);
+    // Whoever else waits for the renewal still gets it; its failure is nobody's fault here.
+    never.fail(new Error("too late"));
+    await settled();
+  });
+
+  test("while the backend is silent", async () => {
+    const answer = gate<Attempt>();
+    const { run, stop, posts, outcomes, leases } = stage({ answers: [answer.promise, "ok"] });
+    const running = run();
+    await settled();
+    stop.stop(LEFT);
+    answer.open({ ok: false, failure: LEFT });
+    expect(told(await running)).toBe("client-left");
+    expect(posts).toHaveLength(1);
+    expect(leases.map((lease) => lease.releases())).toEqual([1]);
+    expect(outcomes).toEqual(["a:client-left"]);
+    expect(FAILURES["client-left"].account).toBe("none");
+  });
+
+  test("while the body of a refusal is read: no other account is burnt", async () => {
+    const answer = gate<Attempt>();
+    const { run, stop, posts } = stage({ answers: [answer.promise, "ok"] });
+    const running = run();
+    await settled();
+    stop.stop(LEFT);
+    answer.open({ ok: false, failure: failure("rate-limited") });
+    expect(told(await running)).toBe("client-left");
+    expect(posts).toHaveLength(1);
+  });
+
+  test("while a refused token is renewed", async () => {
+    const renewal = gate<Failure | undefined>();
+    const { run, stop, posts, leases } = stage({
+      answers: ["unauthorized", "ok"],
+      renew: () => renewal.promise,
+    });
+    const running = run();
+    await settled();
+    stop.stop(LEFT);
+    expect(told(await running)).toBe("client-left");
+    renewal.open(undefined);
+    await settled();
+    expect(posts).toHaveLength(1);
+    expect(leases.map((lease) => lease.releases())).toEqual([1]);
+  });
+
+  test("with a 401 under way leaves the token as it is", async () => {
+    const answer = gate<Attempt>();
+    const { run, stop, renewals } = stage({ answers: [answer.promise] });
+    const running = run();
+    await settled();
+    stop.stop(LEFT);
+    answer.open({ ok: false, failure: failure("unauthorized") });
+    await running;
+    expect(renewals).toEqual([]);
+  });
+
+  test("while its answer is read to the end", async () => {
+    const reading = gate<Finished>();
+    const stream = streamOf([]);
+    const { run, stop, posts, leases } = stage({
+      answers: [served(stream), "ok"],
+      finish: () => reading.promise,
+    });
+    const running = run();
+    await settled();
+    stop.stop(LEFT);
+    reading.open({ ok: false, failure: LEFT });
+    expect(told(await running)).toBe("client-left");
+    expect(posts).toHaveLength(1);
+    expect(stream.closes()).toBe(1);
+    expect(leases.map((lease) => lease.releases())).toEqual([1]);
+  });
+
+  test("a request that takes too long is told so, whatever came before", async () => {
+    const { run } = stage({
+      answers: ["server-error"],
+      onPick: (stop) => stop.stop(failure("timeout")),
+    });
+    expect(told(await run())).toBe("timeout");
+  });
+});
+
+describe("execute, what the client is told when nobody could serve it", () => {
+  const resetsAtMs = NOON + 3_600_000;
+  const spent = failure("exhausted", { code: "usage_limit_reached", resetsAtMs });
+
+  test("all accounts exhausted: the earliest reset, and the plan that the backend named", async () => {
+    const { run } = stage({
+      accounts: ["a"],
+      answers: [failure("exhausted", { planType: "plus" })],
+      shortage: spent,
+    });
+    expect(await run()).toEqual({ ok: false, failure: { ...spent, planType: "plus" } });
+  });
+
+  test("a limited account while others have room: a short rest, and why", async () => {
+    const { run } = stage({ answers: ["exhausted"] });
+    const execution = await run();
+    expect(execution).toMatchObject({
+      ok: false,
+      failure: { kind: "rate-limited", code: "rate_limit_exceeded", resetsAtMs: NOON + 1000 },
+    });
+    expect(execution.ok ? "" : execution.failure.message).toContain("max-retry");
+  });
+
+  const rows: [name: string, answers: Answer[], told: FailureKind][] = [
+    ["the last real failure is kept", ["network", "server-error", "timeout"], "timeout"],
+    [
+      "a 5xx on the healthy account is not hidden by a spent quota after it",
+      ["server-error", "exhausted", "exhausted"],
+      "server-error",
+    ],
+    ["nor by one before it", ["exhausted", "server-error"], "server-error"],
+    ["nor by a 403 on another account", ["overloaded", "forbidden", "deactivated"], "overloaded"],
+    ["a Cloudflare page is told as such", ["challenged"], "challenged"],
+    ["a refused token that nobody could help is told", ["unauthorized"], "unauthorized"],
+    ["a deactivated account is told where others are in order", ["deactivated"], "deactivated"],
+  ];
+  test.each(rows)("%s", async (_name, answers, kind) => {
+    const accounts = answers.length === 2 ? ["a", "b"] : ["a", "b", "c"];
+    expect(told(await stage({ accounts, answers }).run())).toBe(kind);
+  });
+
+  test("an account that has no token does not hide what the backend said to another", async () => {
+    const { run } = stage({
+      accounts: ["a", "b"],
+      answers: [failure("server-error", { status: 520 })],
+      identify: async (accountId) =>
+        accountId === "b"
+          ? failure("renewal-failed")
+          : { accessToken: "token of a", workspaceId: undefined, tag: "t" },
+    });
+    expect(await run()).toMatchObject({ failure: { kind: "server-error", status: 520 } });
+  });
+
+  test("an empty pool", async () => {
+    const none = failure("no-account");
+    const { run, posts } = stage({ accounts: [], shortage: none });
+    expect(await run()).toEqual({ ok: false, failure: none });
+    expect(posts).toHaveLength(0);
+  });
+
+  test("a pool where nobody can be picked though nobody lacks anything", async () => {
+    expect(told(await stage({ accounts: [] }).run())).toBe("no-account");
+  });
+});
+
+test("headers of any answer teach the account its quota before the failure is settled", async () => {
+  const headers = new Headers({
+    "x-codex-primary-used-percent": "100",
+    "x-codex-primary-window-minutes": "300",
+  });
+  const { run, outcomes } = stage({
+    accounts: ["a"],
+    answers: [{ ok: false, failure: failure("exhausted"), headers }],
+  });
+  await run();
+  expect(outcomes).toEqual(["a:measured", "a:exhausted"]);
+});
+
+describe("execute, whatever happens", () => {
+  const answer = fc.oneof(
+    fc.constant<Answer>("ok"),
+    fc.constantFrom(
+      ...Object.keys(FAILURES).filter((kind): kind is FailureKind => kind in FAILURES),
+    ),
+    fc.record({ kind: fc.constant<FailureKind>("cut-short"), message: fc.constant("half-way") }),
+  );
+  const world = fc.record({
+    answers: fc.array(answer, { minLength: 1, maxLength: 12 }),
+    maxRetry: fc.integer({ min: 0, max: 6 }),
+    emptyRetryMax: fc.integer({ min: 0, max: 6 }),
+    accounts: fc.integer({ min: 0, max: 8 }),
+    dead: fc.array(fc.integer({ min: 0, max: 7 })),
+    canRenew: fc.boolean(),
+    isWhole: fc.boolean(),
+    stopAt: fc.integer({ min: 0, max: 12 }),
+  });
+
+  test("posts stay within max-retry, every lease is given back once, nothing follows a stop", async () => {
+    await fc.assert(
+      fc.asyncProperty(world, async (seed) => {
+        const streams: FakeStream[] = [];
+        let left: number | undefined;
+        const answers = seed.answers.map((each): Answer => {
+          const isCut = typeof each === "object" && "kind" in each;
+          if (each !== "ok" && !isCut) return each;
+          const end = isCut ? [{ type: "broken" as const, failure: failure("cut-short") }] : [];
+          const stream = streamOf([steps(step("response.output_text.delta")), ...end]);
+          streams.push(stream);
+          return served(stream);
+        });
+        const scene = stage({
+          accounts: Array.from({ length: seed.accounts }, (_, index) => `${index}`),
+          answers: [...answers, "server-error"],
+          limits: { maxRetry: seed.maxRetry, emptyRetryMax: seed.emptyRetryMax },
+          turn: turnOf({ top_k: 1, input: [{ type: "reasoning" }] }),
+          renew: async () => (seed.canRenew ? undefined : failure("renewal-failed")),
+          identify: async (accountId) => {
+            if (seed.stopAt === scene.posts.length && left === undefined) {
+              scene.stop.stop(LEFT);
+              left = scene.posts.length;
+            }
+            return seed.dead.includes(Number(accountId))
+              ? failure("renewal-failed")
+              : { accessToken: `token of ${accountId}`, workspaceId: undefined, tag: "t" };
+          },
+          ...(seed.isWhole ? { finish: readWhole } : {}),
+        });
+        const execution = await scene.run();
+        expect(scene.posts.length).toBeLessThanOrEqual(seed.maxRetry + 1);
+        if (left !== undefined) {
+          expect(scene.posts.length).toBe(left);
+          expect(told(execution)).toBe("client-left");
+        }
+        if (execution.ok) execution.turn.close();
+        expect(scene.leases.every((lease) => lease.releases() === 1)).toBe(true);
+        const posted = new Set(scene.posts.map(({ account }) => account));
+        expect(scene.leases.length).toBeGreaterThanOrEqual(posted.size);
+        for (const stream of streams) expect(stream.closes()).toBeLessThanOrEqual(1);
+        if (!execution.ok) {
+          for (const stream of streams)
+            expect(stream.reads() === 0 || stream.closes() === 1).toBe(true);
+        }
+      }),
+      { numRuns: 1500 },
+    );
+  });
+});

@@ -52,6 +52,8 @@ async function unpack(
   limitBytes: number,
 ): Promise<Intake> {
   let bytes = packed;
+  // Nothing at all is no mistake of the encoding's: what is missing is the body.
+  if (bytes.length === 0) return { ok: true, bytes };
   for (const coding of codings) {
     let unpacked: Uint8Array<ArrayBuffer> | undefined;
     try {

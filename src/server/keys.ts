@@ -49,16 +49,13 @@ export function admitCaller(
 export function isForeignOrigin(headers: Headers, allowed: readonly string[]): boolean {
   const origin = headers.get("origin");
   if (origin === null || allowed.includes(origin)) return false;
-  const { host, hostname } = hostOf(origin);
-  if (host === undefined || hostname === undefined) return true;
-  // Only an address counts as our own. A name that resolves to this machine may be anybody's (DNS rebinding).
-  const isAddress = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i.test(hostname);
-  return !isAddress || host !== headers.get("host");
-}
-
-function hostOf(origin: string): { readonly host?: string; readonly hostname?: string } {
   const url = URL.parse(origin);
-  return url === null ? {} : { host: url.host, hostname: url.hostname };
+  if (url === null) return true;
+  // Only an address counts as our own. A name that resolves to this machine may be anybody's (DNS rebinding).
+  const isAddress = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i.test(url.hostname);
+  // Read the same way, so that the scheme's own port and the case of letters make no difference.
+  const called = URL.parse(`${url.protocol}//${headers.get("host") ?? ""}`);
+  return !isAddress || called?.host !== url.host;
 }
 
 /** The keys in a request, in whichever of the four spellings. */

@@ -1,5 +1,6 @@
 import type { Execution, Finished, Job } from "../engine/execute.ts";
 import { openRecord, type TurnRecord } from "../engine/record.ts";
+import { unlessStopped } from "../engine/wait.ts";
 import type { Watched } from "../engine/watch.ts";
 import type { Exchange, Protocol } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -55,7 +56,7 @@ export function createProxy(ports: ProxyPorts): (call: ProxyCall) => Promise<Res
   return async (call) => {
     const visit = openVisit(call, ports);
     try {
-      const exchange = await readExchange(call, ports);
+      const exchange = await readExchange(call, visit.stop, ports);
       if ("kind" in exchange) return visit.refuse(exchange);
       describe(visit.record, exchange);
       const serve = exchange.wantsStream ? serveStream : serveWhole;
@@ -89,6 +90,7 @@ function openVisit({ protocol, request, caller, requestId }: ProxyCall, ports: P
   const stop = createStop();
   const leave = (): void => stop.stop(LEFT);
   request.signal.addEventListener("abort", leave);
+  if (request.signal.aborted) leave();
   const { requestMs } = ports.options();
   const cancel = requestMs > 0 ? clock.after(requestMs, () => stop.stop(TOO_LONG)) : () => {};
   let isEnded = false;
@@ -120,27 +122,39 @@ async function serveWhole(exchange: Exchange, visit: Visit, ports: ProxyPorts): 
   const done = await ports.execute({ ...jobOf(exchange, visit), finish });
   if (!done.ok) return visit.refuse(done.failure);
   done.turn.close();
+  const body = Buffer.from(JSON.stringify(done.body ?? null));
   visit.record.status = 200;
+  visit.record.bytesOut = body.length;
   visit.end();
-  const headers = { ...relayed(done.turn, exchange), "x-request-id": visit.id };
-  return Response.json(done.body, { headers });
+  return new Response(body, {
+    headers: {
+      "content-type": "application/json",
+      ...relayed(done.turn, exchange),
+      "x-request-id": visit.id,
+    },
+  });
 }
 
 async function serveStream(exchange: Exchange, visit: Visit, ports: ProxyPorts): Promise<Response> {
   const { clock } = ports;
   const { record } = visit;
   const { earlyHeartbeatMs, heartbeatMs } = ports.options();
+  const encoder = exchange.stream();
   const execution = ports.execute(jobOf(exchange, visit));
   const first = await firstOf(execution, earlyHeartbeatMs, clock);
   if (first !== undefined && !first.ok) return visit.refuse(first.failure);
   record.status = 200;
   const source: Source =
     first?.turn ?? execution.then((done) => (done.ok ? done.turn : done.failure));
-  const stream = streamReply(source, exchange.stream(), {
+  const stream = streamReply(source, encoder, {
     clock,
     heartbeatMs: first === undefined ? earlyHeartbeatMs : heartbeatMs,
     onLeave: visit.leave,
     onEnd: visit.end,
+    onFault: (cause) => {
+      ports.onFault(visit.id, cause);
+      return FAULT;
+    },
     onWrite: (bytes) => {
       record.firstOutputMs ??= clock.now();
       record.bytesOut += bytes;
@@ -158,10 +172,16 @@ async function serveStream(exchange: Exchange, visit: Visit, ports: ProxyPorts):
   });
 }
 
-async function readExchange(call: ProxyCall, ports: ProxyPorts): Promise<Exchange | Failure> {
+async function readExchange(
+  call: ProxyCall,
+  stop: Stop,
+  ports: ProxyPorts,
+): Promise<Exchange | Failure> {
   const { protocol, request } = call;
   try {
-    const intake = await readBody(request, ports.options().maxBodyBytes);
+    // A client that sends its body drop by drop is bound by the request's clock too.
+    const intake = await unlessStopped(readBody(request, ports.options().maxBodyBytes), stop);
+    if (intake === undefined) return stop.reason() ?? LEFT;
     if (!intake.ok) return intake.failure;
     const { headers } = request;
     const decoded = protocol.decode({ bytes: intake.bytes, headers, resolve: ports.resolve });

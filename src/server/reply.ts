@@ -18,6 +18,8 @@ export type ReplyOptions = {
   readonly onEnd: (failure: Failure | undefined) => void;
   /** The client went away. */
   readonly onLeave: () => void;
+  /** A fault of this program's own: tells it to the log, and says what the client is told. */
+  readonly onFault: (cause: unknown) => Failure;
 };
 
 type Ending = { readonly failure?: Failure };
@@ -31,7 +33,8 @@ export function streamReply(
   encoder: StreamEncoder,
   options: ReplyOptions,
 ): ReadableStream<Uint8Array> {
-  let turn: Watched | undefined;
+  const isPending = source instanceof Promise;
+  let turn = isPending ? undefined : source;
   let isOver = false;
   let dog = watchSilence(options.clock, 0, () => {});
 
@@ -43,10 +46,21 @@ export function streamReply(
     options.onEnd(failure);
   };
 
-  const write = (
-    controller: ReadableStreamDefaultController<Uint8Array>,
-    pieces: readonly Uint8Array[],
-  ): void => {
+  const arrive = async (): Promise<Watched | Failure> => {
+    try {
+      const begun = await source;
+      if ("kind" in begun) return begun;
+      turn = begun;
+      if (isOver) turn.close();
+      return turn;
+    } catch (cause) {
+      return options.onFault(cause);
+    }
+  };
+  // Begun here and not by the first pull: a client may leave before that, and the turn must be closed all the same.
+  const arrival = isPending ? arrive() : undefined;
+
+  const write = (controller: Controller, pieces: readonly Uint8Array[]): void => {
     for (const piece of pieces) {
       controller.enqueue(piece);
       options.onWrite(piece.length);
@@ -55,10 +69,7 @@ export function streamReply(
   };
 
   /** Reads on until something was written; tells how it ended if that was the end. */
-  const relay = async (
-    from: Watched,
-    controller: ReadableStreamDefaultController<Uint8Array>,
-  ): Promise<Ending | undefined> => {
+  const relay = async (from: Watched, controller: Controller): Promise<Ending | undefined> => {
     for (;;) {
       const batch = await from.read();
       if (isOver || batch.type === "end") return {};
@@ -74,28 +85,37 @@ export function streamReply(
     }
   };
 
+  const goOn = async (controller: Controller): Promise<Ending | undefined> => {
+    const begun = turn ?? (await arrival);
+    if (begun === undefined || isOver) return {};
+    if (!("kind" in begun)) return relay(begun, controller);
+    write(controller, encoder.fail(begun));
+    return { failure: begun };
+  };
+
   return new ReadableStream<Uint8Array>({
     start: (controller) => {
+      // The runtime sends the headers with the first byte, and whoever waits early waits for a sign of life.
+      if (isPending) controller.enqueue(encoder.heartbeat);
       dog = watchSilence(options.clock, options.heartbeatMs, () => {
         // With unread bytes before it, a sign of life would only pile up.
         if (!isOver && (controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.heartbeat);
       });
     },
     pull: async (controller) => {
-      const begun = turn ?? (await source);
       let ending: Ending | undefined;
-      if ("kind" in begun) {
-        if (!isOver) write(controller, encoder.fail(begun));
-        ending = { failure: begun };
-      } else {
-        turn = begun;
-        ending = isOver ? {} : await relay(turn, controller);
-      }
-      if (ending === undefined) return;
-      if (isOver) {
-        turn?.close();
+      try {
+        ending = await goOn(controller);
+      } catch (cause) {
+        const failure = options.onFault(cause);
+        if (isOver) return;
+        finish(failure);
+        // If this throws too, the connection breaks: no normal finish either.
+        for (const piece of encoder.fail(failure)) controller.enqueue(piece);
+        controller.close();
         return;
       }
+      if (ending === undefined || isOver) return;
       finish(ending.failure);
       controller.close();
     },
@@ -105,3 +125,5 @@ export function streamReply(
     },
   });
 }
+
+type Controller = ReadableStreamDefaultController<Uint8Array>;

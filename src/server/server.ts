@@ -87,6 +87,8 @@ export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
       // Long turns are silent at times; the clocks and heartbeats of this program watch over them.
       idleTimeout: 0,
       development: false,
+      // Two programs on one port would share its connections between them, without a word to anybody.
+      reusePort: false,
       // The limit of `max-body-bytes` is enforced with an answer in the protocol's words.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     },
@@ -114,7 +116,7 @@ async function visit(request: Request, ports: ServerPorts, way: Way): Promise<Re
   const access = ports.access();
   const origin = request.headers.get("origin");
   const isAllowed = origin !== null && access.allowedOrigins.includes(origin);
-  if (isAllowed && request.method === "OPTIONS") return preflight(origin, requestId);
+  if (isAllowed && request.method === "OPTIONS") return preflight(request, origin, requestId);
   const response = await answer(request, requestId, ports, way);
   if (!isAllowed) return response;
   response.headers.set("access-control-allow-origin", origin);
@@ -130,11 +132,12 @@ async function answer(
   way: Way,
 ): Promise<Response> {
   const caller = admitCaller(request.headers, way.guard, ports.access());
+  if ("kind" in caller) return failed(caller, requestId, ports);
+  // Where the Host header is no host, the runtime gives the bare path.
+  const url = URL.parse(request.url, "http://localhost");
+  if (url === null) return failed(BAD_ADDRESS, requestId, ports);
   try {
-    const response =
-      "kind" in caller
-        ? failed(caller, requestId, ports)
-        : await way.serve({ request, caller, requestId, url: new URL(request.url) });
+    const response = await way.serve({ request, caller, requestId, url });
     response.headers.set("x-request-id", requestId);
     return response;
   } catch (cause) {
@@ -143,16 +146,19 @@ async function answer(
   }
 }
 
-function preflight(origin: string, requestId: string): Response {
+const BAD_ADDRESS = refuse(400, "invalid_url", "The address of the request cannot be read.");
+
+function preflight(request: Request, origin: string, requestId: string): Response {
+  const wanted = request.headers.get("access-control-request-headers");
   return new Response(null, {
     status: 204,
     headers: {
       "access-control-allow-origin": origin,
       "access-control-allow-methods": "GET, POST, OPTIONS",
-      "access-control-allow-headers":
-        "authorization, content-type, x-api-key, api-key, anthropic-version, anthropic-beta",
+      // SDKs add headers of their own, and `*` would not cover `authorization`.
+      "access-control-allow-headers": wanted ?? "authorization, content-type, x-api-key, api-key",
       "access-control-max-age": "600",
-      vary: "origin",
+      vary: "origin, access-control-request-headers",
       "x-request-id": requestId,
     },
   });
@@ -207,11 +213,20 @@ function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): R
 }
 
 function model({ request, url, requestId }: Visit, { catalog, startedMs }: ServerPorts): Response {
-  const id = decodeURIComponent(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
+  const id = decoded(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
   const found = findModel(catalog(), id, modelShape(url, request.headers), startedMs);
   if (found !== undefined) return json(200, found);
   const message = `There is no model '${id}'. GET /v1/models lists them.`;
   return refusal(refuse(404, "model_not_found", message, "model"), requestId);
+}
+
+/** A part of a path as it was meant; one that is wrongly encoded stays as it is, and names nothing. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function health(ports: ServerPorts): Response {

@@ -142,8 +142,11 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
   };
 }
 
+// The furthest moment that a Date can tell (ECMA-262, 21.4.1.1); a backend may promise a later one.
+const LAST_MS = 8.64e15;
+
 function isoOf(ms: Millis | undefined): string | null {
-  return ms === undefined || !Number.isFinite(ms) ? null : new Date(ms).toISOString();
+  return ms === undefined || !(Math.abs(ms) <= LAST_MS) ? null : new Date(ms).toISOString();
 }
 
 function readCount(

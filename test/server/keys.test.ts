@@ -1,0 +1,166 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import {
+  type AccessOptions,
+  admitCaller,
+  type Guard,
+  isForeignOrigin,
+} from "../../src/server/keys.ts";
+import { sha256 } from "../../src/wire/digest.ts";
+
+const KEY = "a-client-key-1";
+const OTHER = "a-client-key-2";
+const ADMIN = "an-admin-key-1";
+
+function options(more: Partial<AccessOptions> = {}): AccessOptions {
+  return {
+    clientKeys: [KEY, OTHER].map(sha256),
+    adminKey: undefined,
+    allowedOrigins: [],
+    ...more,
+  };
+}
+
+function admit(headers: Record<string, string>, guard: Guard, access = options()) {
+  const caller = admitCaller(new Headers(headers), guard, access);
+  return "kind" in caller ? `${caller.status} ${caller.code}` : caller.name;
+}
+
+describe("admitCaller, the four spellings", () => {
+  const spellings: [name: string, headers: (key: string) => Record<string, string>][] = [
+    ["Authorization: Bearer K", (key) => ({ authorization: `Bearer ${key}` })],
+    ["Authorization: bearer K", (key) => ({ authorization: `bearer   ${key}  ` })],
+    ["Authorization: K", (key) => ({ authorization: key })],
+    ["x-api-key: K", (key) => ({ "x-api-key": key })],
+    ["api-key: K", (key) => ({ "api-key": key })],
+  ];
+  test.each(spellings)("%s", (_name, headers) => {
+    expect(admit(headers(KEY), "client")).toBe(`key#${sha256(KEY).slice(0, 4)}`);
+    expect(admit(headers(OTHER), "client")).toBe(`key#${sha256(OTHER).slice(0, 4)}`);
+    expect(admit(headers("a-wrong-key"), "client")).toBe("401 invalid_api_key");
+    expect(admit(headers(`${KEY}x`), "client")).toBe("401 invalid_api_key");
+    expect(admit(headers(KEY.slice(0, -1)), "client")).toBe("401 invalid_api_key");
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ["no header at all", {}],
+    ["an empty one", { authorization: "" }],
+    ["blanks", { "x-api-key": "  ", "api-key": "" }],
+  ])("%s is no key", (_name, headers) => {
+    expect(admit(headers, "client")).toBe("401 missing_api_key");
+  });
+
+  test("a wrong key beside the right one does not matter, as SDKs send their own too", () => {
+    const headers = { authorization: "Bearer sk-of-somebody", "x-api-key": KEY };
+    expect(admit(headers, "client")).toStartWith("key#");
+  });
+
+  test("a digest is not a key", () => {
+    expect(admit({ "x-api-key": sha256(KEY) }, "client")).toBe("401 invalid_api_key");
+  });
+
+  test("callers are told apart by key, and their names do not give it away", () => {
+    const scope = (key: string) => {
+      const caller = admitCaller(new Headers({ "api-key": key }), "client", options());
+      return "kind" in caller ? "" : caller.scope;
+    };
+    expect(scope(KEY)).not.toBe(scope(OTHER));
+    expect(admit({ "api-key": KEY }, "client")).not.toContain(KEY.slice(0, 6));
+  });
+
+  test("no refusal repeats what was sent", () => {
+    const caller = admitCaller(new Headers({ "api-key": "a-wrong-key" }), "client", options());
+    expect(JSON.stringify(caller)).not.toContain("a-wrong-key");
+  });
+});
+
+describe("admitCaller, who guards what", () => {
+  const rows: [
+    guard: Guard,
+    keys: string,
+    adminKey: string | undefined,
+    sent: string,
+    told: string,
+  ][] = [
+    ["open", KEY, undefined, "", "anyone"],
+    ["open", KEY, ADMIN, "wrong", "anyone"],
+    ["client", "", undefined, "", "anyone"],
+    ["client", "", ADMIN, "", "anyone"],
+    ["client", KEY, undefined, "", "401 missing_api_key"],
+    ["client", KEY, ADMIN, ADMIN, "401 invalid_api_key"],
+    ["admin", "", undefined, "", "anyone"],
+    ["admin", KEY, undefined, "", "401 missing_api_key"],
+    ["admin", KEY, undefined, KEY, `key#${sha256(KEY).slice(0, 4)}`],
+    ["admin", KEY, ADMIN, KEY, "401 invalid_api_key"],
+    ["admin", KEY, ADMIN, ADMIN, `key#${sha256(ADMIN).slice(0, 4)}`],
+    ["admin", "", ADMIN, "", "401 missing_api_key"],
+    ["admin", "", ADMIN, ADMIN, `key#${sha256(ADMIN).slice(0, 4)}`],
+  ];
+  test.each(rows)(
+    "%s with api-keys '%s' and admin-key '%s', sent '%s': %s",
+    (guard, keys, adminKey, sent, told) => {
+      const access = options({
+        clientKeys: keys === "" ? [] : [sha256(keys)],
+        adminKey: adminKey === undefined ? undefined : sha256(adminKey),
+      });
+      expect(admit(sent === "" ? {} : { "x-api-key": sent }, guard, access)).toBe(told);
+    },
+  );
+
+  test("keys are compared in constant time, all of them", () => {
+    const source = readFileSync(new URL("../../src/server/keys.ts", import.meta.url), "utf8");
+    expect(source).toContain("isSameDigest(known, digest)");
+    expect(source).not.toMatch(/clientKeys\.(?:includes|find|some|indexOf)\(/);
+  });
+});
+
+describe("admitCaller without keys, called by a web page", () => {
+  const keyless = options({ clientKeys: [] });
+  const FOREIGN = "403 foreign_origin";
+  const rows: [origin: string, host: string, told: string][] = [
+    ["http://localhost:8080", "localhost:8080", "anyone"],
+    ["http://localhost:8080", "LOCALHOST:8080", "anyone"],
+    ["http://127.0.0.1:8080", "127.0.0.1:8080", "anyone"],
+    ["http://[::1]:8080", "[::1]:8080", "anyone"],
+    ["http://192.168.1.7:8080", "192.168.1.7:8080", "anyone"],
+    ["http://localhost", "localhost:80", "anyone"],
+    ["http://localhost", "localhost", "anyone"],
+    ["http://localhost:3000", "localhost:8080", FOREIGN],
+    ["http://localhost:8080", "127.0.0.1:8080", FOREIGN],
+    ["https://evil.example", "localhost:8080", FOREIGN],
+    // DNS rebinding: the page's own name resolves to this machine.
+    ["http://evil.example:8080", "evil.example:8080", FOREIGN],
+    ["http://localhost.evil.example:8080", "localhost.evil.example:8080", FOREIGN],
+    ["http://1.2.3.4.evil.example", "1.2.3.4.evil.example", FOREIGN],
+    ["null", "localhost:8080", FOREIGN],
+    ["", "localhost:8080", FOREIGN],
+    ["file://", "localhost:8080", FOREIGN],
+    ["chrome-extension://abcdef", "localhost:8080", FOREIGN],
+    ["not an origin", "localhost:8080", FOREIGN],
+    ["http://localhost:8080", "", FOREIGN],
+    ["http://localhost:8080", "a b", FOREIGN],
+  ];
+  test.each(rows)("origin '%s' at host '%s': %s", (origin, host, told) => {
+    for (const guard of ["open", "client", "admin"] as const) {
+      expect(admit({ origin, ...(host === "" ? {} : { host }) }, guard, keyless)).toBe(told);
+    }
+  });
+
+  test("an allowed origin may, and only exactly that one", () => {
+    const access = options({ clientKeys: [], allowedOrigins: ["https://app.example.com"] });
+    const at = (origin: string) => admit({ origin, host: "localhost:8080" }, "client", access);
+    expect(at("https://app.example.com")).toBe("anyone");
+    expect(at("http://app.example.com")).toBe(FOREIGN);
+    expect(at("https://app.example.com.evil.example")).toBe(FOREIGN);
+  });
+
+  test("with keys the key alone decides", () => {
+    expect(admit({ origin: "https://evil.example", "x-api-key": KEY }, "client")).toStartWith(
+      "key#",
+    );
+  });
+
+  test("tools send no origin", () => {
+    expect(isForeignOrigin(new Headers({ host: "evil.example" }), [])).toBe(false);
+  });
+});

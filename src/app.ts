@@ -153,6 +153,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       const cut = clock.after(deadlineMs, () => void server.server?.stop(true));
       await server.server?.stop(deadlineMs <= 0);
       cut();
+      // Bounded by the issuer's own clock (refresh-single-timeout-sec).
+      await renewer.settled();
     },
   };
 }

@@ -46,7 +46,9 @@ export function readArguments(args: readonly string[], keys: readonly string[]):
   } catch (cause) {
     // The parser's own sentence names the word at fault, and goes on with advice about dashes.
     const message = cause instanceof Error ? cause.message : String(cause);
-    return misuse(message.replace(/\. .*$/s, "").replace(/^[A-Z]/, (first) => first.toLowerCase()));
+    return misuse(
+      message.replace(/\.\s.*$/s, "").replace(/^[A-Z]/, (first) => first.toLowerCase()),
+    );
   }
 }
 
@@ -71,10 +73,10 @@ function misuse(message: string): Command {
 /** The text of `help`. */
 export const HELP = `codex-proxy: your own ChatGPT/Codex logins behind one port
 
-  codex-proxy [serve] [-config FILE] [-KEY VALUE ...]   run the proxy
-  codex-proxy check [-config FILE]                      look at configuration and accounts, then stop
-  codex-proxy version | -version                        print the version
-  codex-proxy help | -help                              print this
+  codex-proxy [serve] [-config FILE] [-KEY VALUE ...]  run the proxy
+  codex-proxy check [-config FILE]      look at configuration and accounts
+  codex-proxy version | -version        print the version
+  codex-proxy help | -help              print this
 
 Without -config, config.yaml in the working directory is read if there is one.
 Every key of the configuration is a flag too (-listen 127.0.0.1:8080) and an

@@ -142,14 +142,19 @@ function watchFile(path: string, onChange: () => void, log: Log): FSWatcher | un
   }
 }
 
+const LISTEN_FAULTS: { readonly [code: string]: string } = {
+  EADDRINUSE: "is in use by another program: stop it, or set 'listen' to another port.",
+  EACCES: "is not open to this user: set 'listen' to a port above 1023.",
+  EADDRNOTAVAIL: "is no address of this machine: set 'listen' to one, or to :PORT for all of them.",
+};
+
 function describeStart(cause: unknown, config: Config): string {
   const code = codeOf(cause);
-  if (code === "EADDRINUSE") {
-    return `${config.listen} is in use by another program: stop it, or set 'listen' to another port.`;
-  }
-  if (code === "EACCES") {
-    return `This user may not listen on ${config.listen}: set 'listen' to a port above 1023.`;
-  }
+  const why = LISTEN_FAULTS[code];
+  if (why !== undefined) return `${config.listen} ${why}`;
+  const isListening = cause instanceof Error && Reflect.get(cause, "syscall") === "listen";
+  if (isListening)
+    return `cannot listen on ${config.listen}: set 'listen' to an address of this machine.`;
   return `could not start: ${cause instanceof Error ? cause.message : String(cause)}`;
 }
 

@@ -1,0 +1,89 @@
+import { describe, expect, test } from "bun:test";
+import { type Command, HELP, readArguments } from "../../src/cli/args.ts";
+import { KEYS } from "../../src/config/schema.ts";
+
+function serve(configPath?: string, flags: Record<string, string> = {}): Command {
+  return { name: "serve", configPath, flags };
+}
+
+function misuse(part: string) {
+  return { name: "misuse", message: expect.stringContaining(part) };
+}
+
+describe("readArguments", () => {
+  const rows: [line: string, command: object][] = [
+    ["", serve()],
+    ["serve", serve()],
+    ["-config config.yaml", serve("config.yaml")],
+    ["--config config.yaml", serve("config.yaml")],
+    ["-config=config.yaml", serve("config.yaml")],
+    ["--config=config.yaml", serve("config.yaml")],
+    ["-c config.yaml", serve("config.yaml")],
+    ["-config config.yaml serve", serve("config.yaml")],
+    ["serve -config config.yaml", serve("config.yaml")],
+    ["-config one.yaml -config two.yaml", serve("two.yaml")],
+    ["-config=", serve("")],
+    ["-listen :9000 -max-retry 0", serve(undefined, { listen: ":9000", "max-retry": "0" })],
+    [
+      "--listen=:9000 -log-level=debug",
+      serve(undefined, { listen: ":9000", "log-level": "debug" }),
+    ],
+    ["serve -api-keys a-key-of-mine,b", serve(undefined, { "api-keys": "a-key-of-mine,b" })],
+    ["check", { name: "check", configPath: undefined, flags: {} }],
+    ["check -config x.yaml", { name: "check", configPath: "x.yaml", flags: {} }],
+    ["-config x.yaml check", { name: "check", configPath: "x.yaml", flags: {} }],
+    ["version", { name: "version" }],
+    ["-version", { name: "version" }],
+    ["--version", { name: "version" }],
+    ["-v", { name: "version" }],
+    ["help", { name: "help" }],
+    ["-help", { name: "help" }],
+    ["--help", { name: "help" }],
+    ["-h", { name: "help" }],
+    ["serve -help", { name: "help" }],
+    ["-version -help", { name: "help" }],
+    ["frobnicate", misuse("there is no command 'frobnicate'")],
+    ["serve twice", misuse("'serve' takes no 'twice'")],
+    ["check a b", misuse("'check' takes no 'a b'")],
+    ["-frobnicate", misuse("unknown option '--frobnicate'")],
+    ["-frobnicate=1", misuse("unknown option '--frobnicate'")],
+    ["-config", misuse("--config")],
+    ["-listen", misuse("--listen")],
+    ["-max-retry -1", misuse("--max-retry")],
+    ["-help=yes", misuse("--help")],
+    ["login", misuse("not in this version yet")],
+    ["import ./x.json", misuse("not in this version yet")],
+    ["doctor", misuse("not in this version yet")],
+  ];
+  test.each(rows)("codex-proxy %s", (line, command) => {
+    const words = line === "" ? [] : line.split(" ");
+    expect<unknown>(readArguments(words, KEYS)).toEqual(command);
+  });
+
+  test("a path with spaces, and values that look like other things", () => {
+    expect(readArguments(["-config", "my config.yaml"], KEYS)).toEqual(serve("my config.yaml"));
+    expect(readArguments(["-admin-key=-c=x"], KEYS)).toEqual(
+      serve(undefined, { "admin-key": "-c=x" }),
+    );
+  });
+
+  test("a mistake is one sentence, without the parser's advice", () => {
+    for (const words of [["-frobnicate"], ["-max-retry", "-1"], ["-config"], ["-help=yes"]]) {
+      const command = readArguments(words, KEYS);
+      expect(command.name === "misuse" ? command.message : "").toMatch(/^[^A-Z\n][^\n]*[^.\n]$/);
+    }
+  });
+
+  test("every key of the configuration is a flag", () => {
+    for (const key of KEYS) {
+      expect(readArguments([`-${key}`, "1"], KEYS)).toEqual(serve(undefined, { [key]: "1" }));
+    }
+  });
+});
+
+test("HELP names the commands and the exit codes in lines that fit a terminal", () => {
+  for (const word of ["serve", "check", "version", "help", "-config", "Exit codes"]) {
+    expect(HELP).toContain(word);
+  }
+  expect(HELP.split("\n").every((line) => line.length <= 80)).toBe(true);
+});

@@ -1,0 +1,87 @@
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { check } from "../../src/cli/check.ts";
+import { openSettings } from "../../src/cli/settings.ts";
+import { makeFolder } from "../store/folder.ts";
+import { accessTokenOf, WORKSPACE } from "../store/tokens.ts";
+
+const TOKEN = accessTokenOf({
+  user: "u1",
+  workspace: WORKSPACE,
+  plan: "plus",
+  email: "ann.lee@example.com",
+  exp: 4e9,
+});
+
+async function run(dir: string, flags: Record<string, string> = {}) {
+  const printed: string[] = [];
+  const settings = await openSettings(undefined, { "auth-dir": dir, ...flags }, {});
+  const code = await check(settings, (line) => printed.push(line));
+  return { code, printed };
+}
+
+function account(dir: string, name: string, more: object = {}): void {
+  const file = { access_token: TOKEN, refresh_token: "rt_secret_1", type: "codex", ...more };
+  writeFileSync(join(dir, name), JSON.stringify(file));
+}
+
+describe("check", () => {
+  test("0 where all is well, and what there is", async () => {
+    const dir = makeFolder();
+    account(dir, "ann.json");
+    const { code, printed } = await run(dir, { "base-url": "http://127.0.0.1:1/codex/" });
+    expect(code).toBe(0);
+    expect(printed).toEqual([
+      expect.stringContaining("well-formed"),
+      "backend: http://127.0.0.1:1/codex",
+      "account: ann.json: an***@example.com, plan plus, readable",
+      "1 accounts, 0 errors",
+    ]);
+  });
+
+  test("0 for an empty folder: a running proxy with no account", async () => {
+    expect(await run(makeFolder())).toMatchObject({ code: 0 });
+  });
+
+  test("2 with every fault of the configuration", async () => {
+    const { code, printed } = await run(makeFolder(), { "max-retry": "x", listen: "y" });
+    expect(code).toBe(2);
+    expect(printed).toHaveLength(2);
+    expect(printed.every((line) => line.startsWith("error: "))).toBe(true);
+  });
+
+  test("2 with every broken account file, the good ones listed all the same", async () => {
+    const dir = makeFolder();
+    account(dir, "good.json");
+    writeFileSync(join(dir, "broken.json"), "{");
+    writeFileSync(join(dir, "strange.json"), '{"type":"gemini"}');
+    const { code, printed } = await run(dir);
+    expect(code).toBe(2);
+    const said = printed.join("\n");
+    expect(said).toContain("account: good.json");
+    expect(said).toContain("error: broken.json: this is not JSON");
+    expect(said).toContain("error: strange.json: this is not a Codex account");
+    expect(said).toContain("1 accounts, 2 errors");
+  });
+
+  test("a switched-off account and a duplicate are told, and are no errors", async () => {
+    const dir = makeFolder();
+    account(dir, "ann.json", { expired: "2026-01-01T00:00:00Z", disabled: true });
+    account(dir, "copy.json", { expired: "2026-01-02T00:00:00Z", disabled: true });
+    const { code, printed } = await run(dir);
+    expect(code).toBe(0);
+    expect(printed).toContain("account: copy.json: an***@example.com, plan plus, switched off");
+    expect(printed.some((line) => line.startsWith("warning: ann.json: the same login"))).toBe(true);
+  });
+
+  test("no token and no whole address of a login", async () => {
+    const dir = makeFolder();
+    account(dir, "ann.json");
+    account(dir, "odd.json", { expired: { secret: "rt_secret_2" } });
+    const said = (await run(dir)).printed.join("\n");
+    for (const secret of [TOKEN, "rt_secret", "ann.lee@example.com"]) {
+      expect(said).not.toContain(secret);
+    }
+  });
+});

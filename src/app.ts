@@ -14,6 +14,7 @@ import { createResponses } from "./protocols/responses/index.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
 import { openFileStore } from "./store/files.ts";
+import { SEED_CATALOG } from "./turn/catalog.ts";
 import { resolveModel } from "./turn/model.ts";
 import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
@@ -33,6 +34,8 @@ export type App = {
 
 const SECOND = 1000;
 const MODELS_EVERY_MS = 3_600_000;
+// Tokens that the disk would not take are tried again this often.
+const SAVE_EVERY_MS = 30_000;
 // The folder for what the program remembers; it is no file and has a dot, so no account scan looks at it.
 const STATE_DIR = ".codex-proxy";
 
@@ -54,8 +57,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const pool = createPool(() => perConfig.pool);
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
     pool.settle(accountId, outcome, clock.now());
+  const reload = createReload({ pool, store, clock, log });
   const renewer = createRenewer({
     pool,
+    reload,
     store,
     clock,
     log,
@@ -108,7 +113,6 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       }),
   });
 
-  const reload = createReload({ pool, store, clock, log });
   await models.restore();
   await reload();
   const server = startServer(
@@ -127,12 +131,19 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     listeningOf(initial),
   );
 
+  const follow = async (): Promise<void> => {
+    await reload();
+    // A folder that is back takes what it could not take before.
+    await renewer.saveLate();
+    if (models.catalog() === SEED_CATALOG) await models.update();
+  };
   const unwatch = store.watch(() => {
-    reload().then(models.update, (cause: unknown) => reportFault(log, "reload", cause));
+    follow().catch((cause: unknown) => reportFault(log, "reload", cause));
   });
   const stopChores = startChores(
     [
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },
+      { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
     ],
     clock,

@@ -36,13 +36,14 @@ export async function serve(settings: Settings, version: string): Promise<number
     return fail([describeStart(cause, config)], 1);
   }
   log.info("listening", { address: addressOf(config, app.port), keys: config["api-keys"].length });
-  if (config["api-keys"].length === 0 && !isLoopback(config)) {
+  if (isOpenToAll(config, config.listen)) {
     log.warn(
       "ANYONE who reaches this port can use your accounts: set api-keys, or listen on 127.0.0.1",
     );
   }
 
   const reload = createReloader(settings, app, log, {
+    listen: config.listen,
     get: () => config,
     set: (next) => {
       config = next;
@@ -77,7 +78,12 @@ function stopSignal(): Promise<string> {
   });
 }
 
-type Cell = { readonly get: () => Config; readonly set: (next: Config) => void };
+type Cell = {
+  /** Where the proxy listens, whatever the file says by now. */
+  readonly listen: string;
+  readonly get: () => Config;
+  readonly set: (next: Config) => void;
+};
 
 /** Reads the configuration again; a broken one changes nothing. Calls that come while one runs lead to one more run. */
 function createReloader(settings: Settings, app: App, log: Log, cell: Cell): () => void {
@@ -88,6 +94,13 @@ function createReloader(settings: Settings, app: App, log: Log, cell: Cell): () 
     if (!reading.ok) {
       for (const line of reading.lines)
         log.error("the configuration stays as it was", { fault: line });
+      return;
+    }
+    if (cell.get()["api-keys"].length > 0 && isOpenToAll(reading.config, cell.listen)) {
+      // An editor or a full disk may have emptied the file: that must not open the proxy to everybody.
+      log.error("the configuration stays as it was", {
+        fault: "api-keys are gone from it; restart the proxy if it shall run without keys",
+      });
       return;
     }
     const { live, restart } = changes(cell.get(), reading.config);
@@ -164,6 +177,8 @@ function addressOf(config: Config, port: number): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-function isLoopback(config: Config): boolean {
-  return /^(?:localhost|127\..*|::1)$/.test(parseListen(config.listen)?.hostname ?? "");
+/** Whether anyone who reaches the machine may use the accounts. */
+function isOpenToAll(config: Config, listen: string): boolean {
+  const host = parseListen(listen)?.hostname ?? "";
+  return config["api-keys"].length === 0 && !/^(?:localhost|127\..*|::1)$/.test(host);
 }

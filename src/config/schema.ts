@@ -83,8 +83,7 @@ export const SCHEMA = Type.Object(
     "admin-key": key(Type.String({ default: "" }), {
       group: "access",
       live: true,
-      description:
-        "Key for the owner's route, /stats. Without it the api-keys open it too.",
+      description: "Key for the owner's route, /stats. Without it the api-keys open it too.",
       allowed: "a string of at least 8 visible ASCII characters without spaces",
       fallback: "none: the api-keys count",
       isSecret: true,

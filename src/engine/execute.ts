@@ -20,7 +20,7 @@ export type Ports = {
   readonly settle: (accountId: string, outcome: Outcome) => void;
   readonly count: (accountId: string, usage: NonNullable<TurnRecord["usage"]>) => void;
   /** The account's token and workspace, the token renewed first when it is about to end. */
-  readonly identify: (accountId: string) => Promise<Identity | Failure>;
+  readonly identify: (accountId: string) => Identity | Failure | Promise<Identity | Failure>;
   /** Renews a token that the backend refused; `usedToken` may have been replaced meanwhile. */
   readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
   readonly send: (turn: TurnRequest, identity: Identity, request: Stop) => Promise<Attempt>;
@@ -97,6 +97,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   let { turn } = job;
   let posts = 0;
   let empties = 0;
+  let failedRenewals = 0;
   let isOver = false;
   let real: Failure | undefined;
   let trouble: Failure | undefined;
@@ -122,13 +123,16 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     const quota = headers && quotaFromHeaders(headers, ports.clock.now());
     if (quota !== undefined) ports.settle(lease.accountId, { type: "measured", quota });
     if (!sent.ok) {
-      ports.settle(lease.accountId, { type: "failed", failure: sent.failure });
+      // What a refused token means for the account is known once it has been tried to renew it.
+      if (sent.failure.kind !== "unauthorized") {
+        ports.settle(lease.accountId, { type: "failed", failure: sent.failure });
+      }
       note(sent.failure.kind);
       return sent.failure;
     }
     const watched = watchTurn(
       sent,
-      { lease, model: turn.model, tag: identity.tag },
+      { lease, model: turn.model, tag: identity.tag, isMeasured: quota !== undefined },
       job.record,
       ports,
     );
@@ -150,6 +154,21 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     }
   };
 
+  /** The account's token is refused and no newer one is to be had. */
+  const rest = (failure: Failure, { accountId }: Lease, { accessToken }: Identity): false => {
+    ports.settle(accountId, { type: "failed", failure, usedToken: accessToken });
+    return false;
+  };
+
+  /** Whether there is a newer token and a post left to use it. */
+  const renew = async (failure: Failure, lease: Lease, identity: Identity): Promise<boolean> => {
+    if (job.stop.reason() !== undefined) return false;
+    // Also where no post is left: the next request should not meet the dead token again.
+    const renewal = ports.renew(lease.accountId, identity.accessToken);
+    const refusal = await unlessStopped(renewal, job.stop);
+    return refusal === undefined ? mayPost() : rest(failure, lease, identity);
+  };
+
   /** Whether the same account should be tried again after `failure`. */
   const mayResend = async (
     failure: Failure,
@@ -166,13 +185,8 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         if (failure.kind === "empty") empties += 1;
         if (empties > limits.emptyRetryMax) isOver = true;
         return false;
-      case "renew-and-resend": {
-        if (isRenewed || job.stop.reason() !== undefined) return false;
-        // Also where no post is left: the next request should not meet the dead token again.
-        const renewal = ports.renew(lease.accountId, identity.accessToken);
-        const refusal = await unlessStopped(renewal, job.stop);
-        return refusal === undefined && mayPost();
-      }
+      case "renew-and-resend":
+        return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
       case "amend-and-resend": {
         const mended = amended.has(failure.kind) ? undefined : amend(turn, failure);
         amended.add(failure.kind);
@@ -189,10 +203,13 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
 
   /** The account's token; undefined when it has none that works, or when nobody waits any more. */
   const identify = async ({ accountId, label }: Lease): Promise<Identity | undefined> => {
-    const identity = await unlessStopped(ports.identify(accountId), job.stop);
+    const known = ports.identify(accountId);
+    const identity = known instanceof Promise ? await unlessStopped(known, job.stop) : known;
     if (identity === undefined || !("kind" in identity)) return identity;
     // Not the backend's word, so it counts only where there is none.
     trouble ??= identity;
+    failedRenewals += 1;
+    if (failedRenewals >= MOST_FAILED_RENEWALS) isOver = true;
     job.record.attempts.push({ label, outcome: identity.kind, tookMs: 0 });
     return undefined;
   };
@@ -224,6 +241,9 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   };
   return { tried, mayPost, onAccount, last: () => real ?? trouble };
 }
+
+// An issuer that does not answer is the same for all accounts: a client should not wait for each of them.
+const MOST_FAILED_RENEWALS = 3;
 
 function amend(turn: TurnRequest, failure: Failure): TurnRequest | undefined {
   if (failure.kind === "foreign-reasoning") return withoutForeignReasoning(turn);

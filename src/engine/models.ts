@@ -15,7 +15,9 @@ export type CatalogPorts = {
   readonly pool: Pool;
   readonly clock: Clock;
   readonly log: Log;
-  readonly identify: (accountId: string) => Promise<Identity | { readonly kind: string }>;
+  readonly identify: (
+    accountId: string,
+  ) => Identity | { readonly kind: string } | Promise<Identity | { readonly kind: string }>;
   readonly fetch: (
     identity: Identity,
     etag: string | undefined,
@@ -61,20 +63,22 @@ export function createModels(ports: CatalogPorts): Models {
     }
   };
 
-  const take = async (answer: ModelsAnswer, account: string): Promise<void> => {
-    if (answer.type === "unchanged") return;
+  /** Whether the answer was one; a list without any model is none. */
+  const take = async (answer: ModelsAnswer, account: string): Promise<boolean> => {
+    if (answer.type === "unchanged") return true;
     if (answer.type === "failed" || !isCatalog(answer.models)) {
       const reason = answer.type === "failed" ? answer.message : "The list is empty.";
       log.warn("the backend's model list could not be read; the known one is used", {
         account,
         reason,
       });
-      return;
+      return false;
     }
     etag = answer.etag;
     catalog = mergeCatalog(answer.models);
     log.info("read the backend's model list", { models: answer.models.length });
     await keep(answer.models);
+    return true;
   };
 
   return {
@@ -87,16 +91,20 @@ export function createModels(ports: CatalogPorts): Models {
       catalog = mergeCatalog(models);
     },
     update: async () => {
+      let asked = 0;
       for (const { account, standing } of pool.view(clock.now())) {
         if (standing.kind !== "ready") continue;
         const identity = await ports.identify(account.login.identity);
         if ("kind" in identity) continue;
-        await take(await ask(identity), account.label);
-        return;
+        asked += 1;
+        if ((await take(await ask(identity), account.label)) || asked === MOST_ASKED) return;
       }
     },
   };
 }
+
+// Where that many accounts are refused, it is not the accounts.
+const MOST_ASKED = 3;
 
 /** Whether a list names any model at all: one that does not would take every model out of the catalogue. */
 function isCatalog(models: readonly unknown[]): boolean {

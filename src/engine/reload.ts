@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import type { Login } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../wire/clock.ts";
@@ -22,12 +23,15 @@ export function createReload({ pool, store, clock, log }: ReloadPorts): () => Pr
     const { logins, faults, duplicates, complete } = await store.read();
     const now = clock.now();
     const broken = new Set(faults.map(({ source }) => source));
-    const present = new Set(logins.map(({ identity }) => identity));
-    const running = pool.view(now).map(({ account }) => account.login);
-    const kept = running.filter(
-      ({ identity, source }) => !present.has(identity) && (broken.has(source) || !complete),
-    );
-    const changes = pool.sync([...logins, ...kept], now);
+    const stored = new Map(logins.map((login) => [login.identity, login]));
+    const kept = pool
+      .view(now)
+      .map(({ account }) => account.login)
+      .filter((login) => broken.has(login.source) || !complete)
+      .filter((login) => isNewer(login, stored.get(login.identity)));
+    const running = new Set(kept.map(({ identity }) => identity));
+    const rest = logins.filter(({ identity }) => !running.has(identity));
+    const changes = pool.sync([...rest, ...kept], now);
     const telling = new Set<string>();
     const tell = (message: string, reason: string) => {
       telling.add(reason);
@@ -43,4 +47,10 @@ export function createReload({ pool, store, clock, log }: ReloadPorts): () => Pr
     for (const account of changes.changed) log.info("account changed", { account });
     for (const account of changes.gone) log.info("account taken out", { account });
   };
+}
+
+/** Whether the running login's tokens are newer than those of the same login elsewhere in the store. */
+function isNewer({ credential }: Login, elsewhere: Login | undefined): boolean {
+  if (elsewhere === undefined) return true;
+  return (credential.issuedAtMs ?? 0) > (elsewhere.credential.issuedAtMs ?? 0);
 }

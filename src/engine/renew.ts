@@ -1,39 +1,45 @@
 import type { Account, Credential } from "../pool/account.ts";
-import type { Pool } from "../pool/pool.ts";
 import { lifetimeOf, payloadsOf } from "../store/claims.ts";
-import type { Store } from "../store/store.ts";
 import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
-import { type Identity, isDue } from "../upstream/headers.ts";
+import { type Identity, isDue, isEnding } from "../upstream/headers.ts";
 import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
-import { type Log, redact } from "../wire/log.ts";
+import { redact } from "../wire/log.ts";
+import { createBackoff } from "./backoff.ts";
 import { createLanes } from "./lanes.ts";
+import { areSame, createKeeper, type KeeperPorts } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
-export type RenewPorts = {
-  readonly pool: Pool;
-  readonly store: Store;
+export type RenewPorts = KeeperPorts & {
   readonly clock: Clock;
-  readonly log: Log;
   readonly exchange: (token: string, reason: RefreshReason, stop: Stop) => Promise<Exchange>;
   readonly options: () => { readonly concurrency: number; readonly timeoutMs: Millis };
+  /** Reads the store again: a login that did not say whose it is may do so with its new tokens. */
+  readonly reload: () => Promise<void>;
 };
 
 /** Keeps access tokens alive. */
 export type Renewer = {
   /** The account's token, renewed first when it is about to end; a failure when it has none that works. */
-  readonly identify: (accountId: string) => Promise<Identity | Failure>;
+  readonly identify: (accountId: string) => Identity | Failure | Promise<Identity | Failure>;
   /** After a 401 on `usedToken`: a failure when no newer token could be had. */
   readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
-  /** Renews every account that is due, and stores tokens that could not be stored before. Never throws. */
+  /** Renews every account that is due. Never throws. */
   readonly sweep: () => Promise<void>;
-  /** Resolves when no renewal is under way: one that is cut between the issuer's answer and the disk loses a login. */
+  /** Stores tokens that could not be stored before. Never throws. */
+  readonly saveLate: () => Promise<void>;
+  /**
+   * For the end of the program: waits for renewals under way, since one that is cut between the issuer's answer and
+   * the disk loses a login, and tries once more to store what is only in memory.
+   */
   readonly settled: () => Promise<void>;
 };
 
-// After a try the next waits, so that a broken issuer, or a wrong clock here, does not lead to one try per request.
-const BACKOFF_MS = 30_000;
+type Renewal = {
+  readonly reason: RefreshReason;
+  readonly done: Promise<Failure | undefined>;
+};
 
 /**
  * Renews tokens: one renewal per account at a time, however many requests wait for it; accounts of one login one
@@ -43,77 +49,46 @@ const BACKOFF_MS = 30_000;
 export function createRenewer(ports: RenewPorts): Renewer {
   const { pool, store, clock, log } = ports;
   const lanes = createLanes(() => ports.options().concurrency);
-  const running = new Map<string, Promise<Failure | undefined>>();
-  const failed = new Map<
-    string,
-    { readonly refreshToken: string; readonly again: Millis; readonly failure: Failure }
-  >();
-  const unsaved = new Map<string, Unsaved>();
-  const renewedMs = new Map<string, Millis>();
-
-  /** The account, with the tokens that could not be stored where a rescan has brought the spent ones back. */
-  const look = (accountId: string): Account | undefined => {
-    const account = pool.get(accountId);
-    const pending = unsaved.get(accountId);
-    if (account === undefined || pending === undefined) return account;
-    if (!areSame(account.login.credential, pending.spent)) return account;
-    const { credential, atMs } = pending;
-    pool.settle(accountId, { type: "renewed", credential, atMs }, clock.now());
-    return pool.get(accountId);
-  };
+  const keeper = createKeeper(ports);
+  const backoff = createBackoff();
+  const running = new Map<string, Renewal>();
 
   const adoptNewer = async (account: Account): Promise<Account | undefined> => {
     const stored = await store.reread(account.login.source);
     if (stored === undefined || stored.identity !== account.login.identity) return account;
     const ours = account.login.credential;
     const isOlder = (stored.credential.issuedAtMs ?? 0) < (ours.issuedAtMs ?? 0);
-    const spent = unsaved.get(stored.identity)?.spent;
-    const isSpent = spent !== undefined && areSame(stored.credential, spent);
+    const isSpent = keeper.isSpent(stored.identity, stored.credential);
     if (areSame(stored.credential, ours) || isOlder || isSpent) return account;
     pool.settle(stored.identity, { type: "reloaded", login: stored }, clock.now());
     log.info("adopted newer tokens that another program had stored", { account: account.label });
     return pool.get(stored.identity);
   };
 
-  const keep = async (account: Account, tokens: Unsaved): Promise<void> => {
-    const { identity, source } = account.login;
-    const { credential, atMs } = tokens;
-    const saved = await store.save(source, credential, atMs);
-    if (saved.ok) {
-      unsaved.delete(identity);
-    } else {
-      // The old refresh token is spent: the new one must at least live on in memory, and be stored when that works.
-      unsaved.set(identity, tokens);
-      log.error("new tokens could not be stored; they are kept in memory and tried again", {
-        account: account.label,
-        reason: saved.reason,
-      });
-    }
-    pool.settle(identity, { type: "renewed", credential, atMs }, clock.now());
-  };
-
-  /** Stores what could not be stored before, unless its owner has put other tokens there meanwhile. */
-  const saveLate = async (accountId: string): Promise<void> => {
-    const account = look(accountId);
-    const pending = unsaved.get(accountId);
-    if (account === undefined || pending === undefined) return;
-    const stored = await store.reread(account.login.source);
-    const isOurs = stored === undefined || areSame(stored.credential, pending.spent);
-    if (isOurs) await keep(account, pending);
-    else unsaved.delete(accountId);
-  };
-
-  const fail = (account: Account, message: string, isPermanent: boolean): Failure => {
+  const fail = (account: Account, said: string, isPermanent: boolean): Failure => {
     const { identity, credential } = account.login;
     // A reason of the store's begins with a file's name, which may be an e-mail address.
-    const failure: Failure = { kind: "renewal-failed", message: redact(message) };
-    const again = isPermanent ? Number.POSITIVE_INFINITY : clock.now() + BACKOFF_MS;
-    failed.set(identity, { refreshToken: credential.refreshToken ?? "", again, failure });
+    const failure: Failure = { kind: "renewal-failed", message: redact(said) };
+    const now = clock.now();
+    const refusal = { failure, isPermanent };
+    const againMs = backoff.fail(identity, credential.refreshToken ?? "", refusal, now);
     log.warn(isPermanent ? "an account needs a new login" : "a token could not be renewed", {
       account: account.label,
-      reason: message,
+      reason: said,
     });
+    if (!isPermanent && !isAlive(credential, now)) {
+      // Till the next try it can serve nobody, and should not be picked to find that out.
+      const resting = { ...failure, resetsAtMs: againMs };
+      pool.settle(identity, { type: "failed", failure: resting }, now);
+    }
     return failure;
+  };
+
+  const exchange = async (refreshToken: string, reason: RefreshReason): Promise<Exchange> => {
+    const stop = createStop();
+    const { timeoutMs } = ports.options();
+    const cancel = timeoutMs > 0 ? clock.after(timeoutMs, () => stop.stop(TOO_SLOW)) : () => {};
+    return ports.exchange(refreshToken, reason, stop).finally(cancel);
   };
 
   const spend = async (account: Account, reason: RefreshReason): Promise<Failure | undefined> => {
@@ -121,35 +96,38 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const { refreshToken } = credential;
     if (refreshToken === undefined) return giveUp(account, NO_REFRESH_TOKEN, reason);
     const writable = await store.canSave(source);
-    if (!writable.ok)
+    if (!writable.ok) {
       return fail(account, `Not renewed, since it could not be stored: ${writable.reason}`, false);
-    const stop = createStop();
-    const { timeoutMs } = ports.options();
-    const cancel = timeoutMs > 0 ? clock.after(timeoutMs, () => stop.stop(TOO_SLOW)) : () => {};
-    const result = await ports.exchange(refreshToken, reason, stop).finally(cancel);
+    }
+    const result = await exchange(refreshToken, reason);
     if (!result.ok) {
       const failure = fail(account, result.message, result.isPermanent);
       return result.isPermanent ? giveUp(account, result.message, reason) : failure;
     }
-    failed.delete(identity);
     const atMs = clock.now();
-    renewedMs.set(identity, atMs);
-    await keep(account, { credential: merge(credential, result, atMs), spent: credential, atMs });
+    backoff.succeed(identity, atMs);
+    const tokens = { credential: merge(credential, result, atMs), spent: credential, atMs };
+    const isSaved = await keeper.keep(account, tokens);
     log.info("renewed a token", { account: account.label, reason });
+    if (isSaved && account.login.workspaceId === undefined) await ports.reload();
     return undefined;
   };
 
   /** The account needs a new login, unless its access token still works: a spent refresh token does not end that. */
   const giveUp = (account: Account, message: string, reason: RefreshReason): Failure => {
     const { identity, credential } = account.login;
-    const isAlive = (credential.expiresAtMs ?? 0) > clock.now();
-    const now = pool.get(identity)?.availability;
-    const isRefused =
-      reason === "unauthorized_recovery" || (now?.kind === "cooling" && now.why === "unauthorized");
-    if (!isAlive || isRefused) {
+    const isRefused = reason === "unauthorized_recovery";
+    if (isRefused || (credential.expiresAtMs ?? 0) <= clock.now()) {
       pool.settle(identity, { type: "renewal-refused", reason: message }, clock.now());
     }
     return { kind: "renewal-failed", message };
+  };
+
+  /** Whether there is nothing to renew: the refused token has been replaced, or the present one is not due. */
+  const isInOrder = (account: Account, usedToken: string | undefined): boolean => {
+    const { identity, credential } = account.login;
+    if (usedToken !== undefined) return credential.accessToken !== usedToken;
+    return !isDue(credential, clock.now()) || backoff.isRecent(identity, clock.now());
   };
 
   const renewNow = async (
@@ -157,28 +135,16 @@ export function createRenewer(ports: RenewPorts): Renewer {
     reason: RefreshReason,
     usedToken: string | undefined,
   ): Promise<Failure | undefined> => {
-    const account = look(accountId);
+    const account = keeper.look(accountId);
     if (account === undefined) return GONE;
     const current = await adoptNewer(account);
     if (current === undefined) return GONE;
-    const { credential } = current.login;
-    const now = clock.now();
-    const isFresh =
-      usedToken === undefined
-        ? !isDue(credential, now) || now < (renewedMs.get(accountId) ?? -BACKOFF_MS) + BACKOFF_MS
-        : credential.accessToken !== usedToken;
-    if (isFresh) return undefined;
-    const before = failed.get(accountId);
-    if (
-      before?.refreshToken === credential.refreshToken &&
-      before !== undefined &&
-      before.again > now
-    ) {
-      return before.again === Number.POSITIVE_INFINITY
-        ? giveUp(current, before.failure.message, reason)
-        : before.failure;
-    }
-    return spend(current, reason);
+    if (isInOrder(current, usedToken)) return undefined;
+    const { refreshToken = "" } = current.login.credential;
+    const refusal = backoff.refusal(accountId, refreshToken, clock.now());
+    if (refusal === undefined) return spend(current, reason);
+    const { failure, isPermanent } = refusal;
+    return isPermanent ? giveUp(current, failure.message, reason) : failure;
   };
 
   const once = (
@@ -187,67 +153,93 @@ export function createRenewer(ports: RenewPorts): Renewer {
     usedToken?: string,
   ): Promise<Failure | undefined> => {
     const current = running.get(accountId);
-    if (current !== undefined) return current;
-    const renewal = lanes
+    if (current !== undefined) return current.done;
+    const done = lanes
       .run(familyOf(accountId), () => renewNow(accountId, reason, usedToken))
       .finally(() => running.delete(accountId));
-    running.set(accountId, renewal);
-    return renewal;
+    running.set(accountId, { reason, done });
+    return done;
   };
 
-  const identify = async (accountId: string): Promise<Identity | Failure> => {
-    const before = look(accountId);
-    if (before === undefined) return GONE;
-    const { refreshToken } = before.login.credential;
-    const isWanted = isDue(before.login.credential, clock.now()) && refreshToken !== undefined;
-    const failure = isWanted ? await once(accountId, "proactive_expiry") : undefined;
+  /** What must be waited for before the account's token can be used. */
+  const makeReady = (
+    accountId: string,
+    credential: Credential,
+  ): Promise<Failure | undefined> | undefined => {
+    const current = running.get(accountId);
+    // Somebody's token was refused: it is this one's as well.
+    if (current?.reason === "unauthorized_recovery") return current.done;
+    if (credential.refreshToken === undefined || !isDue(credential, clock.now())) return undefined;
+    const renewal = once(accountId, "proactive_expiry");
+    if (isEnding(credential, clock.now())) return renewal;
+    renewal.catch((cause: unknown) => {
+      log.error("a renewal in the background broke", { reason: String(cause) });
+    });
+    return undefined;
+  };
+
+  const readIdentity = (accountId: string, failure?: Failure): Identity | Failure => {
     const account = pool.get(accountId);
-    const { accessToken, expiresAtMs } = account?.login.credential ?? {};
     if (account === undefined) return GONE;
-    const isAlive =
-      accessToken !== undefined && (expiresAtMs ?? Number.POSITIVE_INFINITY) > clock.now();
-    if (!isAlive) return failure ?? ENDED;
-    return { accessToken, workspaceId: account.login.workspaceId, tag: account.tag };
+    const { credential, workspaceId } = account.login;
+    const { accessToken } = credential;
+    if (accessToken === undefined || !isAlive(credential, clock.now())) return failure ?? ENDED;
+    return { accessToken, workspaceId, tag: account.tag };
+  };
+
+  const identify: Renewer["identify"] = (accountId) => {
+    const account = keeper.look(accountId);
+    if (account === undefined) return GONE;
+    const renewal = makeReady(accountId, account.login.credential);
+    return renewal === undefined
+      ? readIdentity(accountId)
+      : renewal.then((failure) => readIdentity(accountId, failure));
   };
 
   const sweep = async (): Promise<void> => {
+    backoff.prune((accountId) => pool.get(accountId) !== undefined);
     const due: Promise<unknown>[] = [];
     for (const { account } of pool.view(clock.now())) {
       const { identity, credential } = account.login;
-      if (unsaved.has(identity)) due.push(lanes.run(familyOf(identity), () => saveLate(identity)));
       const { kind } = account.availability;
       const isOut = kind === "disabled" || kind === "needs-login";
-      if (isOut || credential.refreshToken === undefined || !isDue(credential, clock.now()))
-        continue;
-      due.push(once(identity, "proactive_expiry"));
+      const isWanted = credential.refreshToken !== undefined && isDue(credential, clock.now());
+      if (!isOut && isWanted) due.push(once(identity, "proactive_expiry"));
     }
     await Promise.allSettled(due);
+  };
+
+  const saveLate = async (): Promise<void> => {
+    const saving = keeper
+      .pending()
+      .map((accountId) => lanes.run(familyOf(accountId), () => keeper.retry(accountId)));
+    await Promise.allSettled(saving);
   };
 
   return {
     identify,
     renew: (accountId, usedToken) => once(accountId, "unauthorized_recovery", usedToken),
     sweep,
+    saveLate,
     settled: async () => {
-      await Promise.allSettled(running.values());
+      await Promise.allSettled([...running.values()].map(({ done }) => done));
+      await saveLate();
+      for (const accountId of keeper.pending()) {
+        log.error("its new tokens were never stored: this account will need a new login", {
+          account: pool.get(accountId)?.label,
+        });
+      }
     },
   };
-}
-
-/** New tokens on their way to the store, and those they replace. */
-type Unsaved = {
-  readonly credential: Credential;
-  readonly spent: Credential;
-  readonly atMs: Millis;
-};
-
-function areSame(one: Credential, other: Credential): boolean {
-  return one.accessToken === other.accessToken && one.refreshToken === other.refreshToken;
 }
 
 /** The subject before the slash: one login may have several workspaces, and issuers dislike bursts from one. */
 function familyOf(accountId: string): string {
   return accountId.split("/")[0] ?? accountId;
+}
+
+function isAlive({ accessToken, expiresAtMs }: Credential, now: Millis): boolean {
+  return accessToken !== undefined && (expiresAtMs ?? Number.POSITIVE_INFINITY) > now;
 }
 
 const NO_REFRESH_TOKEN = "The account has no refresh token, so its access token cannot be renewed.";
@@ -263,26 +255,20 @@ const TOO_SLOW: Failure = {
 
 /** The new credential: what the issuer did not mention stays. */
 function merge(old: Credential, fresh: Extract<Exchange, { ok: true }>, now: Millis): Credential {
-  const accessToken = fresh.accessToken ?? old.accessToken;
-  const refreshToken = fresh.refreshToken ?? old.refreshToken;
-  const idToken = fresh.idToken ?? old.idToken;
-  const life =
-    fresh.accessToken === undefined
-      ? {}
-      : lifetimeOf(payloadsOf({ accessToken: fresh.accessToken }));
-  const expiresAtMs =
-    life.expiresAtMs ??
-    (fresh.accessToken !== undefined && fresh.expiresInSeconds !== undefined
-      ? now + fresh.expiresInSeconds * 1000
-      : fresh.accessToken === undefined
-        ? old.expiresAtMs
-        : undefined);
-  const issuedAtMs = fresh.accessToken === undefined ? old.issuedAtMs : (life.issuedAtMs ?? now);
-  return {
-    ...(accessToken === undefined ? {} : { accessToken }),
+  const { accessToken, expiresInSeconds } = fresh;
+  const { refreshToken = old.refreshToken, idToken = old.idToken } = fresh;
+  const kept = {
     ...(refreshToken === undefined ? {} : { refreshToken }),
     ...(idToken === undefined ? {} : { idToken }),
-    ...(issuedAtMs === undefined ? {} : { issuedAtMs }),
+  };
+  if (accessToken === undefined) return { ...old, ...kept };
+  const life = lifetimeOf(payloadsOf({ accessToken }));
+  const saidMs = expiresInSeconds === undefined ? undefined : now + expiresInSeconds * 1000;
+  const expiresAtMs = life.expiresAtMs ?? saidMs;
+  return {
+    accessToken,
+    ...kept,
+    issuedAtMs: life.issuedAtMs ?? now,
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
   };
 }

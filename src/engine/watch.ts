@@ -29,12 +29,18 @@ export type WatchPorts = {
 };
 
 /** Who serves the turn. */
-export type Server = { readonly lease: Lease; readonly model: string; readonly tag: string };
+export type Server = {
+  readonly lease: Lease;
+  readonly model: string;
+  readonly tag: string;
+  /** Whether the response's headers held a quota reading: the event at the stream's beginning only repeats it. */
+  readonly isMeasured: boolean;
+};
 
 /** Reads a turn on behalf of its account and its record: quota, usage, the tier really served, how it ended. */
 export function watchTurn(
   begun: { readonly held: readonly Step[]; readonly stream: TurnStream },
-  { lease, model, tag }: Server,
+  { lease, model, tag, isMeasured }: Server,
   record: TurnRecord,
   ports: WatchPorts,
 ): Watched {
@@ -53,9 +59,10 @@ export function watchTurn(
     settle({ type: "served" });
   };
 
-  const look = (step: Step): void => {
+  const look = (step: Step, isFirst: boolean): void => {
     switch (step.role) {
       case "rate-limits": {
+        if (isFirst && isMeasured) return;
         const quota = quotaFromEvent(step.data(), ports.clock.now());
         if (quota !== undefined) settle({ type: "measured", quota });
         return;
@@ -79,10 +86,11 @@ export function watchTurn(
     headers: stream.headers,
     tag,
     read: async () => {
+      const isFirst = held !== undefined;
       const batch: Batch =
         held === undefined ? await stream.read() : { type: "steps", steps: held };
       held = undefined;
-      if (batch.type === "steps") for (const step of batch.steps) look(step);
+      if (batch.type === "steps") for (const step of batch.steps) look(step, isFirst);
       if (batch.type === "broken" && batch.failure.kind !== "client-left") {
         record.failure = batch.failure.kind;
         settle({ type: "failed", failure: batch.failure });

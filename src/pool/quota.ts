@@ -54,7 +54,10 @@ export function mergeQuota(older: Quota | undefined, newer: Quota): Quota {
   const plan = newer.plan ?? older.plan;
   if (older.plan !== undefined && older.plan !== plan) return newer;
   const named = new Set(newer.windows.map((window) => window.name));
-  const kept = older.windows.filter((window) => !named.has(window.name));
+  // Without a reset of its own, a window that is not mentioned any more would stand as it was for ever.
+  const kept = older.windows.filter(
+    ({ name, resetsAtMs }) => !named.has(name) && resetsAtMs !== undefined,
+  );
   return {
     windows: [...newer.windows, ...kept],
     measuredAtMs: newer.measuredAtMs,

@@ -13,7 +13,12 @@ import { exhaustedUntil, mergeQuota, type Quota, type QuotaWindow } from "./quot
 /** Something that happened to an account. */
 export type Outcome =
   | { readonly type: "served" }
-  | { readonly type: "failed"; readonly failure: Failure }
+  | {
+      readonly type: "failed";
+      readonly failure: Failure;
+      /** The token that was refused: the account may have a newer one by now. */
+      readonly usedToken?: string;
+    }
   /** A reading of its quota, from wherever. */
   | { readonly type: "measured"; readonly quota: Quota }
   /** New tokens, stored. */
@@ -42,7 +47,9 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
     case "served":
       return account.consecutiveFailures === 0 ? account : { ...account, consecutiveFailures: 0 };
     case "failed":
-      return fail(account, outcome.failure, policy, now);
+      return isOutdated(account, outcome.usedToken)
+        ? account
+        : fail(account, outcome.failure, policy, now);
     case "measured":
       return measure(account, outcome.quota, now);
     case "renewed": {
@@ -79,6 +86,10 @@ export function admit(login: Login, digest: string, now: Millis): Account {
     modelCooldowns: new Map(),
     consecutiveFailures: 0,
   };
+}
+
+function isOutdated(account: Account, usedToken: string | undefined): boolean {
+  return usedToken !== undefined && account.login.credential.accessToken !== usedToken;
 }
 
 function fail(account: Account, failure: Failure, policy: Policy, now: Millis): Account {

@@ -8,9 +8,20 @@ export function encodeBody(body: Dict): Uint8Array<ArrayBuffer> {
   return encoder.encode(JSON.stringify(body));
 }
 
-/** The turn without one top-level parameter, or undefined when it has none of that name or is nothing without it. */
+// What a turn says: without any of these it would be another one.
+const ESSENTIAL: ReadonlySet<string> = new Set([
+  "conversation",
+  "input",
+  "instructions",
+  "model",
+  "previous_response_id",
+  "prompt",
+  "tools",
+]);
+
+/** The turn without one top-level parameter, or undefined when it has none of that name or is another one without it. */
 export function withoutParameter(turn: TurnRequest, name: string): TurnRequest | undefined {
-  if (!Object.hasOwn(turn.body, name) || name === "model" || name === "input") return undefined;
+  if (!Object.hasOwn(turn.body, name) || ESSENTIAL.has(name)) return undefined;
   const { [name]: _gone, ...body } = turn.body;
   return { ...turn, body, bytes: encodeBody(body), removed: [...turn.removed, name] };
 }

@@ -83,7 +83,8 @@ function kindByStatus({ status, headers, body }: Refusal, { message }: Word): Fa
     case 401:
       return "unauthorized";
     case 402:
-      return "deactivated";
+      // A workspace that has been deactivated says so; any other bill may be paid.
+      return "forbidden";
     case 403:
       return isChallenge(headers, body) || isCloudflarePage(headers, body)
         ? "challenged"

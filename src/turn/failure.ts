@@ -70,7 +70,7 @@ export const FAILURES = {
   /** A completed turn without any output. */
   empty: { next: "other-account", account: "count", status: 502 },
   /** The account's token has ended and could not be renewed just now. */
-  "renewal-failed": { next: "other-account", account: "none", status: 502 },
+  "renewal-failed": { next: "other-account", account: "cool-unauthorized", status: 502 },
   /** No account can be used at all. */
   "no-account": { next: "stop", account: "none", status: 503 },
   /** The client went away. 499 is nginx's word for it; nobody reads it but the log. */

@@ -66,11 +66,18 @@ function unwrapTurnState(wrapped: string | undefined, tag: string): string | und
   return wrapped?.startsWith(`${tag}.`) ? wrapped.slice(tag.length + 1) : undefined;
 }
 
-/** Whether the access token should be renewed before it is used: less than five minutes, or a tenth of its life, is left. */
+const ENDING_MS = 5 * 60_000;
+
+/** Whether the access token should be renewed: less than five minutes, or less than a tenth of its life, is left. */
 export function isDue(credential: Credential, now: number): boolean {
-  const { accessToken, issuedAtMs, expiresAtMs } = credential;
-  if (accessToken === undefined) return true;
-  if (expiresAtMs === undefined) return false;
+  const { issuedAtMs, expiresAtMs } = credential;
+  if (isEnding(credential, now) || expiresAtMs === undefined) return isEnding(credential, now);
   const lifeMs = issuedAtMs === undefined ? 0 : expiresAtMs - issuedAtMs;
-  return expiresAtMs - now < Math.max(lifeMs / 10, 5 * 60_000);
+  return expiresAtMs - now < lifeMs / 10;
+}
+
+/** Whether it must be renewed before it is used again: it is not there, or ends within five minutes. */
+export function isEnding({ accessToken, expiresAtMs }: Credential, now: number): boolean {
+  if (accessToken === undefined) return true;
+  return expiresAtMs !== undefined && expiresAtMs - now < ENDING_MS;
 }

@@ -79,8 +79,21 @@ function nextLine(chunk: Uint8Array, from: number, hasCr: boolean): number {
 
 /** The `data:` lines of a frame, joined as the standard says; "" when there are none. */
 export function dataOf(frame: Uint8Array): string {
+  const text = decoder.decode(frame);
+  // The backend's own layout: one line of data, which is the last.
+  const start = text.indexOf("\ndata:");
+  const isPlain =
+    start >= 0 &&
+    text.startsWith("event:") &&
+    text[start + 6] === " " &&
+    text.indexOf("\n", start + 1) === text.length - 2 &&
+    !text.includes("\r");
+  return isPlain ? text.slice(start + 7, -2) : slowDataOf(text);
+}
+
+function slowDataOf(text: string): string {
   const lines: string[] = [];
-  for (const line of decoder.decode(frame).split(/\r\n|\n|\r/)) {
+  for (const line of text.split(/\r\n|\n|\r/)) {
     if (line.startsWith("data:")) lines.push(line.slice(line[5] === " " ? 6 : 5));
   }
   return lines.join("\n");

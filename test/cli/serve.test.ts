@@ -171,6 +171,17 @@ describe("serve, when the configuration changes", () => {
   );
 
   test(
+    "an emptied file does not open a proxy that others can reach",
+    async () => {
+      const { program, path } = await start(KEYED.replace("127.0.0.1", "0.0.0.0"));
+      writeFileSync(path, "");
+      expect(await program.line("stays as it was")).toContain("api-keys are gone");
+      expect(await models(program)).toBe(401);
+    },
+    LIMIT_MS,
+  );
+
+  test(
     "keys that need a restart say so and change nothing",
     async () => {
       const { program, path } = await start(LOCAL);

@@ -316,6 +316,36 @@ describe("tokens", () => {
     // Each of them was refused once and sent again.
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
     expect(refreshesOf(account)).toBe(1);
+    // The last of the 401s came after the renewal: they must not rest an account that is well again.
+    expect((await proxy.stats()).of(account).state).toBe("ready");
+    await expectServed(proxy);
+  });
+
+  test("who comes while a refused token is renewed waits for it, and is served", async () => {
+    const account = fresh();
+    account.expireAccessToken();
+    account.refreshDelayMs = 200;
+    await using proxy = await start([account]);
+    const first = call(proxy, { body: turnBody("First") });
+    await within(
+      "the renewal runs",
+      backend.until(() => refreshesOf(account) === 1),
+    );
+    const second = call(proxy, { body: turnBody("Second") });
+    expect([(await first).status, (await second).status]).toEqual([200, 200]);
+    expect(refreshesOf(account)).toBe(1);
+  });
+
+  test("an account with a refresh token alone names its workspace from the first renewal on", async () => {
+    const account = fresh();
+    const { refreshToken } = account.tokens();
+    await using proxy = await start([]);
+    await proxy.put("bare.json", { type: "codex", refresh_token: refreshToken });
+    await untilAccounts(proxy, 1);
+    await expectServed(proxy);
+    await expectServed(proxy);
+    const sent = backend.turns().filter((turn) => turn.account === account.name);
+    expect(sent.at(-1)?.headers["chatgpt-account-id"]).toBe(account.workspaceId);
   });
 
   test("the file holds the new tokens before the backend sees them", async () => {

@@ -135,6 +135,18 @@ describe("createModels", () => {
     expect(stage({ logins: [] }).models.update()).resolves.toBeUndefined();
   });
 
+  test("where one account is refused others are asked, but not all", async () => {
+    const logins = ["ann", "bob", "cid", "dan"].map((name) => loginOf(name));
+    const refused: ModelsAnswer = { type: "failed", status: 403, message: "Forbidden." };
+    const second = stage({ logins, answers: [refused, LIST] });
+    await second.models.update();
+    expect(second.asked).toHaveLength(2);
+    expect(second.models.catalog()).not.toBe(SEED_CATALOG);
+    const nobody = stage({ logins, answers: [refused] });
+    await nobody.models.update();
+    expect(nobody.asked).toHaveLength(3);
+  });
+
   test("an account without a working token is passed over", async () => {
     const logins = [loginOf("ann"), loginOf("bob")];
     const { models, asked } = stage({ logins, dead: [loginOf("ann").identity] });

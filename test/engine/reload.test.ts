@@ -77,16 +77,20 @@ describe("createReload", () => {
     expect(names()).toEqual(["bob"]);
   });
 
-  test("the same login in another file takes the place of the broken one", async () => {
-    const { vault, reload, pool } = stage(loginOf("ann"));
+  test.each([
+    ["takes the place of the broken one where its tokens are as new", NOON, "/auths/copy.json"],
+    ["does not where its tokens are older, perhaps spent", NOON - 1000, "/auths/ann.json"],
+  ])("the same login in another file %s", async (_name, issuedAtMs, source) => {
+    const { vault, reload, pool } = stage(loginOf("ann", { issuedAtMs: NOON }));
     await reload();
     vault.logins.clear();
-    vault.logins.set("/auths/copy.json", loginOf("ann", { source: "/auths/copy.json" }));
+    vault.logins.set(
+      "/auths/copy.json",
+      loginOf("ann", { source: "/auths/copy.json", issuedAtMs }),
+    );
     vault.snapshot = { faults: [FAULT] };
     await reload();
-    expect(pool.view(NOON).map(({ account }) => account.login.source)).toEqual([
-      "/auths/copy.json",
-    ]);
+    expect(pool.view(NOON).map(({ account }) => account.login.source)).toEqual([source]);
   });
 
   test("duplicates are told once, by file name alone", async () => {

@@ -36,11 +36,13 @@ function stage(logins: readonly Login[], issuer: Issuer = (token, count) => toke
   const spent: string[] = [];
   const reasons: string[] = [];
   let isLimitOne = false;
+  const reload = createReload({ pool, store: vault, clock, log });
   const renewer = createRenewer({
     pool,
     store: vault,
     clock,
     log,
+    reload,
     options: () => ({ concurrency: isLimitOne ? 1 : 50, timeoutMs: 30_000 }),
     exchange: async (token, reason, stop) => {
       spent.push(token);
@@ -64,7 +66,7 @@ function stage(logins: readonly Login[], issuer: Issuer = (token, count) => toke
     spent,
     reasons,
     renewer,
-    reload: createReload({ pool, store: vault, clock, log }),
+    reload,
     limitToOne: () => {
       isLimitOne = true;
     },
@@ -283,20 +285,20 @@ describe("storing", () => {
     expect(lines.map(({ level }) => level)).toEqual(["warn"]);
   });
 
-  test("tokens that cannot be stored live on in memory, loudly, and are stored by a later sweep", async () => {
+  test("tokens that cannot be stored live on in memory, loudly, and are stored later", async () => {
     const ann = loginOf("ann", GONE_BY);
     const { renewer, vault, lines, credential, clock, spent } = stage([ann]);
     vault.full = "no space left.";
     expect(await renewer.identify(ann.identity)).toHaveProperty("accessToken");
     expect(lines.filter(({ level }) => level === "error")).toHaveLength(1);
-    await renewer.sweep();
+    await renewer.saveLate();
     expect(vault.saved).toEqual([]);
     expect(lines.filter(({ level }) => level === "error")).toHaveLength(2);
     vault.full = undefined;
     clock.advance(1000);
-    await renewer.sweep();
+    await renewer.saveLate();
     expect(vault.saved).toEqual([credential(ann) ?? {}]);
-    await renewer.sweep();
+    await renewer.saveLate();
     expect(vault.saved).toHaveLength(1);
     expect(spent).toHaveLength(1);
   });
@@ -315,7 +317,7 @@ describe("storing", () => {
     expect(spent).toEqual(["refresh ann 1"]);
     await reload();
     vault.full = undefined;
-    await renewer.sweep();
+    await renewer.saveLate();
     expect(vault.saved).toEqual([fresh ?? {}]);
   });
 
@@ -419,6 +421,61 @@ describe("a refresh token that is refused for good", () => {
   });
 });
 
+describe("who waits for a renewal", () => {
+  const HALF_A_DAY = { issuedAtMs: NOON - 9.5 * DAY, lifeMs: 10 * DAY };
+
+  test("not who has hours left: it goes on in the background", async () => {
+    const ann = loginOf("ann", HALF_A_DAY);
+    const answer = gate<Exchange>();
+    const { renewer, spent, credential } = stage([ann], () => answer.promise);
+    expect(renewer.identify(ann.identity)).toMatchObject({
+      accessToken: ann.credential.accessToken ?? "",
+    });
+    await settled();
+    expect(spent).toHaveLength(1);
+    answer.open(tokens("ann", 1));
+    await renewer.settled();
+    expect(credential(ann)?.refreshToken).toBe("refresh ann 2");
+  });
+
+  test("who comes while a refused token is renewed, however long it would have lived", async () => {
+    const ann = loginOf("ann");
+    const answer = gate<Exchange>();
+    const { renewer } = stage([ann], () => answer.promise);
+    const refused = renewer.renew(ann.identity, ann.credential.accessToken ?? "");
+    const other = renewer.identify(ann.identity);
+    expect(other).toBeInstanceOf(Promise);
+    answer.open(tokens("ann", 1));
+    expect(await refused).toBeUndefined();
+    expect(await other).toMatchObject({ accessToken: accessOf("ann-1", NOON, 10 * DAY) });
+  });
+});
+
+test("a login that does not say whose it is is read again once its new tokens do", async () => {
+  const { workspaceId: _workspace, ...ann } = loginOf("ann", GONE_BY);
+  let readings = 0;
+  const { renewer, vault } = stage([ann]);
+  const { read } = vault;
+  Object.assign(vault, {
+    read: () => {
+      readings += 1;
+      return read();
+    },
+  });
+  await renewer.identify(ann.identity);
+  expect(readings).toBe(1);
+});
+
+test("tokens that were never stored are named at the end", async () => {
+  const ann = loginOf("ann", GONE_BY);
+  const { renewer, vault, lines } = stage([ann]);
+  vault.full = "no space left.";
+  await renewer.identify(ann.identity);
+  await renewer.settled();
+  expect(lines.at(-1)).toMatchObject({ level: "error" });
+  expect(lines.at(-1)?.message).toContain("never stored");
+});
+
 describe("an issuer in trouble", () => {
   test("is asked again only after a pause, whoever asks", async () => {
     const ann = loginOf("ann", GONE_BY);
@@ -431,7 +488,8 @@ describe("an issuer in trouble", () => {
     }
     await renewer.sweep();
     expect(spent).toHaveLength(1);
-    expect(state(ann)).toBe("ready");
+    // Its token has ended: until the next try nobody should pick it to find that out.
+    expect(state(ann)).toBe("cooling");
     expect(lines).toHaveLength(1);
     clock.advance(30_000);
     await renewer.identify(ann.identity);

@@ -22,7 +22,7 @@ const LIMITS = step("codex.rate_limits", {
   rate_limits: { primary: { used_percent: 40, window_minutes: 300, reset_at: 1_900_000_000 } },
 });
 
-function watched(held: readonly Step[], batches: readonly Batch[] = []) {
+function watched(held: readonly Step[], batches: readonly Batch[] = [], isMeasured = false) {
   const stream = streamOf(batches, new Headers({ "openai-model": "m" }));
   const lease = leaseOf("a");
   const record = recordOf();
@@ -33,7 +33,8 @@ function watched(held: readonly Step[], batches: readonly Batch[] = []) {
     settle: (_accountId, outcome) => outcomes.push(outcome),
     count: (accountId, usage) => counted.push([accountId, usage]),
   };
-  const turn = watchTurn({ held, stream }, { lease, model: "gpt-5.4", tag: "t1" }, record, ports);
+  const server = { lease, model: "gpt-5.4", tag: "t1", isMeasured };
+  const turn = watchTurn({ held, stream }, server, record, ports);
   return { turn, stream, lease, record, outcomes, counted };
 }
 
@@ -45,6 +46,14 @@ describe("watchTurn", () => {
     expect(await turn.read()).toMatchObject({ type: "steps" });
     expect(await turn.read()).toEqual({ type: "end" });
     expect([turn.tag, turn.headers.get("openai-model")]).toEqual(["t1", "m"]);
+  });
+
+  test("a quota event that only repeats the headers is passed over, a later one is not", async () => {
+    const { turn, outcomes } = watched([LIMITS, DELTA], [steps(LIMITS)], true);
+    await turn.read();
+    expect(outcomes).toEqual([]);
+    await turn.read();
+    expect(outcomes).toMatchObject([{ type: "measured" }]);
   });
 
   test.each([
@@ -147,7 +156,7 @@ describe("watchTurn", () => {
     if (lease === undefined) throw new Error("the pool has an account");
     const turn = watchTurn(
       { held: [], stream: streamOf([]) },
-      { lease, model: "m", tag: "t" },
+      { lease, model: "m", tag: "t", isMeasured: false },
       recordOf(),
       { clock: { now: () => NOON }, settle: () => {}, count: () => {} },
     );

@@ -93,11 +93,12 @@ describe("mergeQuota", () => {
     expect(mergeQuota(undefined, first)).toBe(first);
   });
 
-  test("replaces the windows it names, and keeps the others", () => {
+  test("replaces the windows it names, and keeps the others as long as they end by themselves", () => {
     const older = quotaOf(
       [
         ["5h", 1],
-        ["7d", 2],
+        ["7d", 2, 1000],
+        ["window", 100],
       ],
       { plan: "plus", hasCredits: true },
     );
@@ -106,7 +107,7 @@ describe("mergeQuota", () => {
       quotaOf(
         [
           ["5h", 50],
-          ["7d", 2],
+          ["7d", 2, 1000],
         ],
         { measuredAtMs: NOON + 9, plan: "plus", hasCredits: false },
       ),
@@ -126,7 +127,7 @@ describe("mergeQuota", () => {
   });
 
   test("a plan that becomes known changes nothing", () => {
-    const older = quotaOf([["7d", 2]]);
+    const older = quotaOf([["7d", 2, 1000]]);
     const merged = mergeQuota(older, quotaOf([["5h", 50]], { plan: "plus" }));
     expect(merged.windows.map(({ name }) => name)).toEqual(["5h", "7d"]);
   });

@@ -47,7 +47,7 @@ describe("a failure", () => {
     timeout: ["ready", 0, 1],
     "cut-short": ["ready", 0, 1],
     empty: ["ready", 0, 1],
-    "renewal-failed": ["ready", 0, 0],
+    "renewal-failed": ["unauthorized", 30_000, 1],
     "no-account": ["ready", 0, 0],
     "client-left": ["ready", 0, 0],
     internal: ["ready", 0, 0],
@@ -450,4 +450,17 @@ test("no outcome changes the account that it is given", () => {
   after(before, { type: "renewal-refused", reason: "x" });
   after(before, { type: "reloaded", login: loginOf("ann", { isSwitchedOff: true }) });
   expect(before).toEqual(copy);
+});
+
+describe("a 401 that comes late", () => {
+  test("says nothing of an account whose token has been renewed meanwhile", () => {
+    const late = { ...failed("unauthorized"), usedToken: "the old one" };
+    expect(settle(fresh, late, POLICY, NOON)).toBe(fresh);
+  });
+
+  test("counts where the token is still the same", () => {
+    const { accessToken = "" } = fresh.login.credential;
+    const refused = { ...failed("unauthorized"), usedToken: accessToken };
+    expect(settle(fresh, refused, POLICY, NOON).availability.kind).toBe("cooling");
+  });
 });

@@ -371,7 +371,7 @@ describe("classifyEvent knows", () => {
   test.each<[status: unknown, kind: Failure["kind"]]>([
     [400, "bad-request"],
     [401, "unauthorized"],
-    [402, "deactivated"],
+    [402, "forbidden"],
     [403, "forbidden"],
     [404, "bad-request"],
     [408, "timeout"],

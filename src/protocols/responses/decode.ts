@@ -8,6 +8,8 @@ import { isNativeClient, nativeHeaders } from "./native.ts";
 import { PLAIN_TIERS, REFUSED_PARAMETERS } from "./refused.ts";
 import { readSession, wireKey } from "./session.ts";
 
+const decoder = new TextDecoder();
+
 /** A Responses request understood. */
 export type ResponsesRequest = {
   readonly turn: TurnRequest;
@@ -20,7 +22,7 @@ export type ResponsesRequest = {
  * included; where nothing at all has to change, the client's own bytes are sent.
  */
 export function decode(call: Call): ResponsesRequest | Failure {
-  const parsed = parseJson(new TextDecoder().decode(call.bytes));
+  const parsed = parseJson(decoder.decode(call.bytes));
   if (!parsed.ok) {
     return refuse(400, "invalid_json", `The request body is no JSON: ${parsed.message}.`);
   }

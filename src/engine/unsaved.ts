@@ -1,0 +1,90 @@
+import type { Account, Credential } from "../pool/account.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { Store } from "../store/store.ts";
+import type { Clock, Millis } from "../wire/clock.ts";
+import type { Log } from "../wire/log.ts";
+
+/** New tokens on their way to the store, and those that were spent for them. */
+export type FreshTokens = {
+  readonly credential: Credential;
+  readonly spent: Credential;
+  readonly atMs: Millis;
+};
+
+/** What bringing tokens into the store needs. */
+export type KeeperPorts = {
+  readonly pool: Pool;
+  readonly store: Store;
+  readonly clock: Pick<Clock, "now">;
+  readonly log: Log;
+};
+
+/** Brings new tokens into the store, and holds on to those that the store would not take. */
+export type Keeper = {
+  /** Stores the tokens, then lets them be used; true when they are on disk. */
+  readonly keep: (account: Account, tokens: FreshTokens) => Promise<boolean>;
+  /** The account, with the tokens that could not be stored where a rescan has brought the spent ones back. */
+  readonly look: (accountId: string) => Account | undefined;
+  /** Whether `credential` was spent for tokens that are still only in memory. */
+  readonly isSpent: (accountId: string, credential: Credential) => boolean;
+  /** Stores what could not be stored before, unless its owner has put other tokens there meanwhile. */
+  readonly retry: (accountId: string) => Promise<void>;
+  /** The accounts whose tokens are only in memory. */
+  readonly pending: () => readonly string[];
+};
+
+/** A keeper that remembers, by account, the tokens that are not on disk yet. */
+export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
+  const unsaved = new Map<string, FreshTokens>();
+
+  const isSpent = (accountId: string, credential: Credential): boolean => {
+    const tokens = unsaved.get(accountId);
+    return tokens !== undefined && areSame(credential, tokens.spent);
+  };
+
+  const use = (accountId: string, { credential, atMs }: FreshTokens): void =>
+    pool.settle(accountId, { type: "renewed", credential, atMs }, clock.now());
+
+  const keep = async (account: Account, tokens: FreshTokens): Promise<boolean> => {
+    const { identity, source } = account.login;
+    const saved = await store.save(source, tokens.credential, tokens.atMs);
+    if (saved.ok) {
+      unsaved.delete(identity);
+    } else {
+      // The old refresh token is spent: the new one must at least live on in memory, and be stored when that works.
+      unsaved.set(identity, tokens);
+      log.error("new tokens could not be stored; they are kept in memory and tried again", {
+        account: account.label,
+        reason: saved.reason,
+      });
+    }
+    use(identity, tokens);
+    return saved.ok;
+  };
+
+  const look = (accountId: string): Account | undefined => {
+    const account = pool.get(accountId);
+    const tokens = unsaved.get(accountId);
+    if (account === undefined || tokens === undefined) return account;
+    if (!isSpent(accountId, account.login.credential)) return account;
+    use(accountId, tokens);
+    return pool.get(accountId);
+  };
+
+  const retry = async (accountId: string): Promise<void> => {
+    const account = look(accountId);
+    const tokens = unsaved.get(accountId);
+    if (account === undefined || tokens === undefined) return;
+    const stored = await store.reread(account.login.source);
+    const isOurs = stored === undefined || isSpent(accountId, stored.credential);
+    if (isOurs) await keep(account, tokens);
+    else unsaved.delete(accountId);
+  };
+
+  return { keep, look, isSpent, retry, pending: () => [...unsaved.keys()] };
+}
+
+/** Whether both hold the same tokens. */
+export function areSame(one: Credential, other: Credential): boolean {
+  return one.accessToken === other.accessToken && one.refreshToken === other.refreshToken;
+}

@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import { areSame, createKeeper } from "../../src/engine/unsaved.ts";
+import { createManualClock } from "../support/clock.ts";
+import { listen, loginOf, NOON } from "./parts.ts";
+import { createVault, poolOf } from "./vault.ts";
+
+const FRESH = { accessToken: "new", refreshToken: "new refresh" };
+
+function stage() {
+  const ann = loginOf("ann");
+  const pool = poolOf(NOON, ann);
+  const vault = createVault(ann);
+  const { log, lines } = listen();
+  const keeper = createKeeper({ pool, store: vault, clock: createManualClock(NOON), log });
+  const account = pool.get(ann.identity);
+  if (account === undefined) throw new Error("the pool has the account");
+  const tokens = { credential: FRESH, spent: ann.credential, atMs: NOON };
+  return { ann, pool, vault, lines, keeper, account, tokens };
+}
+
+describe("createKeeper", () => {
+  test("tokens that the store took are in use, and nothing is pending", async () => {
+    const { keeper, account, tokens, vault, pool, ann } = stage();
+    expect(await keeper.keep(account, tokens)).toBe(true);
+    expect(vault.saved).toEqual([FRESH]);
+    expect(pool.get(ann.identity)?.login.credential).toEqual(FRESH);
+    expect(keeper.pending()).toEqual([]);
+    expect(keeper.isSpent(ann.identity, ann.credential)).toBe(false);
+  });
+
+  test("tokens that it would not take are in use all the same, loudly, and pending", async () => {
+    const { keeper, account, tokens, vault, pool, ann, lines } = stage();
+    vault.full = "no space left.";
+    expect(await keeper.keep(account, tokens)).toBe(false);
+    expect(pool.get(ann.identity)?.login.credential).toEqual(FRESH);
+    expect(keeper.pending()).toEqual([ann.identity]);
+    expect(keeper.isSpent(ann.identity, ann.credential)).toBe(true);
+    expect(lines.map(({ level }) => level)).toEqual(["error"]);
+    vault.full = undefined;
+    await keeper.retry(ann.identity);
+    expect(keeper.pending()).toEqual([]);
+    expect(vault.saved).toEqual([FRESH]);
+  });
+
+  test("spent tokens that a rescan brought back are replaced when looked at", async () => {
+    const { keeper, account, tokens, vault, pool, ann } = stage();
+    vault.full = "no space left.";
+    await keeper.keep(account, tokens);
+    pool.settle(ann.identity, { type: "reloaded", login: ann }, NOON);
+    expect(keeper.look(ann.identity)?.login.credential).toEqual(FRESH);
+    expect(keeper.look("nobody")).toBeUndefined();
+  });
+
+  test("what the owner stored meanwhile is not overwritten", async () => {
+    const { keeper, account, tokens, vault, ann } = stage();
+    vault.full = "no space left.";
+    await keeper.keep(account, tokens);
+    vault.full = undefined;
+    vault.logins.set(ann.source, loginOf("ann", { issuedAtMs: NOON + 5000 }));
+    await keeper.retry(ann.identity);
+    expect(vault.saved).toEqual([]);
+    expect(keeper.pending()).toEqual([]);
+  });
+});
+
+test("areSame compares both tokens and nothing else", () => {
+  expect(areSame(FRESH, { ...FRESH, idToken: "x" })).toBe(true);
+  expect(areSame(FRESH, { ...FRESH, refreshToken: "y" })).toBe(false);
+});

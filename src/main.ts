@@ -52,7 +52,11 @@ async function main(): Promise<number> {
       if (command.name === "serve") raiseFetchCap();
       const settings = await openSettings(command.configPath, command.flags, process.env);
       if (command.name === "serve") return serve(settings, VERSION);
-      return check(settings, (line) => process.stdout.write(`${line}\n`));
+      return check(
+        settings,
+        (line) => process.stdout.write(`${line}\n`),
+        (line) => process.stderr.write(`codex-proxy: ${line}\n`),
+      );
     }
   }
 }

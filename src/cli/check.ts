@@ -5,11 +5,18 @@ import { systemClock } from "../wire/clock.ts";
 import { maskEmail } from "../wire/log.ts";
 import type { Settings } from "./settings.ts";
 
-/** Looks at the configuration and every account file without serving; 0 when all is well, 2 when anything is not. */
-export async function check(settings: Settings, print: (line: string) => void): Promise<number> {
+/**
+ * Looks at the configuration and every account file without serving; 0 when all is well, 2 when anything is not.
+ * `complain` takes what is wrong, `print` the rest.
+ */
+export async function check(
+  settings: Settings,
+  print: (line: string) => void,
+  complain: (line: string) => void,
+): Promise<number> {
   const reading = await settings.load();
   if (!reading.ok) {
-    for (const line of reading.lines) print(`error: ${line}`);
+    for (const line of reading.lines) complain(`error: ${line}`);
     return 2;
   }
   const { config, warnings } = reading;
@@ -30,7 +37,7 @@ export async function check(settings: Settings, print: (line: string) => void): 
   for (const { kept, ignored } of duplicates) {
     print(`warning: ${basename(ignored)}: the same login is in ${basename(kept)}, which is newer`);
   }
-  for (const { reason } of faults) print(`error: ${reason}`);
-  print(`${logins.length} accounts, ${faults.length} errors`);
+  for (const { reason } of faults) complain(`error: ${reason}`);
+  print(`accounts: ${logins.length}, errors: ${faults.length}`);
   return faults.length > 0 ? 2 : 0;
 }

@@ -16,7 +16,8 @@ export function reportRequest(log: Log, record: TurnRecord, now: Millis): void {
     id: record.id,
     client: record.client,
     protocol: record.protocol,
-    model: askedModel === model ? model : `${askedModel}>${model}`,
+    // A request that was refused before it could be read names none.
+    model: model === "" ? undefined : askedModel === model ? model : `${askedModel}>${model}`,
     effort: record.effort,
     tier: record.tier,
     stream: record.isStream,

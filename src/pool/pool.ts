@@ -90,7 +90,7 @@ type Slot = {
 const MOST_BINDINGS = 50_000;
 
 /**
- * A pool that picks in constant time, however many accounts it holds: accounts wait in one queue per band of
+ * A pool that picks (for `round-robin`) in constant time, however many accounts it holds: accounts wait in one queue per band of
  * headroom, an account moves when something happens to it, and all are sorted anew only when the earliest
  * cooldown or window has ended. Those that nobody has measured wait in queues of their own, by what they are
  * serving, and join the band in the middle of the others when an account is chosen.

@@ -55,11 +55,7 @@ export function readLogin(content: string, source: string): Reading {
   }
   if (parsed.ok || linesOf(content) !== undefined) {
     const shape = parsed.ok ? "a list" : "one account per line";
-    return fault(
-      source,
-      name,
-      `it holds ${shape}; this shape is for \`import\` only. Run "codex-proxy import" on it and move it out of here.`,
-    );
+    return fault(source, name, `it holds ${shape}; write each account into a file of its own.`);
   }
   return fault(source, name, `this is not JSON: ${parsed.message}. Correct it, or log in again.`);
 }
@@ -123,7 +119,8 @@ export function writeCredential(
   return editJson(source, edits);
 }
 
-const LOGIN_AGAIN = 'Log in again with "codex-proxy login", or remove the file.';
+const LOGIN_AGAIN =
+  'Log in again with "codex login" and put its auth.json here, or remove the file.';
 
 function loginOf(record: Dict, source: string, name = basename(source)): Reading {
   const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record);
@@ -192,12 +189,12 @@ function strangeness(record: Dict): string | undefined {
   const mode = text(record["auth_mode"] ?? record["authMode"])?.toLowerCase();
   const isKeyAlone = text(record["OPENAI_API_KEY"]) !== undefined && missing(record) !== undefined;
   if (mode !== "apikey" && !isKeyAlone) return undefined;
-  return 'it is in apikey mode: an OpenAI API key is not a ChatGPT login. Run "codex login" or "codex-proxy login" instead.';
+  return 'it is in apikey mode: an OpenAI API key is not a ChatGPT login. Run "codex login" and choose ChatGPT.';
 }
 
 function missing(record: Dict): string | undefined {
   if (find(record, "accessToken") ?? find(record, "refreshToken")) return undefined;
-  return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex-proxy login".';
+  return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex login" and put its auth.json here.';
 }
 
 const TEXT_FIELDS: readonly Field[] = [

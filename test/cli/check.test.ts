@@ -17,7 +17,8 @@ const TOKEN = accessTokenOf({
 async function run(dir: string, flags: Record<string, string> = {}) {
   const printed: string[] = [];
   const settings = await openSettings(undefined, { "auth-dir": dir, ...flags }, {});
-  const code = await check(settings, (line) => printed.push(line));
+  const print = (line: string) => printed.push(line);
+  const code = await check(settings, print, print);
   return { code, printed };
 }
 
@@ -36,7 +37,7 @@ describe("check", () => {
       expect.stringContaining("well-formed"),
       "backend: http://127.0.0.1:1/codex",
       "account: ann.json: an***@example.com, plan plus, readable",
-      "1 accounts, 0 errors",
+      "accounts: 1, errors: 0",
     ]);
   });
 
@@ -62,7 +63,7 @@ describe("check", () => {
     expect(said).toContain("account: good.json");
     expect(said).toContain("error: broken.json: this is not JSON");
     expect(said).toContain("error: strange.json: this is not a Codex account");
-    expect(said).toContain("1 accounts, 2 errors");
+    expect(said).toContain("accounts: 1, errors: 2");
   });
 
   test("a switched-off account and a duplicate are told, and are no errors", async () => {

@@ -263,7 +263,7 @@ describe("save", () => {
 
   const spoilt: [name: string, content: string | undefined, told: RegExp][] = [
     ["a broken file", '{"access_token":', /^a\.json: this is not JSON/],
-    ["a list", "[]", /^a\.json: .*`import` only/],
+    ["a list", "[]", /^a\.json: .*a file of its own/],
     ["a file that is gone", undefined, /^a\.json: it is not there any more/],
     [
       "another person's login",

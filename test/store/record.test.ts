@@ -196,11 +196,11 @@ describe("readLogin refuses", () => {
     ["broken JSON, by position", '{"access_token":\n oops}', /line 2, column 2/],
     ["a text", '"at-1"', /is text, not a JSON object/],
     ["null", "null", /is null, not a JSON object/],
-    ["a list", '[{"access_token":"at-1"}]', /a list; this shape is for `import` only/],
+    ["a list", '[{"access_token":"at-1"}]', /a list; write each account into a file of its own/],
     [
       "NDJSON",
       '{"access_token":"a"}\n{"access_token":"b"}\n',
-      /one account per line; this shape is for `import` only/,
+      /one account per line; write each account into a file of its own/,
     ],
     ["no token at all", '{"email":"a@b.c"}', /neither "access_token" nor "refresh_token"/],
     ["an id token alone", '{"id_token":"x"}', /neither "access_token" nor "refresh_token"/],

@@ -68,29 +68,23 @@ export function streamReply(
     dog.touch();
   };
 
+  const tell = (failure: Failure, controller: Controller): Ending => {
+    write(controller, encoder.fail(failure));
+    return { failure };
+  };
+
   /** Reads on until something was written; tells how it ended if that was the end. */
   const relay = async (from: Watched, controller: Controller): Promise<Ending | undefined> => {
     for (;;) {
       const batch = await from.read();
       if (isOver || batch.type === "end") return {};
-      if (batch.type === "broken") {
-        write(controller, encoder.fail(batch.failure));
-        return { failure: batch.failure };
-      }
+      if (batch.type === "broken") return tell(batch.failure, controller);
       const pieces = encoder.push(batch.steps);
       write(controller, pieces);
       const last = batch.steps.at(-1);
       if (last !== undefined && isTerminal(last.role)) return {};
       if (pieces.length > 0) return undefined;
     }
-  };
-
-  const goOn = async (controller: Controller): Promise<Ending | undefined> => {
-    const begun = turn ?? (await arrival);
-    if (begun === undefined || isOver) return {};
-    if (!("kind" in begun)) return relay(begun, controller);
-    write(controller, encoder.fail(begun));
-    return { failure: begun };
   };
 
   return new ReadableStream<Uint8Array>({
@@ -105,7 +99,9 @@ export function streamReply(
     pull: async (controller) => {
       let ending: Ending | undefined;
       try {
-        ending = await goOn(controller);
+        const begun = turn ?? (await arrival);
+        if (begun === undefined || isOver) return;
+        ending = "kind" in begun ? tell(begun, controller) : await relay(begun, controller);
       } catch (cause) {
         const failure = options.onFault(cause);
         if (isOver) return;

@@ -112,47 +112,44 @@ export function readTurn(
     return steps.length > 0 ? { type: "steps", steps } : { type: "broken", failure: CUT };
   };
 
-  /** Waits for the next events; chunks that complete none do not count. */
-  const next = async (): Promise<Batch> => {
-    for (;;) {
-      const chunk = await readChunk(reader);
-      if (chunk === "end") return ended();
-      if (chunk === "broken") {
-        // Asked before closing, which is a reason of its own.
-        const failure = stop.reason() ?? RESET;
-        close();
-        return { type: "broken", failure };
-      }
-      const frames = splitter.push(chunk);
-      if (frames.length === 0) continue;
-      hear();
-      return take(frames);
-    }
+  const broke = (): Batch => {
+    // Asked before closing, which is a reason of its own.
+    const failure = stop.reason() ?? RESET;
+    close();
+    return { type: "broken", failure };
+  };
+
+  /** What a chunk brings; undefined when it completes no event. */
+  const arrive = (chunk: Uint8Array): Batch | undefined => {
+    const frames = splitter.push(chunk);
+    if (frames.length === 0) return undefined;
+    hear();
+    return take(frames);
   };
 
   let broken: Batch | undefined;
+  // One function and not several that wait for each other: each event of each stream passes through here.
   const read = async (): Promise<Batch> => {
     if (broken !== undefined) return broken;
     if (isOver) return { type: "end" };
     isWaiting = true;
     dog.touch();
-    const batch = await next();
+    let batch: Batch | undefined;
+    while (batch === undefined) {
+      let chunk: Uint8Array | undefined;
+      try {
+        chunk = (await reader.read()).value;
+      } catch {
+        batch = broke();
+        break;
+      }
+      batch = chunk === undefined ? ended() : arrive(chunk);
+    }
     isWaiting = false;
     if (batch.type === "broken") broken = batch;
     return batch;
   };
   return { headers: response.headers, read, close };
-}
-
-async function readChunk(reader: {
-  readonly read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-}): Promise<Uint8Array | "end" | "broken"> {
-  try {
-    const { done, value } = await reader.read();
-    return done || value === undefined ? "end" : value;
-  } catch {
-    return "broken";
-  }
 }
 
 const BLANK_LINE = new Uint8Array([10, 10]);

@@ -52,7 +52,12 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
   const api = PREFIXES.flatMap((prefix): Route[] => [
     { method: "POST", path: `${prefix}/responses`, guard: "client", serve: turn(responses) },
     // The Codex CLI asks for a WebSocket first: on 426, and only on 426, it turns to HTTP at once.
-    { method: "GET", path: `${prefix}/responses`, guard: "client", serve: answerUpgrade },
+    {
+      method: "GET",
+      path: `${prefix}/responses`,
+      guard: "client",
+      serve: (visit) => answerUpgrade(visit, ports),
+    },
     {
       method: "GET",
       path: `${prefix}/models`,
@@ -101,9 +106,11 @@ export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
   for (const path of new Set(routes.map((route) => route.path))) {
     const methods = routes.filter((route) => route.path === path).map(({ method }) => method);
     const known = methods.includes("GET") ? [...methods, "HEAD"] : methods;
-    app.all(path, ({ request }) => visit(request, ports, wrongMethod(known)), { parse: "none" });
+    app.all(path, ({ request }) => visit(request, ports, wrongMethod(known, ports)), {
+      parse: "none",
+    });
   }
-  app.all("*", ({ request }) => visit(request, ports, NOT_FOUND), { parse: "none" });
+  app.all("*", ({ request }) => visit(request, ports, notFound(ports)), { parse: "none" });
   app.listen({ port, ...(hostname === undefined ? {} : { hostname }) });
   return app;
 }
@@ -164,60 +171,67 @@ function preflight(request: Request, origin: string, requestId: string): Respons
   });
 }
 
-function failed(failure: Failure, requestId: string, ports: ServerPorts): Response {
-  const { status, headers, body } = ports.responses.fail(failure, requestId, ports.nowMs());
-  return Response.json(body, { status, headers: { ...headers, "x-request-id": requestId } });
+/** A refusal of a route that has no protocol of its own is worded as OpenAI words them. */
+function failed(
+  failure: Failure,
+  requestId: string,
+  { responses, nowMs }: ServerPorts,
+  extra: Record<string, string> = {},
+): Response {
+  const { status, headers, body } = responses.fail(failure, requestId, nowMs());
+  return Response.json(body, {
+    status,
+    headers: { ...headers, ...extra, "x-request-id": requestId },
+  });
 }
 
-function json(status: number, body: Json, headers: Record<string, string> = {}): Response {
-  return Response.json(body, { status, headers });
+function json(status: number, body: Json): Response {
+  return Response.json(body, { status });
 }
 
-/** The words of a refusal that belongs to no protocol. */
-function refusal(failure: Failure, requestId: string, headers?: Record<string, string>): Response {
-  const { code, message, status = 500 } = failure;
-  const error = { message, type: "invalid_request_error", param: failure.param ?? null };
-  return json(status, { error: { ...error, code: code ?? null, request_id: requestId } }, headers);
+function notFound(ports: ServerPorts): Way {
+  return {
+    // Nobody learns without a key which routes there are.
+    guard: "client",
+    serve: ({ url, requestId }) =>
+      failed(refuse(404, "not_found", `There is nothing at ${url.pathname}.`), requestId, ports),
+  };
 }
 
-const NOT_FOUND: Way = {
-  // Nobody learns without a key which routes there are.
-  guard: "client",
-  serve: ({ url, requestId }) =>
-    refusal(refuse(404, "not_found", `There is nothing at ${url.pathname}.`), requestId),
-};
-
-function wrongMethod(methods: readonly string[]): Way {
+function wrongMethod(methods: readonly string[], ports: ServerPorts): Way {
   const allow = methods.join(", ");
   return {
     guard: "client",
     serve: ({ request, url, requestId }) => {
       const message = `${url.pathname} takes ${allow}, not ${request.method}.`;
-      return refusal(refuse(405, "method_not_allowed", message), requestId, { allow });
+      return failed(refuse(405, "method_not_allowed", message), requestId, ports, { allow });
     },
   };
 }
 
-function answerUpgrade({ request, requestId }: Visit): Response {
+function answerUpgrade({ request, requestId }: Visit, ports: ServerPorts): Response {
   const wantsSocket = (request.headers.get("upgrade") ?? "").toLowerCase() === "websocket";
   if (!wantsSocket) {
     const message = "This route takes POST.";
-    return refusal(refuse(405, "method_not_allowed", message), requestId, { allow: "POST" });
+    return failed(refuse(405, "method_not_allowed", message), requestId, ports, { allow: "POST" });
   }
   const message = "Responses over WebSocket are not offered here; use POST.";
-  return refusal(refuse(426, "upgrade_required", message), requestId, { upgrade: "HTTP/1.1" });
+  return failed(refuse(426, "upgrade_required", message), requestId, ports, {
+    upgrade: "HTTP/1.1",
+  });
 }
 
 function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): Response {
   return json(200, listModels(catalog(), modelShape(url, request.headers), startedMs));
 }
 
-function model({ request, url, requestId }: Visit, { catalog, startedMs }: ServerPorts): Response {
+function model({ request, url, requestId }: Visit, ports: ServerPorts): Response {
   const id = decoded(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
-  const found = findModel(catalog(), id, modelShape(url, request.headers), startedMs);
+  const shape = modelShape(url, request.headers);
+  const found = findModel(ports.catalog(), id, shape, ports.startedMs);
   if (found !== undefined) return json(200, found);
   const message = `There is no model '${id}'. GET /v1/models lists them.`;
-  return refusal(refuse(404, "model_not_found", message, "model"), requestId);
+  return failed(refuse(404, "model_not_found", message, "model"), requestId, ports);
 }
 
 /** A part of a path as it was meant; one that is wrongly encoded stays as it is, and names nothing. */
@@ -242,7 +256,7 @@ function stats({ url, requestId }: Visit, ports: ServerPorts): Response {
     nowMs: ports.nowMs(),
   };
   const body = statsOf(source, url.searchParams);
-  return isFailure(body) ? refusal(body, requestId) : json(200, body);
+  return isFailure(body) ? failed(body, requestId, ports) : json(200, body);
 }
 
 function isFailure(body: Json | Failure): body is Failure {

@@ -2,7 +2,9 @@ import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { type App, startApp } from "../app.ts";
 import { changes } from "../config/changes.ts";
+import { isLoopback } from "../config/rules.ts";
 import { type Config, parseListen } from "../config/schema.ts";
+import { reportFault } from "../engine/report.ts";
 import { codeOf } from "../store/durable.ts";
 import { systemClock } from "../wire/clock.ts";
 import { createLog, type Log } from "../wire/log.ts";
@@ -62,10 +64,7 @@ export async function serve(settings: Settings, version: string): Promise<number
 
 /** A rejection nobody waited for must be seen, and must not end everybody's streams (cases.md M9). */
 function guard(log: Log): void {
-  const tell = (cause: unknown): void => {
-    const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    log.error("a fault of the proxy itself", { reason });
-  };
+  const tell = (cause: unknown): void => reportFault(log, "unhandled", cause);
   process.on("unhandledRejection", tell);
   process.on("uncaughtException", tell);
 }
@@ -180,5 +179,5 @@ function addressOf(config: Config, port: number): string {
 /** Whether anyone who reaches the machine may use the accounts. */
 function isOpenToAll(config: Config, listen: string): boolean {
   const host = parseListen(listen)?.hostname ?? "";
-  return config["api-keys"].length === 0 && !/^(?:localhost|127\..*|::1)$/.test(host);
+  return config["api-keys"].length === 0 && !isLoopback(host);
 }

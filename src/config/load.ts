@@ -1,6 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import type { Fault, Origin, Spot } from "./fault.ts";
 import { LATER, nearest, REFERENCE_ONLY } from "./known.ts";
+import { isLoopback } from "./rules.ts";
 import {
   type Config,
   defaults,
@@ -197,7 +198,7 @@ function cautions(config: Config): string[] {
   for (const key of ["base-url", "oauth-issuer"] as const) {
     if (!/^http:/i.test(config[key])) continue;
     const { hostname } = new URL(config[key]);
-    if (/^(?:localhost|127\.[\d.]+|\[::1\])$/.test(hostname)) continue;
+    if (isLoopback(hostname)) continue;
     lines.push(`${key} begins with http: your tokens travel readable to ${hostname}`);
   }
   if (config["admin-key"] !== "" && config["api-keys"].includes(config["admin-key"])) {

@@ -5,6 +5,7 @@ import {
   headerValue,
   hostName,
   httpUrl,
+  isLoopback,
   lengthOf,
   modelGlob,
   modelName,
@@ -154,4 +155,17 @@ describe("rules", () => {
     expect(lengthOf("a")).toBe("a string of 1 character");
     expect(lengthOf("ab")).toBe("a string of 2 characters");
   });
+});
+
+test.each([
+  ["localhost", true],
+  ["127.0.0.1", true],
+  ["127.9.9.9", true],
+  ["::1", true],
+  ["[::1]", true],
+  ["127.example.com", false],
+  ["0.0.0.0", false],
+  ["", false],
+])("isLoopback of '%s' is %p", (host, expected) => {
+  expect(isLoopback(host)).toBe(expected);
 });

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { Login } from "../pool/account.ts";
+import { isNewer } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../wire/clock.ts";
@@ -28,7 +28,10 @@ export function createReload({ pool, store, clock, log }: ReloadPorts): () => Pr
       .view(now)
       .map(({ account }) => account.login)
       .filter((login) => broken.has(login.source) || !complete)
-      .filter((login) => isNewer(login, stored.get(login.identity)));
+      .filter((login) => {
+        const elsewhere = stored.get(login.identity);
+        return elsewhere === undefined || isNewer(login, elsewhere);
+      });
     const running = new Set(kept.map(({ identity }) => identity));
     const rest = logins.filter(({ identity }) => !running.has(identity));
     const changes = pool.sync([...rest, ...kept], now);
@@ -47,10 +50,4 @@ export function createReload({ pool, store, clock, log }: ReloadPorts): () => Pr
     for (const account of changes.changed) log.info("account changed", { account });
     for (const account of changes.gone) log.info("account taken out", { account });
   };
-}
-
-/** Whether the running login's tokens are newer than those of the same login elsewhere in the store. */
-function isNewer({ credential }: Login, elsewhere: Login | undefined): boolean {
-  if (elsewhere === undefined) return true;
-  return (credential.issuedAtMs ?? 0) > (elsewhere.credential.issuedAtMs ?? 0);
 }

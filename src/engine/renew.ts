@@ -1,13 +1,14 @@
-import type { Account, Credential } from "../pool/account.ts";
+import type { Account } from "../pool/account.ts";
+import { type Credential, isAlive, isDue, isEnding } from "../pool/credential.ts";
 import { lifetimeOf, payloadsOf } from "../store/claims.ts";
 import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
-import { type Identity, isDue, isEnding } from "../upstream/headers.ts";
+import type { Identity } from "../upstream/headers.ts";
 import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
+import { createLanes } from "../wire/lanes.ts";
 import { redact } from "../wire/log.ts";
 import { createBackoff } from "./backoff.ts";
-import { createLanes } from "./lanes.ts";
 import { areSame, createKeeper, type KeeperPorts } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
@@ -236,10 +237,6 @@ export function createRenewer(ports: RenewPorts): Renewer {
 /** The subject before the slash: one login may have several workspaces, and issuers dislike bursts from one. */
 function familyOf(accountId: string): string {
   return accountId.split("/")[0] ?? accountId;
-}
-
-function isAlive({ accessToken, expiresAtMs }: Credential, now: Millis): boolean {
-  return accessToken !== undefined && (expiresAtMs ?? Number.POSITIVE_INFINITY) > now;
 }
 
 const NO_REFRESH_TOKEN = "The account has no refresh token, so its access token cannot be renewed.";

@@ -1,4 +1,5 @@
-import type { Account, Credential } from "../pool/account.ts";
+import type { Account } from "../pool/account.ts";
+import type { Credential } from "../pool/credential.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock, Millis } from "../wire/clock.ts";

@@ -1,16 +1,7 @@
 import type { Millis } from "../wire/clock.ts";
 import { maskEmail } from "../wire/log.ts";
+import { type Credential, isAlive } from "./credential.ts";
 import { exhaustedUntil, nextReset, type Quota } from "./quota.ts";
-
-/** The secrets of one login. At least one of the first two is there; an account may live on either alone. */
-export type Credential = {
-  readonly accessToken?: string;
-  readonly refreshToken?: string;
-  readonly idToken?: string;
-  /** When the access token was made and when it ends, as far as it says so. */
-  readonly issuedAtMs?: Millis;
-  readonly expiresAtMs?: Millis;
-};
 
 /** What is known of a login from its file and its tokens. */
 export type Login = {
@@ -28,6 +19,19 @@ export type Login = {
   /** Where it is kept: a path, in file mode. */
   readonly source: string;
 };
+
+/** Of two entries of one login, whether the tokens of the first are newer; false where nothing tells them apart. */
+export function isNewer(one: Login, other: Login): boolean {
+  const pairs = [
+    [one.credential.expiresAtMs, other.credential.expiresAtMs],
+    [one.credential.issuedAtMs, other.credential.issuedAtMs],
+    [one.lastRefreshedMs, other.lastRefreshedMs],
+  ] as const;
+  for (const [mine, theirs] of pairs) {
+    if (mine !== undefined && theirs !== undefined && mine !== theirs) return mine > theirs;
+  }
+  return one.credential.accessToken !== undefined && other.credential.accessToken === undefined;
+}
 
 /** Why an account rests. */
 export type CoolingReason = "quota" | "rate-limit" | "unauthorized" | "forbidden";
@@ -61,10 +65,8 @@ export function standing(account: Account, now: Millis): Availability {
   const { availability, login } = account;
   const isResting = availability.kind === "cooling" && availability.untilMs > now;
   if (availability.kind === "disabled" || availability.kind === "needs-login") return availability;
-  const { accessToken, refreshToken, expiresAtMs } = login.credential;
-  const isAccessDead =
-    accessToken === undefined || (expiresAtMs !== undefined && expiresAtMs <= now);
-  if (isAccessDead && refreshToken === undefined) {
+  const { refreshToken, expiresAtMs } = login.credential;
+  if (!isAlive(login.credential, now) && refreshToken === undefined) {
     const reason = "its access token has ended and there is no refresh token";
     return { kind: "needs-login", sinceMs: expiresAtMs ?? now, reason };
   }

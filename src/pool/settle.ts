@@ -4,10 +4,10 @@ import {
   type Account,
   type Availability,
   type CoolingReason,
-  type Credential,
   type Login,
   labelOf,
 } from "./account.ts";
+import type { Credential } from "./credential.ts";
 import { exhaustedUntil, mergeQuota, type Quota, type QuotaWindow } from "./quota.ts";
 
 /** Something that happened to an account. */

@@ -1,4 +1,4 @@
-import type { Credential } from "../pool/account.ts";
+import type { Credential } from "../pool/credential.ts";
 import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, number, parseDict, text } from "../wire/json.ts";
 

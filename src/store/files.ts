@@ -1,8 +1,9 @@
 import type { Dirent, Stats } from "node:fs";
 import { mkdir, readdir, readFile, stat, unlink } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import type { Login } from "../pool/account.ts";
+import { isNewer, type Login } from "../pool/account.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
+import { createLanes } from "../wire/lanes.ts";
 import { areStrangers, payloadsOf } from "./claims.ts";
 import { canWriteBeside, codeOf, explain, isLink, isTemporary, writeDurably } from "./durable.ts";
 import { type Reading, readLogin, writeCredential } from "./record.ts";
@@ -57,7 +58,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const origins = new Map<Signature, Signature>();
   // Files that were there and could not be read, which may pass without a change of the file.
   const unread = new Set<string>();
-  const takeTurns = createTurns();
+  const { run: takeTurns } = createLanes(() => Number.POSITIVE_INFINITY);
   let known: ReadonlyMap<string, Signature> = new Map();
   let last: Snapshot = { logins: [], faults: [], duplicates: [], complete: true };
 
@@ -289,18 +290,6 @@ function merge(logins: readonly Login[]): Pick<Snapshot, "logins" | "duplicates"
   return { logins: [...kept.values()], duplicates };
 }
 
-function isNewer(one: Login, other: Login): boolean {
-  const pairs = [
-    [one.credential.expiresAtMs, other.credential.expiresAtMs],
-    [one.credential.issuedAtMs, other.credential.issuedAtMs],
-    [one.lastRefreshedMs, other.lastRefreshedMs],
-  ] as const;
-  for (const [mine, theirs] of pairs) {
-    if (mine !== undefined && theirs !== undefined && mine !== theirs) return mine > theirs;
-  }
-  return one.credential.accessToken !== undefined && other.credential.accessToken === undefined;
-}
-
 /** Removes what a crash left behind. A young one may belong to another process that is writing now. */
 async function removeStale(paths: readonly string[], nowMs: Millis): Promise<void> {
   for (const path of paths) {
@@ -308,21 +297,6 @@ async function removeStale(paths: readonly string[], nowMs: Millis): Promise<voi
     // One that cannot be removed is in nobody's way.
     if (stats && nowMs - stats.mtimeMs > STALE_AFTER_MS) await unlink(path).catch(() => {});
   }
-}
-
-/** Jobs under one name run one after another, in the order in which they were asked for. */
-function createTurns(): <T>(name: string, job: () => Promise<T>) => Promise<T> {
-  const tails = new Map<string, Promise<unknown>>();
-  return async (name, job) => {
-    const before = tails.get(name);
-    const mine = (before ?? Promise.resolve()).then(job, job);
-    tails.set(name, mine);
-    try {
-      return await mine;
-    } finally {
-      if (tails.get(name) === mine) tails.delete(name);
-    }
-  };
 }
 
 /** Runs `job` on every item, a bounded number at a time. */

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
-import type { Credential, Login } from "../pool/account.ts";
+import type { Login } from "../pool/account.ts";
+import type { Credential } from "../pool/credential.ts";
 import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, list, number, parseDict, parseJson, text } from "../wire/json.ts";
 import { claimsOf, type Lifetime, lifetimeOf, payloadsOf } from "./claims.ts";

@@ -1,4 +1,5 @@
-import type { Credential, Login } from "../pool/account.ts";
+import type { Login } from "../pool/account.ts";
+import type { Credential } from "../pool/credential.ts";
 
 /** Outcome of writing: a full disk or a read-only folder is an expected state, not an exception. */
 export type Saved = { readonly ok: true } | { readonly ok: false; readonly reason: string };

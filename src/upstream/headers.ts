@@ -1,4 +1,3 @@
-import type { Credential } from "../pool/account.ts";
 import type { TurnRequest } from "../turn/request.ts";
 
 /** What a request needs of the account that makes it. */
@@ -64,20 +63,4 @@ export function wrapTurnState(state: string, tag: string): string {
 
 function unwrapTurnState(wrapped: string | undefined, tag: string): string | undefined {
   return wrapped?.startsWith(`${tag}.`) ? wrapped.slice(tag.length + 1) : undefined;
-}
-
-const ENDING_MS = 5 * 60_000;
-
-/** Whether the access token should be renewed: less than five minutes, or less than a tenth of its life, is left. */
-export function isDue(credential: Credential, now: number): boolean {
-  const { issuedAtMs, expiresAtMs } = credential;
-  if (isEnding(credential, now) || expiresAtMs === undefined) return isEnding(credential, now);
-  const lifeMs = issuedAtMs === undefined ? 0 : expiresAtMs - issuedAtMs;
-  return expiresAtMs - now < lifeMs / 10;
-}
-
-/** Whether it must be renewed before it is used again: it is not there, or ends within five minutes. */
-export function isEnding({ accessToken, expiresAtMs }: Credential, now: number): boolean {
-  if (accessToken === undefined) return true;
-  return expiresAtMs !== undefined && expiresAtMs - now < ENDING_MS;
 }

@@ -43,18 +43,22 @@ export function number(value: unknown): number | undefined {
 
 /** Parses JSON; a fault is told by line and column, without the text itself, which may be private. */
 export function parseJson(source: string): Parsed {
-  try {
-    const value: unknown = JSON.parse(source);
-    return { ok: true, value };
-  } catch {
-    return { ok: false, message: describeFault(source) };
-  }
+  const parsed = tryParse(source);
+  return parsed.ok ? parsed : { ok: false, message: describeFault(source) };
 }
 
 /** Parses JSON that is only of interest when it is an object. */
 export function parseDict(source: string): Dict | undefined {
-  const parsed = parseJson(source);
+  const parsed = tryParse(source);
   return parsed.ok && isDict(parsed.value) ? parsed.value : undefined;
+}
+
+function tryParse(source: string): { ok: true; value: unknown } | { ok: false } {
+  try {
+    return { ok: true, value: JSON.parse(source) };
+  } catch {
+    return { ok: false };
+  }
 }
 
 function describeFault(source: string): string {

@@ -1,4 +1,5 @@
-import type { Credential, Login } from "../../src/pool/account.ts";
+import type { Login } from "../../src/pool/account.ts";
+import type { Credential } from "../../src/pool/credential.ts";
 import { createPool, type Pool } from "../../src/pool/pool.ts";
 import type { Saved, Snapshot, Store } from "../../src/store/store.ts";
 

@@ -2,11 +2,11 @@ import { describe, expect, test } from "bun:test";
 import {
   type Account,
   type Availability,
-  type Credential,
   labelOf,
   nextChange,
   standing,
 } from "../../src/pool/account.ts";
+import type { Credential } from "../../src/pool/credential.ts";
 import { accountOf, DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "./logins.ts";
 
 const SPENT = quotaOf([["5h", 100, 3 * HOUR]]);

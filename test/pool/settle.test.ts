@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { Account, Availability, Credential, Login } from "../../src/pool/account.ts";
+import type { Account, Availability, Login } from "../../src/pool/account.ts";
+import type { Credential } from "../../src/pool/credential.ts";
 import type { Quota } from "../../src/pool/quota.ts";
 import { admit, type Outcome, type Policy, settle } from "../../src/pool/settle.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Credential, Login } from "../../src/pool/account.ts";
+import type { Login } from "../../src/pool/account.ts";
+import type { Credential } from "../../src/pool/credential.ts";
 import { readAll, readLogin, writeCredential } from "../../src/store/record.ts";
 import { dict, parseDict } from "../../src/wire/json.ts";
 import { accessTokenOf, jwtOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";

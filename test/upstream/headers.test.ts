@@ -1,9 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { Credential } from "../../src/pool/account.ts";
 import {
   accountHeaders,
   type Identity,
-  isDue,
   lowerNames,
   turnHeaders,
   wrapTurnState,
@@ -88,36 +86,5 @@ describe("accountHeaders", () => {
 describe("lowerNames", () => {
   test("lowers names and leaves values; the later of two spellings wins", () => {
     expect(lowerNames({ "X-A": "B", "x-a": "C" })).toEqual({ "x-a": "C" });
-  });
-});
-
-describe("isDue", () => {
-  const MINUTE = 60_000;
-  const DAY = 24 * 60 * MINUTE;
-  const rows: [name: string, credential: Credential, isDue: boolean][] = [
-    ["no access token", {}, true],
-    ["a token that says nothing of its end", { accessToken: "t" }, false],
-    ["an ended one", { accessToken: "t", expiresAtMs: -1 }, true],
-    ["4 minutes left", { accessToken: "t", expiresAtMs: 4 * MINUTE }, true],
-    ["5 minutes left", { accessToken: "t", expiresAtMs: 5 * MINUTE }, false],
-    ["a day left of ten", { accessToken: "t", issuedAtMs: -9 * DAY, expiresAtMs: DAY }, false],
-    [
-      "less than a day left of ten",
-      { accessToken: "t", issuedAtMs: -9 * DAY - 10, expiresAtMs: DAY - 10 },
-      true,
-    ],
-    [
-      "an hour left of two",
-      { accessToken: "t", issuedAtMs: -60 * MINUTE, expiresAtMs: 60 * MINUTE },
-      false,
-    ],
-    [
-      "an issue after its end",
-      { accessToken: "t", issuedAtMs: DAY, expiresAtMs: 10 * MINUTE },
-      false,
-    ],
-  ];
-  test.each(rows)("%s", (_name, credential, due) => {
-    expect(isDue(credential, 0)).toBe(due);
   });
 });

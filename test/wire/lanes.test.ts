@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { createLanes } from "../../src/engine/lanes.ts";
-import { gate, settled } from "./parts.ts";
+import { createLanes } from "../../src/wire/lanes.ts";
+import { gate, settled } from "../engine/parts.ts";
 
 /** Tasks that note when they begin and end when they are told to. */
 function tasks() {

@@ -1,0 +1,32 @@
+import type { Millis } from "../wire/clock.ts";
+
+/** The secrets of one login. At least one of the first two is there; an account may live on either alone. */
+export type Credential = {
+  readonly accessToken?: string;
+  readonly refreshToken?: string;
+  readonly idToken?: string;
+  /** When the access token was made and when it ends, as far as it says so. */
+  readonly issuedAtMs?: Millis;
+  readonly expiresAtMs?: Millis;
+};
+
+/** Whether there is an access token that has not ended, as far as it says so. */
+export function isAlive({ accessToken, expiresAtMs }: Credential, now: Millis): boolean {
+  return accessToken !== undefined && (expiresAtMs ?? Number.POSITIVE_INFINITY) > now;
+}
+
+const ENDING_MS = 5 * 60_000;
+
+/** Whether the access token should be renewed: less than five minutes, or less than a tenth of its life, is left. */
+export function isDue(credential: Credential, now: Millis): boolean {
+  const { issuedAtMs, expiresAtMs } = credential;
+  if (isEnding(credential, now) || expiresAtMs === undefined) return isEnding(credential, now);
+  const lifeMs = issuedAtMs === undefined ? 0 : expiresAtMs - issuedAtMs;
+  return expiresAtMs - now < lifeMs / 10;
+}
+
+/** Whether it must be renewed before it is used again: it is not there, or ends within five minutes. */
+export function isEnding({ accessToken, expiresAtMs }: Credential, now: Millis): boolean {
+  if (accessToken === undefined) return true;
+  return expiresAtMs !== undefined && expiresAtMs - now < ENDING_MS;
+}

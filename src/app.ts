@@ -10,7 +10,7 @@ import { isError, reportFault, reportRequest } from "./engine/report.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
-import { createResponses } from "./protocols/responses/index.ts";
+import { createProtocols } from "./protocols/registry.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
 import { openFileStore } from "./store/files.ts";
@@ -119,7 +119,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     {
       access: () => perConfig.access,
       proxy,
-      responses: createResponses(clock),
+      protocols: createProtocols({ clock }),
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),

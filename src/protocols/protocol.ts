@@ -8,6 +8,8 @@ import type { Dict, Json } from "../wire/json.ts";
 export type Protocol = {
   /** As logs name it. */
   readonly name: string;
+  /** Where clients post, below each of the prefixes. */
+  readonly path: `/${string}`;
   readonly decode: (call: Call) => Decoded;
   /** A failure in the protocol's own words, for a client that has seen nothing yet. */
   readonly fail: (failure: Failure, requestId: string, nowMs: number) => ErrorReply;
@@ -18,6 +20,8 @@ export type Call = {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly headers: Headers;
   readonly resolve: (model: string) => Resolved;
+  /** Who calls, as a hash: what is remembered for one caller is not told to another. */
+  readonly scope: string;
 };
 
 /** A call understood, or the client's mistake. */

@@ -183,8 +183,12 @@ async function readExchange(
     const intake = await unlessStopped(readBody(request, ports.options().maxBodyBytes), stop);
     if (intake === undefined) return stop.reason() ?? LEFT;
     if (!intake.ok) return intake.failure;
-    const { headers } = request;
-    const decoded = protocol.decode({ bytes: intake.bytes, headers, resolve: ports.resolve });
+    const decoded = protocol.decode({
+      bytes: intake.bytes,
+      headers: request.headers,
+      resolve: ports.resolve,
+      scope: call.caller.scope,
+    });
     return decoded.ok ? decoded.exchange : decoded.failure;
   } catch (cause) {
     if (request.signal.aborted) return LEFT;

@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
 import type { Protocol } from "../protocols/protocol.ts";
+import { wordingFor } from "../protocols/registry.ts";
 import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
@@ -15,7 +16,7 @@ import { healthOf, statsOf } from "./status.ts";
 export type ServerPorts = {
   readonly access: () => AccessOptions;
   readonly proxy: (call: ProxyCall) => Promise<Response>;
-  readonly responses: Protocol;
+  readonly protocols: readonly Protocol[];
   readonly catalog: () => Catalog;
   readonly views: () => readonly AccountView[];
   readonly totals: () => Totals;
@@ -38,25 +39,39 @@ type Route = {
   readonly path: string;
   readonly guard: Guard;
   readonly serve: (visit: Visit) => Response | Promise<Response>;
+  /** How the route words a refusal; where it says nothing, the client's headers tell whose words it knows. */
+  readonly fail?: Protocol["fail"];
 };
 
-type Visit = Pick<ProxyCall, "request" | "caller" | "requestId"> & { readonly url: URL };
+type Visit = Pick<ProxyCall, "request" | "caller" | "requestId"> & {
+  readonly url: URL;
+  readonly refuse: Refuse;
+};
+
+/** Words a refusal for the client that is there. */
+type Refuse = (failure: Failure, extra?: Readonly<Record<string, string>>) => Response;
 
 /** Prefixes under which clients look for the API: OpenAI's own, the first seed's, and the backend's for Codex in ChatGPT mode. */
 const PREFIXES = ["/v1", "/codex/v1", "/backend-api/codex"];
 
 /** Every route and what it demands of its caller. */
 export function routesOf(ports: ServerPorts): readonly Route[] {
-  const { responses } = ports;
-  const turn = (protocol: Protocol) => (visit: Visit) => ports.proxy({ ...visit, protocol });
+  const turn = (protocol: Protocol, prefix: string): Route => ({
+    method: "POST",
+    path: `${prefix}${protocol.path}`,
+    guard: "client",
+    serve: ({ request, caller, requestId }) =>
+      ports.proxy({ request, caller, requestId, protocol }),
+    fail: protocol.fail,
+  });
   const api = PREFIXES.flatMap((prefix): Route[] => [
-    { method: "POST", path: `${prefix}/responses`, guard: "client", serve: turn(responses) },
+    ...ports.protocols.map((protocol) => turn(protocol, prefix)),
     // The Codex CLI asks for a WebSocket first: on 426, and only on 426, it turns to HTTP at once.
     {
       method: "GET",
       path: `${prefix}/responses`,
       guard: "client",
-      serve: (visit) => answerUpgrade(visit, ports),
+      serve: answerUpgrade,
     },
     {
       method: "GET",
@@ -104,19 +119,21 @@ export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
     });
   }
   for (const path of new Set(routes.map((route) => route.path))) {
-    const methods = routes.filter((route) => route.path === path).map(({ method }) => method);
+    const here = routes.filter((route) => route.path === path);
+    const methods = here.map(({ method }) => method);
     const known = methods.includes("GET") ? [...methods, "HEAD"] : methods;
-    app.all(path, ({ request }) => visit(request, ports, wrongMethod(known, ports)), {
+    const way = wrongMethod(known, here.find(({ fail }) => fail !== undefined)?.fail);
+    app.all(path, ({ request }) => visit(request, ports, way), {
       parse: "none",
     });
   }
-  app.all("*", ({ request }) => visit(request, ports, notFound(ports)), { parse: "none" });
+  app.all("*", ({ request }) => visit(request, ports, NOT_FOUND), { parse: "none" });
   app.listen({ port, ...(hostname === undefined ? {} : { hostname }) });
   return app;
 }
 
 /** What happens on a route's behalf. */
-type Way = Pick<Route, "guard" | "serve">;
+type Way = Pick<Route, "guard" | "serve" | "fail">;
 
 async function visit(request: Request, ports: ServerPorts, way: Way): Promise<Response> {
   const requestId = ports.newRequestId();
@@ -138,18 +155,26 @@ async function answer(
   ports: ServerPorts,
   way: Way,
 ): Promise<Response> {
+  const fail = way.fail ?? wordingFor(request.headers, ports.protocols);
+  const refuseHere: Refuse = (failure, extra = {}) => {
+    const { status, headers, body } = fail(failure, requestId, ports.nowMs());
+    return Response.json(body, {
+      status,
+      headers: { ...headers, ...extra, "x-request-id": requestId },
+    });
+  };
   const caller = admitCaller(request.headers, way.guard, ports.access());
-  if ("kind" in caller) return failed(caller, requestId, ports);
+  if ("kind" in caller) return refuseHere(caller);
   // Where the Host header is no host, the runtime gives the bare path.
   const url = URL.parse(request.url, "http://localhost");
-  if (url === null) return failed(BAD_ADDRESS, requestId, ports);
+  if (url === null) return refuseHere(BAD_ADDRESS);
   try {
-    const response = await way.serve({ request, caller, requestId, url });
+    const response = await way.serve({ request, caller, requestId, url, refuse: refuseHere });
     response.headers.set("x-request-id", requestId);
     return response;
   } catch (cause) {
     ports.onFault(requestId, cause);
-    return failed({ kind: "internal", message: "The proxy itself failed." }, requestId, ports);
+    return refuseHere({ kind: "internal", message: "The proxy itself failed." });
   }
 }
 
@@ -171,67 +196,50 @@ function preflight(request: Request, origin: string, requestId: string): Respons
   });
 }
 
-/** A refusal of a route that has no protocol of its own is worded as OpenAI words them. */
-function failed(
-  failure: Failure,
-  requestId: string,
-  { responses, nowMs }: ServerPorts,
-  extra: Record<string, string> = {},
-): Response {
-  const { status, headers, body } = responses.fail(failure, requestId, nowMs());
-  return Response.json(body, {
-    status,
-    headers: { ...headers, ...extra, "x-request-id": requestId },
-  });
-}
-
 function json(status: number, body: Json): Response {
   return Response.json(body, { status });
 }
 
-function notFound(ports: ServerPorts): Way {
-  return {
-    // Nobody learns without a key which routes there are.
-    guard: "client",
-    serve: ({ url, requestId }) =>
-      failed(refuse(404, "not_found", `There is nothing at ${url.pathname}.`), requestId, ports),
-  };
-}
+const NOT_FOUND: Way = {
+  // Nobody learns without a key which routes there are.
+  guard: "client",
+  serve: (visit) =>
+    visit.refuse(refuse(404, "not_found", `There is nothing at ${visit.url.pathname}.`)),
+};
 
-function wrongMethod(methods: readonly string[], ports: ServerPorts): Way {
+function wrongMethod(methods: readonly string[], fail: Protocol["fail"] | undefined): Way {
   const allow = methods.join(", ");
   return {
     guard: "client",
-    serve: ({ request, url, requestId }) => {
-      const message = `${url.pathname} takes ${allow}, not ${request.method}.`;
-      return failed(refuse(405, "method_not_allowed", message), requestId, ports, { allow });
+    serve: (visit) => {
+      const message = `${visit.url.pathname} takes ${allow}, not ${visit.request.method}.`;
+      return visit.refuse(refuse(405, "method_not_allowed", message), { allow });
     },
+    ...(fail === undefined ? {} : { fail }),
   };
 }
 
-function answerUpgrade({ request, requestId }: Visit, ports: ServerPorts): Response {
+function answerUpgrade({ request, refuse: refuseHere }: Visit): Response {
   const wantsSocket = (request.headers.get("upgrade") ?? "").toLowerCase() === "websocket";
   if (!wantsSocket) {
     const message = "This route takes POST.";
-    return failed(refuse(405, "method_not_allowed", message), requestId, ports, { allow: "POST" });
+    return refuseHere(refuse(405, "method_not_allowed", message), { allow: "POST" });
   }
   const message = "Responses over WebSocket are not offered here; use POST.";
-  return failed(refuse(426, "upgrade_required", message), requestId, ports, {
-    upgrade: "HTTP/1.1",
-  });
+  return refuseHere(refuse(426, "upgrade_required", message), { upgrade: "HTTP/1.1" });
 }
 
 function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): Response {
   return json(200, listModels(catalog(), modelShape(url, request.headers), startedMs));
 }
 
-function model({ request, url, requestId }: Visit, ports: ServerPorts): Response {
+function model({ request, url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
   const id = decoded(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
   const shape = modelShape(url, request.headers);
   const found = findModel(ports.catalog(), id, shape, ports.startedMs);
   if (found !== undefined) return json(200, found);
   const message = `There is no model '${id}'. GET /v1/models lists them.`;
-  return failed(refuse(404, "model_not_found", message, "model"), requestId, ports);
+  return refuseHere(refuse(404, "model_not_found", message, "model"));
 }
 
 /** A part of a path as it was meant; one that is wrongly encoded stays as it is, and names nothing. */
@@ -248,7 +256,7 @@ function health(ports: ServerPorts): Response {
   return json(status, body);
 }
 
-function stats({ url, requestId }: Visit, ports: ServerPorts): Response {
+function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
   const source = {
     views: ports.views(),
     totals: ports.totals(),
@@ -256,7 +264,7 @@ function stats({ url, requestId }: Visit, ports: ServerPorts): Response {
     nowMs: ports.nowMs(),
   };
   const body = statsOf(source, url.searchParams);
-  return isFailure(body) ? failed(body, requestId, ports) : json(200, body);
+  return isFailure(body) ? refuseHere(body) : json(200, body);
 }
 
 function isFailure(body: Json | Failure): body is Failure {

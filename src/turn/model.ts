@@ -8,6 +8,8 @@ export type ModelChoice = {
   /** Effort to write, whatever the body says; undefined leaves the body's. */
   readonly effort?: string;
   readonly isFast: boolean;
+  /** The levels that the model is known to take; empty where nobody knows it. */
+  readonly levels: readonly string[];
 };
 
 /** A model name understood, or why it cannot be. */
@@ -24,21 +26,25 @@ export type Alias = { readonly pattern: string; readonly target: string };
  */
 export function resolveModel(name: string, catalog: Catalog, aliases: readonly Alias[]): Resolved {
   const asked = applyAlias(name, catalog, aliases);
-  if (catalog.has(asked)) return { ok: true, choice: { model: asked, isFast: false } };
+  const chosen = (id: string, isQuick: boolean, effort?: string): Resolved => {
+    const levels = catalog.get(id)?.levels ?? [];
+    const choice = { model: id, isFast: isQuick, levels };
+    return { ok: true, choice: effort === undefined ? choice : { ...choice, effort } };
+  };
+  if (catalog.has(asked)) return chosen(asked, false);
   const isFast = asked.endsWith("-fast") && asked !== "-fast";
   const slow = isFast ? asked.slice(0, -"-fast".length) : asked;
-  if (catalog.has(slow)) return { ok: true, choice: { model: slow, isFast } };
+  if (catalog.has(slow)) return chosen(slow, isFast);
   const dash = slow.lastIndexOf("-");
   const level = slow.slice(dash + 1);
   const base = slow.slice(0, Math.max(dash, 0));
   const model = catalog.get(base);
   const isLevel = LEVELS.some((known) => known === level) || model?.levels.includes(level);
-  if (base === "" || !isLevel) return { ok: true, choice: { model: slow, isFast } };
+  if (base === "" || !isLevel) return chosen(slow, isFast);
   if (model !== undefined && level !== "auto" && !model.levels.includes(level)) {
     return { ok: false, message: describeLevels(model, level) };
   }
-  if (level === "auto") return { ok: true, choice: { model: base, isFast } };
-  return { ok: true, choice: { model: base, effort: wireEffort(level), isFast } };
+  return chosen(base, isFast, level === "auto" ? undefined : wireEffort(level));
 }
 
 /** Every name under which a model can be asked for, the plain one first. */

@@ -62,6 +62,7 @@ export function openExchange(kind: "native" | "foreign"): Exchange {
     bytes: new TextEncoder().encode(body),
     headers: new Headers(kind === "native" ? { originator: "codex_exec" } : {}),
     resolve: (model) => resolveModel(model, SEED_CATALOG, []),
+    scope: "",
   });
   if (!decoded.ok) throw new Error(decoded.failure.message);
   return decoded.exchange;

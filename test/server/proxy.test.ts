@@ -21,6 +21,7 @@ afterEach(() => new Promise((resolve) => setImmediate(resolve)));
 function protocolOf(turn: Partial<TurnRequest>, bug?: "decode" | "stream" | "push"): Protocol {
   return {
     name: "words",
+    path: "/words",
     fail: ({ kind, message, status }, id) => ({
       status: status ?? clientStatus(failure(kind)),
       headers: { "x-kind": kind },
@@ -121,7 +122,7 @@ function stage(play: Play = {}) {
     resolve: (model) =>
       model === "bad"
         ? { ok: false, message: "no such level" }
-        : { ok: true, choice: { model, isFast: false } },
+        : { ok: true, choice: { model, isFast: false, levels: [] } },
     execute: (job) => {
       jobs.push(job);
       return (play.execute ?? serveOnce)(job, turn);
@@ -500,7 +501,7 @@ test("conversations are kept apart by caller and by how their key came about", a
     const proxy = createProxy({
       clock: createManualClock(NOON),
       options: () => ({ maxBodyBytes: 1000, requestMs: 0, heartbeatMs: 0, earlyHeartbeatMs: 0 }),
-      resolve: (model) => ({ ok: true, choice: { model, isFast: false } }),
+      resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       execute: async (job) => {
         jobs.push(job);
         return { ok: false, failure: failure("empty") };

@@ -2,7 +2,7 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { Job } from "../../src/engine/execute.ts";
 import type { Watched } from "../../src/engine/watch.ts";
-import { createResponses } from "../../src/protocols/responses/index.ts";
+import { createProtocols } from "../../src/protocols/registry.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
 import { createProxy, type ProxyCall } from "../../src/server/proxy.ts";
 import { routesOf, type ServerPorts, startServer } from "../../src/server/server.ts";
@@ -29,7 +29,7 @@ const pool = poolOf(NOON, loginOf("ann"));
 const ports: ServerPorts = {
   access: () => access,
   proxy: (call) => answer(call),
-  responses: createResponses({ now: () => NOON }),
+  protocols: createProtocols({ clock: { now: () => NOON } }),
   catalog: () => CATALOG,
   views: () => pool.view(NOON),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
@@ -368,7 +368,7 @@ describe("clients that leave, over a real connection", () => {
     const proxy = createProxy({
       clock: systemClock,
       options: () => ({ maxBodyBytes: 10_000, requestMs: 0, heartbeatMs: 0, earlyHeartbeatMs }),
-      resolve: (model) => ({ ok: true, choice: { model, isFast: false } }),
+      resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
       onEnd: ({ status }) => {
         open.requests -= 1;

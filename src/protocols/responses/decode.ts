@@ -2,13 +2,12 @@ import { encodeBody } from "../../turn/amend.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
 import type { ModelChoice } from "../../turn/model.ts";
 import type { TurnRequest } from "../../turn/request.ts";
-import { type Dict, dict, isDict, list, parseJson, text } from "../../wire/json.ts";
+import { type Dict, dict, isDict, list, text } from "../../wire/json.ts";
+import { parseBody } from "../parse.ts";
 import type { Call } from "../protocol.ts";
+import { readSession, wireKey } from "../session.ts";
 import { isNativeClient, nativeHeaders } from "./native.ts";
 import { PLAIN_TIERS, REFUSED_PARAMETERS } from "./refused.ts";
-import { readSession, wireKey } from "./session.ts";
-
-const decoder = new TextDecoder();
 
 /** A Responses request understood. */
 export type ResponsesRequest = {
@@ -22,14 +21,9 @@ export type ResponsesRequest = {
  * included; where nothing at all has to change, the client's own bytes are sent.
  */
 export function decode(call: Call): ResponsesRequest | Failure {
-  const parsed = parseJson(decoder.decode(call.bytes));
-  if (!parsed.ok) {
-    return refuse(400, "invalid_json", `The request body is no JSON: ${parsed.message}.`);
-  }
-  if (!isDict(parsed.value)) {
-    return refuse(400, "invalid_type", "The request body must be a JSON object.");
-  }
-  const asked = parsed.value;
+  const parsed = parseBody(call.bytes);
+  if (!parsed.ok) return parsed.failure;
+  const asked = parsed.body;
   const fault = findFault(asked);
   if (fault !== undefined) return fault;
   const askedModel = text(asked["model"]) ?? "";

@@ -2,16 +2,17 @@ import { classifyEvent } from "../../turn/classify.ts";
 import type { Failure } from "../../turn/failure.ts";
 import type { Clock } from "../../wire/clock.ts";
 import type { Dict } from "../../wire/json.ts";
+import { fail } from "../openai-error.ts";
 import type { Protocol } from "../protocol.ts";
 import { createBodyEncoder } from "./body.ts";
 import { decode } from "./decode.ts";
-import { fail } from "./failure.ts";
 import { createStreamEncoder } from "./stream.ts";
 
 /** OpenAI's Responses over HTTP, which is also what the backend speaks: most of it passes through. */
 export function createResponses(clock: Pick<Clock, "now">): Protocol {
   return {
     name: "responses",
+    path: "/responses",
     fail,
     decode: (call) => {
       const request = decode(call);

@@ -2,8 +2,8 @@ import type { Failure } from "../../turn/failure.ts";
 import type { Step } from "../../turn/step.ts";
 import { type Dict, dict, number, text } from "../../wire/json.ts";
 import { type Frame, formatComment, formatEvent } from "../../wire/sse.ts";
+import { errorCode } from "../openai-error.ts";
 import type { StreamEncoder } from "../protocol.ts";
-import { errorCode } from "./failure.ts";
 import { createOutputFold } from "./output.ts";
 
 /** What a stream encoder needs to know of the exchange and of the world. */

@@ -14,6 +14,7 @@ function decodeText(body: string, headers: Readonly<Record<string, string>> = {}
     bytes,
     headers: new Headers(headers),
     resolve: (model) => resolveModel(model, SEED_CATALOG, []),
+    scope: "",
   });
   return { bytes, request };
 }

@@ -100,7 +100,8 @@ describe("createResponses", () => {
     const decoded = responses.decode({
       bytes: new TextEncoder().encode("{"),
       headers: new Headers(),
-      resolve: (model) => ({ ok: true, choice: { model, isFast: false } }),
+      resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
+      scope: "",
     });
     expect(decoded).toMatchObject({ ok: false, failure: { kind: "bad-request", status: 400 } });
   });

@@ -21,7 +21,8 @@ describe("REFUSED_PARAMETERS", () => {
             JSON.stringify({ model: "m", input: "x", [name]: value }),
           ),
           headers: new Headers(),
-          resolve: (model) => ({ ok: true, choice: { model, isFast: false } }),
+          resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
+          scope: "",
         });
         if (!decoded.ok) throw new Error(decoded.failure.message);
         const { body, removed } = decoded.exchange.turn;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { readSession, wireKey } from "../../../src/protocols/responses/session.ts";
-import type { Dict } from "../../../src/wire/json.ts";
+import { readSession, wireKey } from "../../src/protocols/session.ts";
+import type { Dict } from "../../src/wire/json.ts";
 
 const none = new Headers();
 
@@ -18,6 +18,7 @@ describe("readSession", () => {
       ["headers", "thread-id"],
       ["headers", "thread_id"],
       ["headers", "conversation_id"],
+      ["headers", "x-claude-code-session-id"],
       ["body", "conversation_id"],
     ];
     for (const [from, [, wanted]] of sources.entries()) {

@@ -1,5 +1,5 @@
-import { clientStatus, type Failure } from "../../turn/failure.ts";
-import type { ErrorReply } from "../protocol.ts";
+import { clientStatus, type Failure } from "../turn/failure.ts";
+import type { ErrorReply } from "./protocol.ts";
 
 /** A failure as OpenAI's error envelope, with the fields by which the Codex CLI knows a spent quota. */
 export function fail(failure: Failure, requestId: string, nowMs: number): ErrorReply {

@@ -1,15 +1,16 @@
-import type { Session } from "../../turn/request.ts";
-import { sha256 } from "../../wire/digest.ts";
-import { type Dict, isDict, list, text } from "../../wire/json.ts";
+import type { Session } from "../turn/request.ts";
+import { sha256 } from "../wire/digest.ts";
+import { type Dict, isDict, list, text } from "../wire/json.ts";
 
 // A key of more characters is refused upstream.
 const LONGEST_KEY = 64;
 
 /**
  * The conversation's key: the client's own in the order of product.md 7, else a hash of its first messages,
- * up to and with the first of the user's, which stay the same as the conversation grows.
+ * up to and with the first of the user's, which stay the same as the conversation grows. `body` is what the client
+ * sent, `conversation` the backend's form of it (`instructions`, `input`) where that is another one.
  */
-export function readSession(body: Dict, headers: Headers): Session {
+export function readSession(body: Dict, headers: Headers, conversation: Dict = body): Session {
   const named =
     text(body["session_id"]) ??
     text(body["prompt_cache_key"]) ??
@@ -18,9 +19,10 @@ export function readSession(body: Dict, headers: Headers): Session {
     text(headers.get("thread-id")) ??
     text(headers.get("thread_id")) ??
     text(headers.get("conversation_id")) ??
+    text(headers.get("x-claude-code-session-id")) ??
     text(body["conversation_id"]);
   if (named !== undefined) return { key: named, isExplicit: true };
-  return { key: sha256(firstMessages(body)), isExplicit: false };
+  return { key: sha256(firstMessages(conversation)), isExplicit: false };
 }
 
 /** The key as the backend takes it: as it is, or hashed when it is too long or cannot stand in a header. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { errorCode, fail } from "../../../src/protocols/responses/failure.ts";
-import { classifyRefusal } from "../../../src/turn/classify.ts";
-import { FAILURES, type Failure, type FailureKind } from "../../../src/turn/failure.ts";
-import { dict } from "../../../src/wire/json.ts";
-import { FAULTS, type FaultName, refusalOf } from "../../support/backend/faults.ts";
-import { NOON } from "../turns.ts";
+import { errorCode, fail } from "../../src/protocols/openai-error.ts";
+import { classifyRefusal } from "../../src/turn/classify.ts";
+import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
+import { dict } from "../../src/wire/json.ts";
+import { FAULTS, type FaultName, refusalOf } from "../support/backend/faults.ts";
+import { NOON } from "./turns.ts";
 
 const message = "Words.";
 

@@ -1,0 +1,37 @@
+import { type Failure, refuse } from "../turn/failure.ts";
+import { type Dict, isDict, parseJson } from "../wire/json.ts";
+
+const decoder = new TextDecoder();
+
+// Deeper than any request is meant, and shallow enough for functions that call themselves.
+const DEEPEST = 256;
+
+/** A request's body as a JSON object, or the client's mistake. */
+export type ParsedBody =
+  | { readonly ok: true; readonly body: Dict }
+  | { readonly ok: false; readonly failure: Failure };
+
+/** Parses a request's body: one JSON object, not nested beyond reason. */
+export function parseBody(bytes: Uint8Array): ParsedBody {
+  const parsed = parseJson(decoder.decode(bytes));
+  if (!parsed.ok) {
+    return refused("invalid_json", `The request body is no JSON: ${parsed.message}.`);
+  }
+  const { value } = parsed;
+  if (!isDict(value)) return refused("invalid_type", "The request body must be a JSON object.");
+  const deep = Object.keys(value).find((key) => isDeeper(value[key], DEEPEST - 1));
+  if (deep === undefined) return { ok: true, body: value };
+  const message = `'${deep}' is nested more than ${DEEPEST} levels deep.`;
+  return refused("nested_too_deeply", message, deep);
+}
+
+function refused(code: string, message: string, param?: string): ParsedBody {
+  return { ok: false, failure: refuse(400, code, message, param) };
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (levels === 0) return true;
+  const inner = Array.isArray(value) ? value : Object.values(value);
+  return inner.some((each) => isDeeper(each, levels - 1));
+}

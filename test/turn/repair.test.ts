@@ -35,9 +35,12 @@ describe("repairSchema", () => {
 });
 
 describe("repairParameters", () => {
-  test.each([[undefined], [null], [[]], ["text"]])("makes an empty object schema of %p", (nothing) => {
-    expect(repairParameters(nothing)).toEqual({ type: "object", properties: {} });
-  });
+  test.each([[undefined], [null], [[]], ["text"]])(
+    "makes an empty object schema of %p",
+    (nothing) => {
+      expect(repairParameters(nothing)).toEqual({ type: "object", properties: {} });
+    },
+  );
 
   test("gives parameters without a type the only type that there is", () => {
     expect(repairParameters({ type: null })).toEqual({ type: "object", properties: {} });

@@ -23,9 +23,9 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
   const { isNative } = options;
   const fold = createOutputFold();
   let opening: Step | undefined;
-  // Two, because the very latest may be one of those that have no number.
-  let latest: Step | undefined;
   let latestNumbered: Step | undefined;
+  // What came since then and may have a number: only its data tells, and nobody parses that before it matters.
+  const unsure: Step[] = [];
 
   /** A Response that ended as `error`: what the backend last said of it, with every field that clients rely on. */
   const failedResponse = (said: Dict, error: Dict): Dict => ({
@@ -41,7 +41,7 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
 
   /** The end of the stream as a failure, on the Response that the stream began with. */
   const failed = (failure: Failure): Uint8Array => {
-    const numbers = [opening, latestNumbered, latest].map(sequenceOf);
+    const numbers = [opening, latestNumbered, ...unsure].map(sequenceOf);
     const error = { code: errorCode(failure), message: failure.message };
     return formatEvent("response.failed", {
       type: "response.failed",
@@ -83,8 +83,10 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
         if (!isNative) fold.push(step);
         if (OPENINGS.has(step.frame.event)) opening ??= step;
         append(pieces, rewrite(step));
-        if (NUMBERED.test(step.frame.event)) latestNumbered = step;
-        if (step.frame.event !== "") latest = step;
+        if (NUMBERED.test(step.frame.event)) {
+          latestNumbered = step;
+          unsure.length = 0;
+        } else if (step.frame.event !== "") unsure.push(step);
       }
       return pieces;
     },
@@ -92,8 +94,9 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
   };
 }
 
-// What every turn is made of; `codex.rate_limits` and its like come without a number.
-const NUMBERED = /\.(?:delta|done|added)$/;
+// What every turn is made of, down to `response.web_search_call.searching`. A keepalive has a number sometimes,
+// `codex.rate_limits` and its like never.
+const NUMBERED = /^response\.(?:(?:created|queued|in_progress)$|\w+\.)/;
 
 // Each holds the Response as it stands at the beginning.
 const OPENINGS: ReadonlySet<string> = new Set([

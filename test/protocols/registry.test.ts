@@ -1,7 +1,22 @@
 import { describe, expect, test } from "bun:test";
+import type { Exchange, Protocol } from "../../src/protocols/protocol.ts";
 import { createProtocols, wordingFor } from "../../src/protocols/registry.ts";
-import { refuse } from "../../src/turn/failure.ts";
-import { NOON } from "./turns.ts";
+import { type Failure, refuse } from "../../src/turn/failure.ts";
+import { isTerminal, type Step } from "../../src/turn/step.ts";
+import type { Json } from "../../src/wire/json.ts";
+import type { Frame } from "../../src/wire/sse.ts";
+import { CLIENTS, type Client, exchangeOf } from "./clients.ts";
+import { expectGolden } from "./golden.ts";
+import {
+  batchesOf,
+  encode,
+  eventsIn,
+  joinAll,
+  NOON,
+  recordingOf,
+  TURNS,
+  terminalOf,
+} from "./turns.ts";
 
 const protocols = createProtocols({ clock: { now: () => NOON } });
 
@@ -34,4 +49,133 @@ describe("the registry", () => {
     const plain = wordingFor(new Headers(), protocols)(failure, "req_1", NOON);
     expect(plain.body).toMatchObject({ error: { code: "not_found" } });
   });
+
+  test("has no protocol without a client to replay the turns for", () => {
+    const spoken = new Set(CLIENTS.map(({ protocol }) => protocol));
+    expect(protocols.map(({ name }) => name).filter((name) => !spoken.has(name))).toEqual([]);
+  });
 });
+
+const recordings = TURNS.map((turn) => [turn, recordingOf(turn)] as const);
+
+describe("a recorded turn", () => {
+  test.each(recordings)(
+    "%s comes in the same events wherever the network cut its bytes",
+    (_turn, recording) => {
+      const wanted = framesOf([recording]);
+      for (let cut = 1; cut < recording.length; cut++) {
+        const frames = framesOf([recording.subarray(0, cut), recording.subarray(cut)]);
+        if (!areSame(frames, wanted)) expect({ cut, frames }).toEqual({ cut, frames: wanted });
+      }
+      expect(framesOf(Array.from(recording, (_, at) => recording.slice(at, at + 1)))).toEqual(
+        wanted,
+      );
+    },
+  );
+});
+
+const spoken = protocols.flatMap((protocol) =>
+  CLIENTS.filter((client) => client.protocol === protocol.name).map(
+    (client) => [client.golden, client, protocol] as const,
+  ),
+);
+
+describe.each(spoken)("%s", (golden, client, protocol) => {
+  describe.each(recordings)("the turn %s", (turn, recording) => {
+    const steps = batchesOf([recording]).flat();
+    const streamed = encode(exchangeOf(client, protocol).stream(), [recording]);
+
+    test("is streamed as recorded", () => {
+      expectGolden(`turns/${turn}/${golden}.sse`, textOf(streamed));
+    });
+
+    if (client.readsBodies) {
+      test("is answered in one piece as recorded", () => {
+        const answer = JSON.stringify(answerTo(client, protocol, recording), null, 1);
+        expectGolden(`turns/${turn}/${golden}.json`, `${answer}\n`);
+      });
+    }
+
+    // What the network cuts reaches an encoder as batches of whole events, which is all that can differ.
+    test("is the same in whatever batches its events come", () => {
+      const wanted = latin(streamed);
+      const exchange = exchangeOf(client, protocol);
+      for (let at = 1; at < steps.length; at++) {
+        const other = written(exchange, [steps.slice(0, at), steps.slice(at)]);
+        expect(other).toBe(wanted);
+      }
+      expect(
+        written(
+          exchange,
+          steps.map((step) => [step]),
+        ),
+      ).toBe(wanted);
+    });
+
+    test("ends as the backend ended it", () => {
+      const { role } = terminalOf(recording);
+      expectEnd(client, streamed, role === "failed" || role === "error");
+    });
+
+    test("ends as a failure when it breaks off after any event", () => {
+      const exchange = exchangeOf(client, protocol);
+      const last = steps.findIndex(({ role }) => isTerminal(role));
+      for (let at = 0; at <= last; at++) {
+        const encoder = exchange.stream();
+        const pieces = [...encoder.push(steps.slice(0, at)), ...encoder.fail(CUT)];
+        expectEnd(client, joinAll(pieces), true);
+      }
+    });
+  });
+});
+
+const CUT: Failure = { kind: "cut-short", message: "The stream ended before its last event." };
+
+/** A stream says once how it ended, at its end, and what came before is well-formed. */
+function expectEnd(client: Client, bytes: Uint8Array, hasFailed: boolean): void {
+  const events = eventsIn(bytes);
+  expect(client.faultsIn(events)).toEqual([]);
+  expect(events.filter(client.isFinish)).toHaveLength(hasFailed ? 0 : 1);
+  expect(events.filter(client.isFailure)).toHaveLength(hasFailed ? 1 : 0);
+  const words = textOf(bytes);
+  if (hasFailed) expect(events.findIndex(client.isFailure)).toBe(events.length - 1);
+  if (client.closing !== "") expect(words.endsWith(client.closing)).toBe(!hasFailed);
+  expect(words).toMatch(/(?:\n|\r\n){2}$/);
+}
+
+/** What a client that wants its answer in one piece is told. */
+function answerTo(client: Client, protocol: Protocol, recording: Uint8Array): Json {
+  const exchange = exchangeOf(client, protocol);
+  const { role, data } = terminalOf(recording);
+  if (role === "failed" || role === "error") {
+    const { status, headers, body } = protocol.fail(exchange.classify(data()), "req_1", NOON);
+    return { status, headers, body };
+  }
+  const encoder = exchange.body();
+  for (const steps of batchesOf([recording])) encoder.push(steps);
+  return { status: 200, headers: {}, body: encoder.end() };
+}
+
+function written(exchange: Exchange, batches: readonly (readonly Step[])[]): string {
+  const encoder = exchange.stream();
+  return latin(joinAll(batches.flatMap((steps) => encoder.push(steps))));
+}
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** Bytes as a string that compares quickly and loses nothing. */
+const latin = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
+
+const framesOf = (chunks: readonly Uint8Array[]): readonly Frame[] =>
+  batchesOf(chunks)
+    .flat()
+    .map(({ frame }) => frame);
+
+/** The same as `toEqual`, and quick enough for every offset. */
+function areSame(some: readonly Frame[], others: readonly Frame[]): boolean {
+  if (some.length !== others.length) return false;
+  return some.every(({ event, bytes }, at) => {
+    const other = others[at];
+    return event === other?.event && Buffer.compare(bytes, other.bytes) === 0;
+  });
+}

@@ -3,7 +3,6 @@ import type { Exchange } from "../../../src/protocols/protocol.ts";
 import { createResponses } from "../../../src/protocols/responses/index.ts";
 import { dict, type Json } from "../../../src/wire/json.ts";
 import { formatEvent } from "../../../src/wire/sse.ts";
-import { expectGolden } from "../golden.ts";
 import {
   batchesOf,
   encode,
@@ -36,40 +35,6 @@ describe.each(TURNS)("the turn %s", (turn) => {
   const recording = recordingOf(turn);
   const native = encode(openExchange("native").stream(), [recording]);
   const foreign = encode(openExchange("foreign").stream(), [recording]);
-
-  test("is streamed to Codex as recorded", () => {
-    expectGolden(`turns/${turn}/responses.native.sse`, textOf(native));
-  });
-
-  test("is streamed to an SDK as recorded", () => {
-    expectGolden(`turns/${turn}/responses.sse`, textOf(foreign));
-  });
-
-  test("is answered in one piece as recorded", () => {
-    const answer = JSON.stringify(answerOf(openExchange("foreign"), recording), null, 1);
-    expectGolden(`turns/${turn}/responses.json`, `${answer}\n`);
-  });
-
-  test("is the same wherever the network cut the bytes", () => {
-    // Compared as one string, which is quick.
-    const latin = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
-    const exchanges = [openExchange("native"), openExchange("foreign")];
-    const write = (chunks: readonly Uint8Array[]): readonly string[] => {
-      const batches = batchesOf(chunks);
-      return exchanges.map((exchange) => {
-        const encoder = exchange.stream();
-        return latin(joinAll(batches.flatMap((steps) => encoder.push(steps))));
-      });
-    };
-    const wanted = [latin(native), latin(foreign)];
-    for (let cut = 1; cut < recording.length; cut++) {
-      const written = write([recording.subarray(0, cut), recording.subarray(cut)]);
-      if (written.join() !== wanted.join())
-        expect({ cut, written }).toEqual({ cut, written: wanted });
-    }
-    const single = Array.from(recording, (_, at) => recording.slice(at, at + 1));
-    expect(write(single)).toEqual(wanted);
-  });
 
   test("ends the stream with the answer in one piece", () => {
     const last = eventsIn(foreign).at(-1);

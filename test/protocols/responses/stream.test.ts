@@ -291,7 +291,10 @@ describe("the official SDK", () => {
     expect(read.at(-1)?.["type"]).toMatch(/^response\.(?:completed|incomplete|failed)$/);
   });
 
-  test.each(TURNS.filter((turn) => terminalOf(recordingOf(turn)).role === "completed"))(
+  // Its helper takes no item that was not both opened and closed, and nothing before the Response.
+  const lacking = ["deltas-only", "no-opening", "tool-item-only"];
+  const finished = TURNS.filter((turn) => terminalOf(recordingOf(turn)).role === "completed");
+  test.each(finished.filter((turn) => !lacking.includes(turn)))(
     "puts the turn %s together as the answer in one piece",
     async (turn) => {
       const exchange = openExchange("foreign");

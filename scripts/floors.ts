@@ -74,8 +74,8 @@ const EXEMPT: ReadonlyMap<string, string> = new Map([
   ["src/app.ts", "wiring only; test/e2e runs the whole app"],
 ]);
 
-/** Folders of test/ that mirror nothing in src/. */
-const FREE_TEST_FOLDERS = /^test\/(?:support|e2e|fixtures|scripts)\//;
+/** Places in test/ that mirror nothing in src/; the judges look at what all protocols write. */
+const FREE_TESTS = /^test\/(?:(?:support|e2e|fixtures|scripts)\/|protocols\/judges\.)/;
 
 const VAGUE_NAMES = /^(?:utils?|helpers?|common|shared|managers?|handlers?|types?)$/;
 const KEBAB_FILE = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+)+$/;
@@ -240,7 +240,7 @@ function directiveFindings({ comments }: Source): Finding[] {
 function placeFindings(path: string, files: ReadonlyMap<string, string>): Finding[] {
   const sentences: string[] = [];
   if (path.startsWith("src/")) sentences.push(...nameFaults(path));
-  if (/^test\/.*\.test\.ts$/.test(path) && !FREE_TEST_FOLDERS.test(path)) {
+  if (/^test\/.*\.test\.ts$/.test(path) && !FREE_TESTS.test(path)) {
     const source = path.replace(/^test\//, "src/").replace(/\.test\.ts$/, ".ts");
     if (!files.has(source)) sentences.push(`tests ${source}, which does not exist`);
   }

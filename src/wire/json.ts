@@ -28,6 +28,12 @@ export function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** `object` without its null fields, for dialects in which null means "not given"; the same object where there are none. */
+export function given(object: Dict): Dict {
+  if (!Object.values(object).includes(null)) return object;
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
+}
+
 /** `value` as a string that is not blank, else undefined. */
 export function text(value: unknown): string | undefined {
   return typeof value === "string" && value.trim() !== "" ? value : undefined;

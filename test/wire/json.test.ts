@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   type Dict,
   dict,
+  given,
   isDict,
   isJson,
   list,
@@ -207,5 +208,20 @@ describe("parseJson", () => {
   test("a private text does not show in the message", () => {
     const parsed = parseJson('{"prompt": "my secret" my-other-secret}');
     expect(JSON.stringify(parsed)).not.toContain("secret");
+  });
+});
+
+describe("given", () => {
+  test("is an object without its nulls, at its own level only", () => {
+    expect(given({ a: null, b: 0, c: undefined, d: { e: null } })).toEqual({
+      b: 0,
+      c: undefined,
+      d: { e: null },
+    });
+  });
+
+  test("is the very object where there are none", () => {
+    const object = { a: 1 };
+    expect(given(object)).toBe(object);
   });
 });

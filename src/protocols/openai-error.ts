@@ -1,31 +1,41 @@
 import { clientStatus, type Failure } from "../turn/failure.ts";
+import type { Json } from "../wire/json.ts";
 import type { ErrorReply } from "./protocol.ts";
 
 /** A failure as OpenAI's error envelope, with the fields by which the Codex CLI knows a spent quota. */
 export function fail(failure: Failure, requestId: string, nowMs: number): ErrorReply {
   const status = clientStatus(failure);
-  const { resetsAtMs, planType } = failure;
-  const waitSeconds =
-    resetsAtMs === undefined ? undefined : Math.max(Math.ceil((resetsAtMs - nowMs) / 1000), 1);
-  const isLimit = failure.kind === "exhausted" || failure.kind === "rate-limited";
+  const waitSeconds = waitOf(failure, nowMs);
   return {
     status,
     headers:
       waitSeconds === undefined || status < 429 ? {} : { "retry-after": String(waitSeconds) },
-    body: {
-      error: {
-        message: failure.message,
-        type: errorType(failure, status),
-        param: failure.param ?? null,
-        code: errorCode(failure),
-        ...(planType === undefined ? {} : { plan_type: planType }),
-        ...(isLimit && resetsAtMs !== undefined
-          ? { resets_at: Math.ceil(resetsAtMs / 1000), resets_in_seconds: waitSeconds ?? 1 }
-          : {}),
-        request_id: requestId,
-      },
-    },
+    body: { error: { ...errorOf(failure, nowMs), request_id: requestId } },
   };
+}
+
+/** The `error` object of the envelope, which a stream that has begun is told too. */
+export function errorOf(failure: Failure, nowMs: number): { readonly [field: string]: Json } {
+  const { resetsAtMs, planType } = failure;
+  const isLimit = failure.kind === "exhausted" || failure.kind === "rate-limited";
+  return {
+    message: failure.message,
+    type: errorType(failure, clientStatus(failure)),
+    param: failure.param ?? null,
+    code: errorCode(failure),
+    ...(planType === undefined ? {} : { plan_type: planType }),
+    ...(isLimit && resetsAtMs !== undefined
+      ? {
+          resets_at: Math.ceil(resetsAtMs / 1000),
+          resets_in_seconds: waitOf(failure, nowMs) ?? 1,
+        }
+      : {}),
+  };
+}
+
+/** Whole seconds until the backend takes requests again, at least one. */
+function waitOf({ resetsAtMs }: Failure, nowMs: number): number | undefined {
+  return resetsAtMs === undefined ? undefined : Math.max(Math.ceil((resetsAtMs - nowMs) / 1000), 1);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { errorCode, fail } from "../../src/protocols/openai-error.ts";
+import { errorCode, errorOf, fail } from "../../src/protocols/openai-error.ts";
 import { classifyRefusal } from "../../src/turn/classify.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import { dict } from "../../src/wire/json.ts";
@@ -140,6 +140,16 @@ describe("errorCode", () => {
       if (kind === "overloaded" || code === undefined) {
         expect(errorCode(failure)).toMatch(/^(?!server_is|slow)[a-z_]+$/);
       }
+    }
+  });
+});
+
+describe("errorOf", () => {
+  test("is the envelope's error, without the request's id", () => {
+    for (const kind of ["bad-request", "exhausted", "rate-limited"] as const) {
+      const failure: Failure = { kind, message, resetsAtMs: NOON + 2000, planType: "plus" };
+      const { request_id: _id, ...error } = told(failure).error;
+      expect(dict(errorOf(failure, NOON))).toEqual(error);
     }
   });
 });

@@ -17,7 +17,7 @@ export function readChoice(asked: Dict, tools: Tools, notes: Notes): unknown {
     return undefined;
   }
   if (!isDict(wish)) {
-    if (!MODES.includes(String(wish))) notes.refuse(refuseShape(path, WISHES));
+    if (!WISHES[path].includes(wish)) notes.refuse(refuseShape(path, ALLOWED_WISHES[path]));
     return wish;
   }
   return choice === undefined
@@ -25,8 +25,14 @@ export function readChoice(asked: Dict, tools: Tools, notes: Notes): unknown {
     : readWish(wish, path, { tools, notes });
 }
 
-const MODES = ["auto", "none", "required"];
-const WISHES = '"auto", "none", "required" or one of the tools';
+const WISHES: { readonly [path in "tool_choice" | "function_call"]: readonly unknown[] } = {
+  tool_choice: ["auto", "none", "required"],
+  function_call: ["auto", "none"],
+};
+const ALLOWED_WISHES = {
+  tool_choice: '"auto", "none", "required" or one of the tools',
+  function_call: '"auto", "none" or one of the functions',
+} as const;
 
 function withoutTools(path: string): Failure {
   return refuse(400, "invalid_value", `'${path}' asks for a tool, and there are none.`, path);

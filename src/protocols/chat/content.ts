@@ -29,14 +29,15 @@ function readPart(each: unknown, voice: Voice, path: string, notes: Notes): Dict
     return {};
   }
   const part = given(each);
-  if ("prompt_cache_breakpoint" in part) notes.ignore("prompt_cache_breakpoint");
   switch (part["type"]) {
     case "text":
     case "input_text":
     case "output_text":
+      notes.ignoreRest(part, READ, "content.");
       return textPart(notes.read(TEXT_PART, part, path)?.text ?? "", voice);
     case "refusal":
       if (voice !== "output") break;
+      notes.ignoreRest(part, READ, "content.");
       return { type: "refusal", refusal: notes.read(REFUSAL_PART, part, path)?.refusal };
     case "image_url":
       if (voice !== "input") break;
@@ -64,6 +65,8 @@ function readPart(each: unknown, voice: Voice, path: string, notes: Notes): Dict
   return part;
 }
 
+const READ: ReadonlySet<string> = new Set(["type", "text", "refusal", "image_url", "file"]);
+
 const PARTS = {
   input: '"text", "image_url" or "file" here',
   output: '"text" or "refusal" here',
@@ -71,6 +74,7 @@ const PARTS = {
 
 function readImage(part: Dict, path: string, notes: Notes): Dict {
   const { image_url: image } = part;
+  notes.ignoreRest(part, READ, "content.");
   // A bare string is what the Responses API has here, and what many clients write.
   const whole = typeof image === "string" ? { image_url: { url: image } } : part;
   const read = notes.read(IMAGE_PART, whole, path);
@@ -79,6 +83,7 @@ function readImage(part: Dict, path: string, notes: Notes): Dict {
 }
 
 function readFile(part: Dict, path: string, notes: Notes): Dict {
+  notes.ignoreRest(part, READ, "content.");
   const read = notes.read(
     FILE_PART,
     { file: isDict(part["file"]) ? given(part["file"]) : undefined },

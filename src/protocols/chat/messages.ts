@@ -54,9 +54,9 @@ function readEntry(entry: unknown, place: Place): readonly Dict[] {
   const { role, type } = entry;
   if (typeof type === "string" && type !== "message") return readItem(entry, type, place);
   const message = given(entry);
+  const isItem = type === "message" && !("tool_calls" in message);
   // What has no counterpart; above all thoughts in plain text, which must not be said aloud.
-  if (type === undefined)
-    notes.ignoreRest(message, role === "function" ? READ_NAMED : READ, "messages.");
+  if (!isItem) notes.ignoreRest(message, role === "function" ? READ_NAMED : READ, "messages.");
   switch (role) {
     // The backend refuses `system`; `developer` is its word for the same, at any place of the conversation.
     case "system":
@@ -65,9 +65,7 @@ function readEntry(entry: unknown, place: Place): readonly Dict[] {
     case "user":
       return [say("user", message, place)];
     case "assistant":
-      return type === undefined
-        ? readAssistant(message, place)
-        : [say("assistant", message, place)];
+      return isItem ? [say("assistant", message, place)] : readAssistant(message, place);
     case "tool":
       return readToolResult(message, place);
     case "function":
@@ -82,6 +80,7 @@ const ROLES = '"system", "developer", "user", "assistant", "tool" or "function"'
 
 const READ: ReadonlySet<string> = new Set([
   "role",
+  "type",
   "content",
   "refusal",
   "tool_calls",
@@ -133,6 +132,7 @@ function readCall(each: unknown, place: Place, isFirst: boolean): readonly CallI
     notes.refuse(refuseShape(`${path}.type`, '"function" or "custom"'));
     return [];
   }
+  notes.ignoreRest(call, READ_CALL, "messages.tool_calls.");
   if (type === "custom") {
     const read = notes.read(CUSTOM_CALL, call, path);
     if (read === undefined) return [];
@@ -146,6 +146,9 @@ function readCall(each: unknown, place: Place, isFirst: boolean): readonly CallI
   const isCustom = (tools.kindOf(name) ?? "function") !== "function";
   return [withReasoning({ id: read.id, name, words, isCustom }, place, isFirst)];
 }
+
+// `index` is a chunk's, and means nothing once the call is whole.
+const READ_CALL: ReadonlySet<string> = new Set(["id", "type", "function", "custom", "index"]);
 
 type ChatCall = {
   readonly id: string;

@@ -1,5 +1,5 @@
 import { refuse } from "../../turn/failure.ts";
-import { type Dict, list, number } from "../../wire/json.ts";
+import { type Dict, dict, list, number } from "../../wire/json.ts";
 import type { Notes } from "./notes.ts";
 
 /** Refuses wishes whose silent neglect would make the answer a lie, such as a second choice or log probabilities. */
@@ -34,6 +34,12 @@ const HELD_ELSEWHERE = ["previous_response_id", "conversation", "prompt"];
 /** Notes the fields that have no counterpart, so that the log names what was left out. */
 export function noteIgnored(asked: Dict, notes: Notes): void {
   notes.ignoreRest(asked, READ);
+  for (const [field, read] of READ_OPTIONS) {
+    notes.ignoreRest(dict(asked[field]), read, `${field}.`);
+  }
+  if (dict(asked["stream_options"])["include_obfuscation"] === true) {
+    notes.ignore("stream_options.include_obfuscation");
+  }
   if (asked["store"] === true) notes.ignore("store");
   if (list(asked["include"]).some((each) => each !== "reasoning.encrypted_content")) {
     notes.ignore("include");
@@ -72,3 +78,10 @@ const READ: ReadonlySet<string> = new Set([
   "verbosity",
   "web_search_options",
 ]);
+
+const READ_OPTIONS: readonly (readonly [field: string, read: ReadonlySet<string>])[] = [
+  ["stream_options", new Set(["include_usage", "include_obfuscation"])],
+  ["reasoning", new Set(["effort", "summary"])],
+  ["text", new Set(["format", "verbosity"])],
+  ["web_search_options", new Set(["search_context_size", "user_location"])],
+];

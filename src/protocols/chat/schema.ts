@@ -53,9 +53,9 @@ export const REQUEST = shape(
     // Without a counterpart; a wrong type is the client's mistake all the same.
     frequency_penalty: optionalNumber,
     logit_bias: optionalObject,
-    max_completion_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
-    max_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
-    max_output_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
+    max_completion_tokens: Type.Optional(Type.Integer()),
+    max_tokens: Type.Optional(Type.Integer()),
+    max_output_tokens: Type.Optional(Type.Integer()),
     metadata: optionalObject,
     prediction: optionalObject,
     presence_penalty: optionalNumber,

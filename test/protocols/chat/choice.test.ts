@@ -64,6 +64,8 @@ describe("a choice of tools", () => {
     const functions = [{ name: "look_up" }];
     expect(choiceFor({ functions, function_call: { name: "look_up" } }).choice).toEqual(LOOK_UP);
     expect(choiceFor({ functions, function_call: "none" }).choice).toBe("none");
+    const wrong = choiceFor({ functions, function_call: "required" });
+    expect(wrong.fault?.param).toBe("function_call");
   });
 
   test("between no tools is none", () => {

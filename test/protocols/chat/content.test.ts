@@ -70,7 +70,7 @@ describe("content", () => {
 
   test("says what has no counterpart", () => {
     const part = { type: "text", text: "Hi", prompt_cache_breakpoint: { mode: "explicit" } };
-    expect(read([part], "input").ignored).toEqual(["prompt_cache_breakpoint"]);
+    expect(read([part], "input").ignored).toEqual(["content.prompt_cache_breakpoint"]);
   });
 
   test("in words is the speaker's own kind of text", () => {

@@ -227,6 +227,13 @@ describe("B2-4: items of the Responses API among messages", () => {
   });
 });
 
+test("a message with Chat's calls is Chat's, whatever type it names", () => {
+  const calling = { type: "message", role: "assistant", content: "", tool_calls: [call("call_1")] };
+  const { items, ignored } = read([calling, result("call_1")]);
+  expect(items.map(({ type }) => type)).toEqual(["function_call", "function_call_output"]);
+  expect(ignored).toEqual([]);
+});
+
 describe("a conversation that cannot be understood", () => {
   const rows: [entries: readonly unknown[], param: string][] = [
     [["Hi"], "messages[0]"],

@@ -32,4 +32,14 @@ describe("a wish that cannot be met", () => {
     noteIgnored({ model: "m", temperature: 1, user: "Ann", store: true, of_tomorrow: [] }, notes);
     expect(notes.ignored()).toEqual(["temperature", "user", "of_tomorrow", "store"]);
   });
+
+  test("is named with where it stands, when it stands among options", () => {
+    const notes = createNotes();
+    const stream_options = { include_usage: true, include_obfuscation: true };
+    noteIgnored({ stream_options, reasoning: { effort: "low", max_tokens: 100 } }, notes);
+    noteIgnored({ include: ["reasoning.encrypted_content"] }, notes);
+    expect(notes.ignored()).toEqual(["reasoning.max_tokens", "stream_options.include_obfuscation"]);
+    noteIgnored({ include: ["message.output_text.logprobs"] }, notes);
+    expect(notes.ignored()).toContain("include");
+  });
 });

@@ -32,7 +32,7 @@ describe("a request's fields", () => {
     ["frequency_penalty", "1"],
     ["logit_bias", []],
     ["max_completion_tokens", "100"],
-    ["max_tokens", 0],
+    ["max_tokens", 1.5],
     ["metadata", "x"],
     ["prediction", "x"],
     ["presence_penalty", "1"],

@@ -10,6 +10,9 @@ import type { Json } from "../../src/wire/json.ts";
 import { CLIENTS, type Client, exchangeOf } from "./clients.ts";
 import { batchesOf, encode, eventsIn, NOON, recordingOf, TURNS, terminalOf } from "./turns.ts";
 
+// The AI SDK warns of models that it does not know.
+Reflect.set(globalThis, "AI_SDK_LOG_WARNINGS", false);
+
 const ROOT = join(import.meta.dirname, "../..");
 
 // What others expect of each protocol's answers: the AI SDK's schemas, and the types of the API's own SDK.
@@ -114,9 +117,10 @@ function isSchemaFault(name: string): boolean {
   return /TypeValidation|JSONParse|InvalidResponse|UnsupportedFunctionality/.test(name);
 }
 
-// Parsed JSON has no unknown fields to the compiler, but all that the types require must be there and be right.
-const PRELUDE = `type Wire<T> = T extends readonly (infer E)[] ? readonly Wire<E>[]
-  : T extends object ? { readonly [K in keyof T]: Wire<T[K]> } : T;
+// What the types require must be there and be right. More fields may be there, such as `reasoning_content`.
+const PRELUDE = `type Others = { readonly [name: string]: unknown };
+type Wire<T> = T extends string | number | boolean | null | undefined ? T : T extends readonly (infer E)[] ? readonly Wire<E>[]
+  : T extends object ? Others & { readonly [K in keyof T]: Wire<T[K]> } : T;
 declare function is<T>(value: Wire<T>): void;`;
 
 describe.each(judged.filter(([, , { types }]) => types !== undefined))(
@@ -141,6 +145,14 @@ describe.each(judged.filter(([, , { types }]) => types !== undefined))(
     }, 60_000);
   },
 );
+
+test("the compiler is no judge who nods at everything", async () => {
+  const lines = ['import type OpenAI from "openai";', ...PRELUDE.split("\n")];
+  const chunk = { id: "1", object: "chat.completion.chunk", created: 1, model: "m", choices: [{}] };
+  lines.push(`const value = ${JSON.stringify(chunk)} as const;`);
+  lines.push("is<OpenAI.Chat.ChatCompletionChunk>(value); // broken");
+  expect(await compile("broken.ts", lines)).toEqual([expect.stringMatching(/^broken: .*index/)]);
+}, 60_000);
 
 /** The compiler's complaints about a file, each with the turn that it is about. */
 async function compile(name: string, lines: readonly string[]): Promise<readonly string[]> {

@@ -182,7 +182,7 @@ export function createTeller(options: AnswerOptions): Teller {
     const ended = calls > 0 ? called : "stop";
     const reason = isCut || part.reason === "tool" ? ended : REASONS[part.reason];
     // A call of old has no id by which it could be known again.
-    if (!isCut && !tools.isLegacy) thoughts.keep();
+    if (!tools.isLegacy) thoughts.keep();
     told.push({ type: "finish", reason, usage, tier });
   };
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
 import { decode } from "../../../src/protocols/chat/decode.ts";
 import { SEED_CATALOG } from "../../../src/turn/catalog.ts";
 import { resolveModel } from "../../../src/turn/model.ts";
@@ -131,4 +132,84 @@ describe("decode", () => {
     expect(stopsOf(["a", 1])).toBe("stop[1]");
     expect(stopsOf(["a", "b", "c", "d", "e"])).toBe("stop");
   });
+
+  test("takes or refuses by a path whatever stands in a request, and never breaks", () => {
+    const word = fc.constantFrom(...WORDS);
+    const value = fc.letrec((tie) => ({
+      any: fc.oneof(
+        { depthSize: "small", withCrossShrink: true },
+        word,
+        fc.constantFrom(null, true, false, 0, 1, -1, 1.5),
+        fc.array(tie("any"), { maxLength: 3 }),
+        fc.dictionary(word, tie("any"), { maxKeys: 5 }),
+      ),
+    })).any;
+    const fields = fc.dictionary(word, value, { maxKeys: 5 });
+    const speakers = fc.constantFrom("system", "user", "assistant", "tool", "function");
+    const message = fc.tuple(fields, speakers).map(([more, role]) => ({ ...more, role }));
+    const tool = fc.tuple(fields, fc.constantFrom("function", "custom", "namespace"));
+    const request = fc.record(
+      {
+        messages: fc.array(message, { maxLength: 3 }),
+        tools: fc.array(tool.map(([more, type]) => ({ name: type, ...more, type }))),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(fields, request, (more, asked) => {
+        const said = { messages: [{ role: "user", content: "Hi" }] };
+        const body = { model: "gpt-5.4", ...said, ...more, ...asked };
+        const read = decodeText(JSON.stringify(body), {});
+        if (!("kind" in read)) return;
+        expect(read).toMatchObject({ kind: "bad-request", status: 400 });
+        expect(read.param).toBeString();
+        expect(read.message).toMatch(/'.+' .*\.$/);
+      }),
+      { numRuns: 1000 },
+    );
+  });
 });
+
+// Enough of the protocol's own words for random requests to get far.
+const WORDS: readonly string[] = [
+  "__proto__",
+  "allowed_tools",
+  "arguments",
+  "assistant",
+  "call_id",
+  "content",
+  "custom",
+  "file",
+  "format",
+  "function",
+  "function_call",
+  "function_call_output",
+  "functions",
+  "grammar",
+  "id",
+  "image_url",
+  "input",
+  "json_schema",
+  "messages",
+  "mode",
+  "name",
+  "namespace",
+  "output",
+  "parameters",
+  "reasoning",
+  "response_format",
+  "role",
+  "schema",
+  "stop",
+  "system",
+  "text",
+  "tool",
+  "tool_call_id",
+  "tool_calls",
+  "tool_choice",
+  "tools",
+  "type",
+  "url",
+  "user",
+  "web_search_options",
+];

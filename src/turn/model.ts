@@ -10,6 +10,8 @@ export type ModelChoice = {
   readonly isFast: boolean;
   /** The levels that the model is known to take; empty where nobody knows it. */
   readonly levels: readonly string[];
+  /** Tokens that the model can take, where the backend's catalogue says so. */
+  readonly contextWindow?: number;
 };
 
 /** A model name understood, or why it cannot be. */
@@ -27,9 +29,16 @@ export type Alias = { readonly pattern: string; readonly target: string };
 export function resolveModel(name: string, catalog: Catalog, aliases: readonly Alias[]): Resolved {
   const asked = applyAlias(name, catalog, aliases);
   const chosen = (id: string, isQuick: boolean, effort?: string): Resolved => {
-    const levels = catalog.get(id)?.levels ?? [];
-    const choice = { model: id, isFast: isQuick, levels };
-    return { ok: true, choice: effort === undefined ? choice : { ...choice, effort } };
+    const model = catalog.get(id);
+    const contextWindow = number(model?.info?.["context_window"]);
+    const choice = {
+      model: id,
+      isFast: isQuick,
+      levels: model?.levels ?? [],
+      ...(effort === undefined ? {} : { effort }),
+      ...(contextWindow === undefined ? {} : { contextWindow }),
+    };
+    return { ok: true, choice };
   };
   if (catalog.has(asked)) return chosen(asked, false);
   const isFast = asked.endsWith("-fast") && asked !== "-fast";

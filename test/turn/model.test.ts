@@ -305,3 +305,20 @@ describe("liveAliases", () => {
     expect(targets(LIVE, [{ pattern: "x", target: "my-own" }])).toEqual(["my-own"]);
   });
 });
+
+describe("the context window", () => {
+  const catalog = mergeCatalog([
+    {
+      slug: "gpt-5.5",
+      context_window: 272_000,
+      supported_reasoning_levels: [{ effort: "high" }],
+    },
+  ]);
+
+  test("is told where the backend's catalogue has it", () => {
+    expect(resolveModel("gpt-5.5-high", catalog, [])).toMatchObject({
+      choice: { model: "gpt-5.5", contextWindow: 272_000 },
+    });
+    expect(resolveModel("gpt-5.4", catalog, [])).not.toHaveProperty("choice.contextWindow");
+  });
+});

@@ -39,6 +39,8 @@ export type Exchange = {
   readonly body: () => BodyEncoder;
   /** The failure that an error event of the backend's stands for. */
   readonly classify: (event: Dict) => Failure;
+  /** A failure in the words that clients of this protocol act on, by what is known of this request; absent: its own words. */
+  readonly explain?: (failure: Failure) => Failure;
 };
 
 /** Writes an answer as it comes. Deterministic; its state is its own. */
@@ -46,7 +48,10 @@ export type StreamEncoder = {
   readonly push: (steps: readonly Step[]) => readonly Uint8Array[];
   /** The end of a stream that has failed after the client saw its beginning: well-formed, and no normal finish. */
   readonly fail: (failure: Failure) => readonly Uint8Array[];
-  /** What may be written at any time between two pushes to show that the connection lives. */
+  /**
+   * What may be written between two pushes to show that the connection lives. Read it when it is needed: it may be
+   * another one before the stream's first event and after it.
+   */
   readonly heartbeat: Uint8Array;
 };
 

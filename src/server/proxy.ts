@@ -112,6 +112,10 @@ function openVisit({ protocol, request, caller, requestId }: ProxyCall, ports: P
   return { id: requestId, scope: caller.scope, record, stop, leave, end, refuse };
 }
 
+function explained(failure: Failure, { explain }: Exchange): Failure {
+  return explain === undefined ? failure : explain(failure);
+}
+
 function jobOf({ turn }: Exchange, { scope, stop, record }: Visit): Job {
   const { key, isExplicit } = turn.session;
   return { turn, sessionKey: sha256(`${scope}\n${isExplicit}\n${key}`), stop, record };
@@ -120,7 +124,7 @@ function jobOf({ turn }: Exchange, { scope, stop, record }: Visit): Job {
 async function serveWhole(exchange: Exchange, visit: Visit, ports: ProxyPorts): Promise<Response> {
   const finish = (turn: Watched): Promise<Finished> => readWhole(turn, exchange);
   const done = await ports.execute({ ...jobOf(exchange, visit), finish });
-  if (!done.ok) return visit.refuse(done.failure);
+  if (!done.ok) return visit.refuse(explained(done.failure, exchange));
   done.turn.close();
   const body = Buffer.from(JSON.stringify(done.body ?? null));
   visit.record.status = 200;
@@ -142,7 +146,7 @@ async function serveStream(exchange: Exchange, visit: Visit, ports: ProxyPorts):
   const encoder = exchange.stream();
   const execution = ports.execute(jobOf(exchange, visit));
   const first = await firstOf(execution, earlyHeartbeatMs, clock);
-  if (first !== undefined && !first.ok) return visit.refuse(first.failure);
+  if (first !== undefined && !first.ok) return visit.refuse(explained(first.failure, exchange));
   record.status = 200;
   const source: Source =
     first?.turn ?? execution.then((done) => (done.ok ? done.turn : done.failure));

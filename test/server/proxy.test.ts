@@ -61,6 +61,8 @@ function protocolOf(turn: Partial<TurnRequest>, bug?: "decode" | "stream" | "pus
             };
           },
           classify: (event) => failure("server-error", { message: String(event["type"]) }),
+          explain: (told) =>
+            told.kind === "context-overflow" ? { ...told, message: "explained" } : told,
         },
       };
     },
@@ -220,6 +222,21 @@ describe("createProxy, a stream", () => {
     expect(dict(dict(await response.json())["error"])["request_id"]).toBe("req_1");
     expect(expectOver(scene)).toMatchObject({ status: 429, failure: "exhausted" });
   });
+
+  test.each([STREAM, WHOLE])(
+    "a failure before any output is told as the exchange explains it, asked by %s",
+    async (body) => {
+      const execute = async (): Promise<Execution> => ({
+        ok: false,
+        failure: failure("context-overflow"),
+      });
+      const response = await stage({ body, execute }).answer;
+      expect(response.status).toBe(400);
+      expect(await response.json()).toEqual({
+        error: { message: "explained", request_id: "req_1" },
+      });
+    },
+  );
 
   test("a failure in mid-stream is told inside it", async () => {
     const scene = stage({ batches: [DELTA, { type: "broken", failure: failure("timeout") }] });

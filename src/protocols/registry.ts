@@ -1,5 +1,6 @@
 import type { Clock } from "../wire/clock.ts";
 import { createChat } from "./chat/index.ts";
+import { createMessages } from "./messages/index.ts";
 import { fail as failAsOpenAi } from "./openai-error.ts";
 import type { Protocol } from "./protocol.ts";
 import { createResponses } from "./responses/index.ts";
@@ -9,7 +10,7 @@ export type ProtocolPorts = { readonly clock: Pick<Clock, "now"> };
 
 /** Every protocol; a new one is a line here. */
 export function createProtocols({ clock }: ProtocolPorts): readonly Protocol[] {
-  return [createResponses(clock), createChat(clock)];
+  return [createResponses(clock), createChat(clock), createMessages(clock)];
 }
 
 /** How a refusal is worded where no protocol was called: as the client's own API does, by its headers. */

@@ -1,0 +1,246 @@
+import { refuse } from "../../turn/failure.ts";
+import { type ToolNames, wireCallId } from "../../turn/names.ts";
+import { type Dict, dict, list, text } from "../../wire/json.ts";
+import { refuseShape } from "../schema.ts";
+import { blocksOf, type Placed, readPart, refuseBlock } from "./content.ts";
+import {
+  CALL,
+  MESSAGE,
+  REDACTED,
+  RESULT,
+  type Reading,
+  SERVER_RESULT,
+  TEXT,
+  THOUGHT,
+} from "./schema.ts";
+import { describeResults, searchItem } from "./search.ts";
+import { unseal } from "./signature.ts";
+
+/** A conversation as the backend takes it. */
+export type History = {
+  readonly items: readonly Dict[];
+  /** Tools that the conversation has found or called, as the client names them. */
+  readonly knownTools: ReadonlySet<string>;
+};
+
+// What an assistant's message says that had nothing but thoughts of another model: without it, two messages of the
+// user's would stand next to each other, and reasoning may not be the last of its turn.
+const NO_WORDS = "(no words)";
+
+// What a system prompt of Claude Code's begins with; it differs from turn to turn and would spoil the cache.
+const BILLING = "x-anthropic-billing-header:";
+
+/** The system prompt as a message, or no item where there is none. */
+export function readSystem(system: unknown, reading: Reading): readonly Dict[] {
+  if (system === undefined || system === null) return [];
+  const blocks = blocksOf(system, "system", reading);
+  const parts = blocks
+    .filter(({ block }) => !text(block["text"])?.startsWith(BILLING))
+    .flatMap((block) => readText(block, "a system prompt", reading));
+  return parts.length === 0 ? [] : [message("developer", parts)];
+}
+
+/** The messages as items, in order. Calls and their results must match, as they must with Claude. */
+export function readHistory(
+  messages: readonly unknown[],
+  names: ToolNames,
+  reading: Reading,
+): History {
+  const items: Dict[] = [];
+  const knownTools = new Set<string>();
+  /** Calls that wait for their results: where each stands. */
+  const waiting = new Map<string, string>();
+  let parts: Dict[] = [];
+
+  const flush = (role: "user" | "assistant" | "developer"): void => {
+    if (parts.length > 0) items.push(message(role, parts));
+    parts = [];
+  };
+
+  const add = (role: "user" | "assistant", item: Dict): void => {
+    flush(role);
+    items.push(item);
+  };
+
+  /** No call may be without a result once the assistant speaks again, or at the end. */
+  const settle = (): void => {
+    for (const [id, path] of waiting) reading.refuse(refuseUnanswered(id, path));
+    waiting.clear();
+  };
+
+  const addResult = ({ block, path }: Placed): void => {
+    const result = reading.read(RESULT, block, path);
+    if (result === undefined) return;
+    const id = result.tool_use_id;
+    if (!waiting.delete(id)) reading.refuse(refuseUnasked(id, path));
+    const blocks = blocksOf(result.content ?? [], `${path}.content`, reading);
+    for (const each of blocks) if (each.type === "tool_reference") addReference(each.block);
+    const output = blocks.flatMap((each) => readPart(each, "a tool result", reading));
+    add("user", {
+      type: "function_call_output",
+      call_id: wireCallId(id),
+      output: outputOf(output, result.is_error === true),
+    });
+  };
+
+  const addReference = (reference: unknown): void => {
+    const tool = text(dict(reference)["tool_name"]);
+    if (tool !== undefined) knownTools.add(tool);
+  };
+
+  const addUserBlock = (placed: Placed): void => {
+    if (placed.type === "tool_result") addResult(placed);
+    else parts.push(...readPart(placed, "a message of the user's", reading));
+  };
+
+  const addCall = ({ block, path }: Placed): void => {
+    const call = reading.read(CALL, block, path);
+    if (call === undefined) return;
+    if (waiting.has(call.id)) reading.refuse(refuseTwice(call.id, path));
+    waiting.set(call.id, path);
+    knownTools.add(call.name);
+    add("assistant", {
+      type: "function_call",
+      call_id: wireCallId(call.id),
+      name: names.toWire(call.name),
+      arguments: JSON.stringify(call.input),
+    });
+  };
+
+  const addThought = (sealed: string, words: string): void => {
+    const ciphertext = unseal(sealed);
+    if (ciphertext === undefined) return;
+    const summary = words === "" ? [] : [{ type: "summary_text", text: words }];
+    add("assistant", { type: "reasoning", summary, encrypted_content: ciphertext });
+  };
+
+  const addServerCall = (placed: Placed): void => {
+    const call = reading.read(CALL, placed.block, placed.path);
+    if (call === undefined) return;
+    if (call.name === "web_search") {
+      add("assistant", searchItem(text(dict(call.input)["query"]) ?? ""));
+    } else if (!call.name.startsWith("tool_search_tool_")) {
+      reading.refuse(refuseBlock(`server_tool_use (${call.name})`, "a history", placed.path));
+    }
+  };
+
+  const addServerResult = ({ type, block, path }: Placed): void => {
+    const result = reading.read(SERVER_RESULT, block, path);
+    if (result === undefined) return;
+    if (type === "web_search_tool_result") parts.push(spoken(describeResults(result.content)));
+    else list(dict(result.content)["tool_references"]).forEach(addReference);
+  };
+
+  const addAssistantBlock = (placed: Placed): void => {
+    const { type, block, path } = placed;
+    switch (type) {
+      case "text": {
+        const words = reading.read(TEXT, block, path);
+        if (words !== undefined) parts.push(spoken(words.text));
+        return;
+      }
+      case "thinking": {
+        const thought = reading.read(THOUGHT, block, path);
+        if (thought !== undefined) addThought(thought.signature ?? "", thought.thinking);
+        return;
+      }
+      case "redacted_thinking": {
+        const thought = reading.read(REDACTED, block, path);
+        if (thought !== undefined) addThought(thought.data, "");
+        return;
+      }
+      case "tool_use":
+        addCall(placed);
+        return;
+      case "server_tool_use":
+        addServerCall(placed);
+        return;
+      case "web_search_tool_result":
+      case "tool_search_tool_result":
+        addServerResult(placed);
+        return;
+      default:
+        reading.refuse(refuseBlock(type, "a message of the assistant's", path));
+    }
+  };
+
+  const addAssistant = (blocks: readonly Placed[]): void => {
+    settle();
+    const before = items.length;
+    blocks.forEach(addAssistantBlock);
+    flush("assistant");
+    if (items.slice(before).every(({ type }) => type === "reasoning")) {
+      items.push(message("assistant", [spoken(NO_WORDS)]));
+    }
+  };
+
+  for (const [at, value] of messages.entries()) {
+    const path = `messages[${at}]`;
+    const { role, content } = reading.read(MESSAGE, value, path) ?? {};
+    if (role === undefined) continue;
+    const isLast = at === messages.length - 1;
+    const blocks = blocksOf(content, `${path}.content`, reading);
+    // As with Claude: only an answer that has just been begun may be empty.
+    if (content?.length === 0 && !(isLast && role === "assistant")) {
+      reading.refuse(refuseShape(`${path}.content`, "not empty"));
+    }
+    switch (role) {
+      case "user":
+        blocks.forEach(addUserBlock);
+        flush("user");
+        break;
+      case "assistant":
+        addAssistant(blocks);
+        break;
+      case "system":
+        parts.push(...blocks.flatMap((block) => readText(block, "a system message", reading)));
+        flush("developer");
+        break;
+    }
+  }
+  settle();
+  return { items, knownTools };
+}
+
+function readText(placed: Placed, place: string, reading: Reading): readonly Dict[] {
+  if (placed.type === "text") return readPart(placed, place, reading);
+  reading.refuse(refuseBlock(placed.type, place, placed.path));
+  return [];
+}
+
+function message(role: string, content: readonly Dict[]): Dict {
+  return { type: "message", role, content };
+}
+
+function spoken(words: string): Dict {
+  return { type: "output_text", text: words };
+}
+
+// The backend has no mark for a result that is an error.
+const ERROR = "[error]";
+
+/** A result as the plain text that it mostly is, else as a list of parts. */
+function outputOf(parts: readonly Dict[], isError: boolean): string | readonly Dict[] {
+  const [first, ...more] = parts;
+  if (first === undefined) return isError ? ERROR : "";
+  const { text: words } = first;
+  if (more.length === 0 && typeof words === "string") {
+    return isError ? `${ERROR} ${words}` : words;
+  }
+  return isError ? [{ type: "input_text", text: ERROR }, ...parts] : parts;
+}
+
+function refuseUnanswered(id: string, path: string) {
+  const message = `'${path}' is a tool_use without its tool_result: the next message must hold the result of call '${id}'.`;
+  return refuse(400, "tool_result_missing", message, path);
+}
+
+function refuseUnasked(id: string, path: string) {
+  const message = `'${path}' is a tool_result without its tool_use: the message before it has no call '${id}' that waits for a result.`;
+  return refuse(400, "tool_use_missing", message, path);
+}
+
+function refuseTwice(id: string, path: string) {
+  const message = `'${path}.id' is '${id}', which another call of the same message has: each needs an id of its own.`;
+  return refuse(400, "tool_use_repeated", message, `${path}.id`);
+}

@@ -1,0 +1,43 @@
+import type { Failure } from "../../turn/failure.ts";
+import { createPartReader } from "../../turn/reader.ts";
+import type { Dict } from "../../wire/json.ts";
+import { formatComment, formatEvent, join } from "../../wire/sse.ts";
+import type { StreamEncoder } from "../protocol.ts";
+import { type AnswerEvent, type AnswerOptions, createAnswer } from "./answer.ts";
+
+/** What the encoders need to know of the exchange. */
+export type EncoderOptions = AnswerOptions & {
+  /** The failure that an error event stands for, in this protocol's words. */
+  readonly classify: (event: Dict) => Failure;
+  /** Any failure in this protocol's words. */
+  readonly explain: (failure: Failure) => Failure;
+};
+
+const PING = formatEvent("ping", { type: "ping" });
+// An event before `message_start` would be none of Claude's; a comment is nothing to anybody.
+const EARLY_PING = formatComment("ping");
+const NOTHING = new Uint8Array(0);
+
+/** Writes a turn as Claude's stream. */
+export function createStreamEncoder(options: EncoderOptions): StreamEncoder {
+  const reader = createPartReader(options.classify);
+  const answer = createAnswer(options);
+  return {
+    get heartbeat() {
+      return answer.hasStarted() ? PING : EARLY_PING;
+    },
+    push: (steps) =>
+      write(steps.flatMap((step) => reader.read(step)).flatMap((part) => answer.push(part))),
+    fail: (failure) => write(answer.fail(options.explain(failure))),
+  };
+}
+
+function write(events: readonly AnswerEvent[]): readonly Uint8Array[] {
+  if (events.length === 0) return [];
+  return [
+    join(
+      events.map((event) => formatEvent(event.type, event)),
+      NOTHING,
+    ),
+  ];
+}

@@ -81,6 +81,7 @@ export const CLIENTS: readonly Client[] = [
       model: "gpt-5.4",
       max_tokens: 4096,
       messages: [{ role: "user", content: "Say hi" }],
+      thinking: { type: "adaptive" },
       stream: true,
     },
     readsBodies: true,

@@ -31,6 +31,12 @@ describe("a body", () => {
     }
   });
 
+  test("has no half of an input that was cut off", () => {
+    const { content, stop_reason } = bodyOf("incomplete-tool");
+    expect(stop_reason).toBe("max_tokens");
+    expect(dict(list(content)[0])).toMatchObject({ type: "tool_use", input: {} });
+  });
+
   test("B3-11: holds a search with its results, its citations and its count", () => {
     const { content, usage } = bodyOf("web-search");
     expect(list(content).map((block) => dict(block)["type"])).toEqual([

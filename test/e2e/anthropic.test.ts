@@ -9,6 +9,7 @@ import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { failureOf, lastBody, lastInput, PDF, PNG } from "../support/sdk.ts";
+import { until } from "../support/until.ts";
 
 setDefaultTimeout(30_000);
 
@@ -374,6 +375,7 @@ describe("the Anthropic SDK's error classes", () => {
     expect(error).toBeInstanceOf(Anthropic.RateLimitError);
     expect(error.type).toBe("rate_limit_error");
     expect(Number(error.headers?.get("retry-after"))).toBeGreaterThan(8000);
+    await until("the request is logged", () => requestsIn(poor.logs()) > 0);
     expect(requestsIn(poor.logs())).toBe(1);
   });
 

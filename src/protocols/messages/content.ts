@@ -96,17 +96,20 @@ function readDocument(block: Dict, path: string, reading: Reading): readonly Dic
   if (document === undefined) return [];
   const { source, title, context } = document;
   const at = `${path}.source`;
-  const heading = [
-    ...(title ? [`Document: ${title}`] : []),
-    ...(context ? [`About it: ${context}`] : []),
-  ].join("\n");
-  const headed = (parts: readonly Dict[]) => (heading === "" ? parts : [say(heading), ...parts]);
+  const headed = (parts: readonly Dict[], name = title): readonly Dict[] => {
+    const heading = [
+      ...(name ? [`Document: ${name}`] : []),
+      ...(context ? [`About it: ${context}`] : []),
+    ].join("\n");
+    return heading === "" ? parts : [say(heading), ...parts];
+  };
   switch (source.type) {
     case "base64": {
       const bytes = reading.read(PDF_DATA, source, at);
       if (bytes === undefined) return [];
       const data = `data:${bytes.media_type};base64,${bytes.data}`;
-      return headed([{ type: "input_file", filename: fileName(title), file_data: data }]);
+      // The title is the file's name.
+      return headed([{ type: "input_file", filename: fileName(title), file_data: data }], "");
     }
     case "url": {
       const link = reading.read(LINK, source, at);

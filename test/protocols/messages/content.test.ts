@@ -44,7 +44,7 @@ describe("a content block", () => {
       "a PDF with a title and a context",
       { type: "document", source: pdf, title: "a.pdf", context: "Of May" },
       [
-        { type: "input_text", text: "Document: a.pdf\nAbout it: Of May" },
+        { type: "input_text", text: "About it: Of May" },
         {
           type: "input_file",
           filename: "a.pdf",

@@ -75,7 +75,7 @@ export const REQUEST = shape(
     output_config: Type.Optional(Type.Unknown()),
     output_format: Type.Optional(Type.Unknown()),
     mcp_servers: maybe(listed),
-    service_tier: maybe(oneOf("auto", "standard_only")),
+    service_tier: maybe(Type.String()),
     speed: maybe(oneOf("standard", "fast")),
     stop_sequences: Type.Optional(Type.Unknown()),
     stream: maybe(Type.Boolean()),
@@ -102,7 +102,8 @@ export const THINKING = shape(
   Type.Object({
     type: oneOf("enabled", "adaptive", "between_tools", "disabled"),
     budget_tokens: maybe(Type.Integer({ minimum: 0 })),
-    display: maybe(oneOf("summarized", "omitted")),
+    // `summarized`, `omitted`, and what clients of a beta say: Claude Code 2.1.329 sends `updates`.
+    display: maybe(Type.String()),
   }),
 );
 

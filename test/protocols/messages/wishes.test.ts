@@ -27,6 +27,12 @@ describe("readWishes", () => {
       { reasoning: { effort: "high" } },
       "omitted",
     ],
+    [
+      "a way of showing thoughts that nobody knows",
+      { thinking: { type: "adaptive", display: "updates" } },
+      { reasoning: { summary: "auto" } },
+      "shown",
+    ],
     ["no thinking", { thinking: { type: "disabled" } }, { reasoning: { effort: "none" } }, "none"],
     [
       "an effort alone",

@@ -1,0 +1,125 @@
+import type { Execution, Job } from "../engine/execute.ts";
+import { openRecord, type TurnRecord } from "../engine/record.ts";
+import type { Watched } from "../engine/watch.ts";
+import type { Exchange } from "../protocols/protocol.ts";
+import type { Failure } from "../turn/failure.ts";
+import type { Resolved } from "../turn/model.ts";
+import { createStop, type Stop } from "../turn/stop.ts";
+import { wrapTurnState } from "../upstream/headers.ts";
+import type { Clock, Millis } from "../wire/clock.ts";
+import { sha256 } from "../wire/digest.ts";
+import type { Caller } from "./keys.ts";
+
+/** What serving a turn needs of the configuration; read anew for each turn. */
+export type ProxyOptions = {
+  readonly maxBodyBytes: number;
+  readonly requestMs: Millis;
+  readonly heartbeatMs: Millis;
+  readonly earlyHeartbeatMs: Millis;
+};
+
+/** What serving a turn does through others, whether it came by HTTP or over a WebSocket. */
+export type ProxyPorts = {
+  readonly clock: Clock;
+  readonly options: () => ProxyOptions;
+  readonly resolve: (model: string) => Resolved;
+  readonly execute: (job: Job) => Promise<Execution>;
+  /** Called once per turn, at its very end. */
+  readonly onEnd: (record: TurnRecord) => void;
+  /** A fault of this program's own, while it served a turn. */
+  readonly onFault: (requestId: string, cause: unknown) => void;
+};
+
+/** The client is not there any more. */
+export const LEFT: Failure = { kind: "client-left", message: "The client went away." };
+
+/** What a client is told of a fault of this program's own. */
+export const FAULT: Failure = {
+  kind: "internal",
+  message: "The proxy itself failed; its log says more under this request id.",
+};
+
+const TOO_LONG: Failure = {
+  kind: "timeout",
+  message: "The request took longer than allowed (request-timeout-sec).",
+};
+
+/** One turn from its arrival to its end. */
+export type Visit = {
+  readonly id: string;
+  readonly scope: string;
+  readonly record: TurnRecord;
+  readonly stop: Stop;
+  /** The client has gone. */
+  readonly leave: () => void;
+  /** The turn is over; only the first call counts. */
+  readonly end: (failure?: Failure) => void;
+};
+
+/** Who visits. */
+export type Arrival = {
+  readonly requestId: string;
+  /** As logs name the way in. */
+  readonly protocol: string;
+  readonly caller: Caller;
+  /** Aborts when the client leaves; a WebSocket tells that by itself. */
+  readonly signal?: AbortSignal;
+};
+
+/** Opens the record of a turn and starts its clock. */
+export function openVisit(
+  { requestId, protocol, caller, signal }: Arrival,
+  ports: ProxyPorts,
+): Visit {
+  const { clock } = ports;
+  const record = openRecord(requestId, clock.now());
+  record.protocol = protocol;
+  record.client = caller.name;
+  const stop = createStop();
+  const leave = (): void => stop.stop(LEFT);
+  signal?.addEventListener("abort", leave);
+  if (signal?.aborted === true) leave();
+  const { requestMs } = ports.options();
+  const cancel = requestMs > 0 ? clock.after(requestMs, () => stop.stop(TOO_LONG)) : () => {};
+  let isEnded = false;
+  const end = (failure?: Failure): void => {
+    if (isEnded) return;
+    isEnded = true;
+    cancel();
+    signal?.removeEventListener("abort", leave);
+    if (failure !== undefined) record.failure = failure.kind;
+    if (failure?.kind === "client-left") record.status = 499;
+    ports.onEnd(record);
+  };
+  return { id: requestId, scope: caller.scope, record, stop, leave, end };
+}
+
+/** Writes into the record what the request asks for. */
+export function describe(record: TurnRecord, { turn, askedModel, wantsStream }: Exchange): void {
+  record.askedModel = askedModel;
+  record.model = turn.model;
+  record.effort = turn.effort;
+  record.tier = turn.isFast ? "priority" : undefined;
+  record.isStream = wantsStream;
+  record.removed = turn.removed;
+}
+
+/** The turn as work for the attempt loop; conversations of different callers never share a key. */
+export function jobOf({ turn }: Exchange, { scope, stop, record }: Visit): Job {
+  const { key, isExplicit } = turn.session;
+  return { turn, sessionKey: sha256(`${scope}\n${isExplicit}\n${key}`), stop, record };
+}
+
+// What the Codex CLI reads of the backend's response headers (upstream.md 1.2).
+const RELAYED = ["x-models-etag", "x-reasoning-included", "openai-model"];
+
+/** The backend's headers that this client may see. */
+export function relayed(turn: Watched, { turn: { isNative } }: Exchange): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (!isNative) return headers;
+  for (const [name, value] of turn.headers) {
+    if (name === "x-codex-turn-state") headers[name] = wrapTurnState(value, turn.tag);
+    else if (name.startsWith("x-codex-") || RELAYED.includes(name)) headers[name] = value;
+  }
+  return headers;
+}

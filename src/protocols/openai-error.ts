@@ -56,6 +56,8 @@ export function errorCode(failure: Failure): string {
       return "unsupported_parameter";
     case "no-account":
       return "no_account_available";
+    case "client-left":
+      return failure.code ?? "server_error";
     default:
       return "server_error";
   }

@@ -6,19 +6,22 @@ const decoder = new TextDecoder();
 // Deeper than any request is meant, and shallow enough for functions that call themselves.
 const DEEPEST = 256;
 
-/** A request's body as a JSON object, or the client's mistake. */
+/** What a client sent as a JSON object, or the client's mistake. */
 export type ParsedBody =
   | { readonly ok: true; readonly body: Dict }
   | { readonly ok: false; readonly failure: Failure };
 
 /** Parses a request's body: one JSON object, not nested beyond reason. */
 export function parseBody(bytes: Uint8Array): ParsedBody {
-  const parsed = parseJson(decoder.decode(bytes));
-  if (!parsed.ok) {
-    return refused("invalid_json", `The request body is no JSON: ${parsed.message}.`);
-  }
+  return parseObject(decoder.decode(bytes), "The request body");
+}
+
+/** Parses one JSON object, not nested beyond reason; `what` begins the sentence that tells a mistake. */
+export function parseObject(text: string, what: string): ParsedBody {
+  const parsed = parseJson(text);
+  if (!parsed.ok) return refused("invalid_json", `${what} is no JSON: ${parsed.message}.`);
   const { value } = parsed;
-  if (!isDict(value)) return refused("invalid_type", "The request body must be a JSON object.");
+  if (!isDict(value)) return refused("invalid_type", `${what} must be a JSON object.`);
   const deep = Object.keys(value).find((key) => isDeeper(value[key], DEEPEST - 1));
   if (deep === undefined) return { ok: true, body: value };
   const message = `'${deep}' is nested more than ${DEEPEST} levels deep.`;

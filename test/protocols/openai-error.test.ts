@@ -77,6 +77,12 @@ describe("fail", () => {
     [{ kind: "server-error", message, status: 520 }, 520, "server_error", "server_error"],
     [{ kind: "server-error", message, status: 200 }, 502, "server_error", "server_error"],
     [{ kind: "network", message }, 502, "server_error", "server_error"],
+    [
+      { kind: "client-left", message, code: "response_cancelled" },
+      499,
+      "invalid_request_error",
+      "response_cancelled",
+    ],
     [{ kind: "timeout", message }, 504, "server_error", "server_error"],
     [{ kind: "no-account", message }, 503, "server_error", "no_account_available"],
     [{ kind: "rate-limited", message }, 429, "rate_limit_error", "rate_limit_exceeded"],

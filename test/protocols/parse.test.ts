@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseBody } from "../../src/protocols/parse.ts";
+import { parseBody, parseObject } from "../../src/protocols/parse.ts";
 
 const encoder = new TextEncoder();
 const parse = (text: string) => parseBody(encoder.encode(text));
@@ -27,5 +27,18 @@ describe("parseBody", () => {
     const nested = (levels: number) => `{"a":${"[".repeat(levels)}${"]".repeat(levels)}}`;
     expect(parse(nested(255)).ok).toBe(true);
     expect(parse(nested(256)).ok).toBe(false);
+  });
+});
+
+describe("parseObject", () => {
+  test("does the same with text, and says what is wrong in the caller's words", () => {
+    expect(parseObject('{"a":1}', "The frame")).toEqual({ ok: true, body: { a: 1 } });
+    for (const [text, words] of [
+      ["{", "The frame is no JSON: "],
+      ["[]", "The frame must be a JSON object."],
+    ] as const) {
+      const parsed = parseObject(text, "The frame");
+      expect(parsed.ok ? "" : parsed.failure.message).toStartWith(words);
+    }
   });
 });

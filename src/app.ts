@@ -13,6 +13,8 @@ import { describeShortage } from "./pool/shortage.ts";
 import { createProtocols } from "./protocols/registry.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
+import { createSockets } from "./server/sockets.ts";
+import type { ProxyPorts } from "./server/visit.ts";
 import { openFileStore } from "./store/files.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
 import { resolveModel } from "./turn/model.ts";
@@ -88,13 +90,13 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
 
-  const proxy = createProxy({
+  const ports: ProxyPorts = {
     clock,
     options: () => perConfig.proxy,
     resolve: (model) => resolveModel(model, models.catalog(), aliases()),
     onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
-      counter.add(isError(record), record.usage, clock.now());
+      if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
       reportRequest(log, record, clock.now());
     },
     execute: (job) =>
@@ -111,21 +113,29 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
           return sendTurn(turn, identity, request, { options, clock });
         },
       }),
-  });
+  };
+  const newRequestId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
+  const access = () => perConfig.access;
+  const protocols = createProtocols({ clock });
+  const protocol = protocols.find(({ name }) => name === "responses");
+  if (protocol === undefined) throw new Error("WebSockets have no protocol to speak");
+  const sockets = createSockets({ ...ports, protocol, access, newRequestId });
 
   await models.restore();
   await reload();
   const server = startServer(
     {
-      access: () => perConfig.access,
-      proxy,
-      protocols: createProtocols({ clock }),
+      access,
+      proxy: createProxy(ports),
+      sockets,
+      hasSockets: () => config["enable-websocket"],
+      protocols,
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),
       nowMs: clock.now,
       startedMs,
-      newRequestId: () => `req_${crypto.randomUUID().replaceAll("-", "")}`,
+      newRequestId,
       onFault: (id, cause) => reportFault(log, id, cause),
     },
     listeningOf(initial),
@@ -161,7 +171,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       unwatch();
       stopChores();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
-      const cut = clock.after(deadlineMs, () => void server.server?.stop(true));
+      sockets.retire();
+      const cut = clock.after(deadlineMs, () => {
+        sockets.cut();
+        void server.server?.stop(true);
+      });
       await server.server?.stop(deadlineMs <= 0);
       cut();
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
@@ -217,5 +231,9 @@ function issuerOf(config: Config): string {
 
 function listeningOf(config: Config) {
   const parsed = parseListen(config.listen);
-  return { hostname: parsed?.hostname, port: parsed?.port ?? 0 };
+  return {
+    hostname: parsed?.hostname,
+    port: parsed?.port ?? 0,
+    maxFrameBytes: config["max-body-bytes"],
+  };
 }

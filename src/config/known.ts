@@ -25,7 +25,6 @@ export const LATER: { readonly [key: string]: string | null } = {
   "disabled-recovery-interval-sec": null,
   "enable-http2": null,
   "enable-listen-h2c": null,
-  "enable-websocket": null,
   "h2-max-concurrent-streams": null,
   "health-check-batch-size": null,
   "health-check-concurrency": null,

@@ -107,9 +107,15 @@ export const SCHEMA = Type.Object(
         live: true,
         unit: "bytes",
         description:
-          "Largest request body, before and after decompression. A larger one is answered with 413.",
+          "Largest request body, before and after decompression. A larger one is answered with 413. Also the largest WebSocket frame as of the start: a larger one ends its connection with code 1009.",
       },
     ),
+    "enable-websocket": key(Type.Boolean({ default: true }), {
+      group: "access",
+      live: true,
+      description:
+        "Whether clients may speak Responses over a WebSocket, as the Codex CLI does where it can. Off, a handshake is answered with 426, and the CLI turns to HTTP at once; sockets that are open stay.",
+    }),
     "shutdown-timeout": seconds(
       { default: 5, minimum: 0, maximum: 3600 },
       {

@@ -20,6 +20,8 @@ export type TurnRecord = {
   effort: string | undefined;
   tier: string | undefined;
   isStream: boolean;
+  /** Nothing was asked of any account: a client only sent its input ahead. */
+  isPrewarm: boolean;
   attempts: AttemptRecord[];
   /** Parameters that were taken out because the backend refuses them. */
   removed: readonly string[];
@@ -42,6 +44,7 @@ export function openRecord(id: string, startedMs: Millis): TurnRecord {
     effort: undefined,
     tier: undefined,
     isStream: false,
+    isPrewarm: false,
     attempts: [],
     removed: [],
     status: 0,

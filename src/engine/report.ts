@@ -21,6 +21,7 @@ export function reportRequest(log: Log, record: TurnRecord, now: Millis): void {
     effort: record.effort,
     tier: record.tier,
     stream: record.isStream,
+    prewarm: record.isPrewarm ? true : undefined,
     account: attempts.at(-1)?.label,
     attempts: attempts.length,
     tried: attempts.length > 1 ? attempts.map(describeAttempt).join(",") : undefined,

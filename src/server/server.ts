@@ -10,12 +10,16 @@ import type { Json } from "../wire/json.ts";
 import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
 import { findModel, listModels, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
+import { type Sockets, type Wire, wireOptions } from "./sockets.ts";
 import { healthOf, statsOf } from "./status.ts";
 
 /** What the routes are made of. */
 export type ServerPorts = {
   readonly access: () => AccessOptions;
   readonly proxy: (call: ProxyCall) => Promise<Response>;
+  readonly sockets: Pick<Sockets, "accept">;
+  /** Whether clients may open WebSockets. */
+  readonly hasSockets: () => boolean;
   readonly protocols: readonly Protocol[];
   readonly catalog: () => Catalog;
   readonly views: () => readonly AccountView[];
@@ -31,6 +35,8 @@ export type Listening = {
   /** Undefined = all addresses, IPv4 and IPv6. */
   readonly hostname: string | undefined;
   readonly port: number;
+  /** Largest frame of a WebSocket. */
+  readonly maxFrameBytes: number;
 };
 
 /** One way in. */
@@ -46,7 +52,11 @@ type Route = {
 type Visit = Pick<ProxyCall, "request" | "caller" | "requestId"> & {
   readonly url: URL;
   readonly refuse: Refuse;
+  readonly upgrade: Upgrade;
 };
+
+/** Turns a request into a WebSocket; false where its handshake is none. */
+type Upgrade = (wire: Wire) => boolean;
 
 /** Words a refusal for the client that is there. */
 type Refuse = (failure: Failure, extra?: Readonly<Record<string, string>>) => Response;
@@ -66,12 +76,11 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
   });
   const api = PREFIXES.flatMap((prefix): Route[] => [
     ...ports.protocols.map((protocol) => turn(protocol, prefix)),
-    // The Codex CLI asks for a WebSocket first: on 426, and only on 426, it turns to HTTP at once.
     {
       method: "GET",
       path: `${prefix}/responses`,
       guard: "client",
-      serve: answerUpgrade,
+      serve: (visit) => openSocket(visit, ports),
     },
     {
       method: "GET",
@@ -100,7 +109,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
 }
 
 /** Starts listening. Throws where the address cannot be had. */
-export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
+export function startServer(ports: ServerPorts, { hostname, port, maxFrameBytes }: Listening) {
   const routes = routesOf(ports);
   const app = new Elysia({
     serve: {
@@ -112,9 +121,14 @@ export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
       // The limit of `max-body-bytes` is enforced with an answer in the protocol's words.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     },
+    websocket: wireOptions(maxFrameBytes),
   });
+  const serve = (request: Request, way: Way): Promise<Response> =>
+    visit(request, ports, way, (data, headers) => {
+      return app.server?.upgrade(request, { data, headers }) ?? false;
+    });
   for (const route of routes) {
-    app.route(route.method, route.path, ({ request }) => visit(request, ports, route), {
+    app.route(route.method, route.path, ({ request }) => serve(request, route), {
       parse: "none",
     });
   }
@@ -123,11 +137,11 @@ export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
     const methods = here.map(({ method }) => method);
     const known = methods.includes("GET") ? [...methods, "HEAD"] : methods;
     const way = wrongMethod(known, here.find(({ fail }) => fail !== undefined)?.fail);
-    app.all(path, ({ request }) => visit(request, ports, way), {
+    app.all(path, ({ request }) => serve(request, way), {
       parse: "none",
     });
   }
-  app.all("*", ({ request }) => visit(request, ports, NOT_FOUND), { parse: "none" });
+  app.all("*", ({ request }) => serve(request, NOT_FOUND), { parse: "none" });
   app.listen({ port, ...(hostname === undefined ? {} : { hostname }) });
   return app;
 }
@@ -135,13 +149,21 @@ export function startServer(ports: ServerPorts, { hostname, port }: Listening) {
 /** What happens on a route's behalf. */
 type Way = Pick<Route, "guard" | "serve" | "fail">;
 
-async function visit(request: Request, ports: ServerPorts, way: Way): Promise<Response> {
+/** The runtime's own upgrade, with the headers of its answer. */
+type RuntimeUpgrade = (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
+
+async function visit(
+  request: Request,
+  ports: ServerPorts,
+  way: Way,
+  upgrade: RuntimeUpgrade,
+): Promise<Response> {
   const requestId = ports.newRequestId();
   const access = ports.access();
   const origin = request.headers.get("origin");
   const isAllowed = origin !== null && access.allowedOrigins.includes(origin);
   if (isAllowed && request.method === "OPTIONS") return preflight(request, origin, requestId);
-  const response = await answer(request, requestId, ports, way);
+  const response = await answer(request, requestId, ports, way, upgrade);
   if (!isAllowed) return response;
   response.headers.set("access-control-allow-origin", origin);
   response.headers.set("access-control-expose-headers", "x-request-id, retry-after");
@@ -154,6 +176,7 @@ async function answer(
   requestId: string,
   ports: ServerPorts,
   way: Way,
+  upgrade: RuntimeUpgrade,
 ): Promise<Response> {
   const fail = way.fail ?? wordingFor(request.headers, ports.protocols);
   const refuseHere: Refuse = (failure, extra = {}) => {
@@ -169,7 +192,14 @@ async function answer(
   const url = URL.parse(request.url, "http://localhost");
   if (url === null) return refuseHere(BAD_ADDRESS);
   try {
-    const response = await way.serve({ request, caller, requestId, url, refuse: refuseHere });
+    const response = await way.serve({
+      request,
+      caller,
+      requestId,
+      url,
+      refuse: refuseHere,
+      upgrade: (wire) => upgrade(wire, { "x-request-id": requestId }),
+    });
     response.headers.set("x-request-id", requestId);
     return response;
   } catch (cause) {
@@ -219,14 +249,26 @@ function wrongMethod(methods: readonly string[], fail: Protocol["fail"] | undefi
   };
 }
 
-function answerUpgrade({ request, refuse: refuseHere }: Visit): Response {
+function openSocket(
+  { request, caller, refuse: refuseHere, upgrade }: Visit,
+  { sockets, hasSockets }: ServerPorts,
+): Response {
   const wantsSocket = (request.headers.get("upgrade") ?? "").toLowerCase() === "websocket";
   if (!wantsSocket) {
-    const message = "This route takes POST.";
+    const message = "This route takes POST, or a WebSocket handshake.";
     return refuseHere(refuse(405, "method_not_allowed", message), { allow: "POST" });
   }
-  const message = "Responses over WebSocket are not offered here; use POST.";
-  return refuseHere(refuse(426, "upgrade_required", message), { upgrade: "HTTP/1.1" });
+  // On 426, and only on 426, the Codex CLI turns to HTTP at once (upstream.md 8.1).
+  if (!hasSockets()) {
+    const message = "Responses over WebSocket are switched off here (enable-websocket); use POST.";
+    return refuseHere(refuse(426, "upgrade_required", message), { upgrade: "HTTP/1.1" });
+  }
+  if (!upgrade(sockets.accept(request.headers, caller))) {
+    const message = "The WebSocket handshake is not complete; this server speaks version 13.";
+    return refuseHere(refuse(426, "upgrade_required", message), { "sec-websocket-version": "13" });
+  }
+  // The runtime has answered already; what is returned now goes nowhere.
+  return new Response(null, { status: 101 });
 }
 
 function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): Response {

@@ -296,9 +296,9 @@ describe("broken YAML", () => {
 
 describe("warnings", () => {
   test("keys that come later are named in one line", () => {
-    const text = "health-check-interval: 300\nenable-websocket: true\nmax-conns-per-host: 12\n";
+    const text = "health-check-interval: 300\nenable-http2: true\nmax-conns-per-host: 12\n";
     expect(warningsOf(load(text, { CODEX_PROXY_DB_PASSWORD: "hunter22" }))).toEqual([
-      "not in effect in this version: db-password, enable-websocket, health-check-interval, max-conns-per-host",
+      "not in effect in this version: db-password, enable-http2, health-check-interval, max-conns-per-host",
     ]);
   });
 

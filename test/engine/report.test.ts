@@ -60,6 +60,13 @@ describe("reportRequest", () => {
     expect(line).toContain("account=b#2 attempts=2 tried=a#1:overloaded:5ms,b#2:served:7ms");
   });
 
+  test("M2: marks input that was only sent ahead, and nothing else", () => {
+    const told = (isPrewarm: boolean) =>
+      lines((log) => reportRequest(log, record({ isPrewarm, status: 200 }), 1000)).join("");
+    expect(told(true)).toContain(" prewarm=true ");
+    expect(told(false)).not.toContain("prewarm");
+  });
+
   test("warns where the proxy could not serve", () => {
     const [line = ""] = lines((log) => reportRequest(log, record({ status: 503 }), 3000));
     expect(line).toContain("WARN");

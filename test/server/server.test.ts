@@ -6,6 +6,7 @@ import { createProtocols } from "../../src/protocols/registry.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
 import { createProxy, type ProxyCall } from "../../src/server/proxy.ts";
 import { routesOf, type ServerPorts, startServer } from "../../src/server/server.ts";
+import type { Wire } from "../../src/server/sockets.ts";
 import { mergeCatalog } from "../../src/turn/catalog.ts";
 import { NO_USAGE } from "../../src/turn/usage.ts";
 import { systemClock } from "../../src/wire/clock.ts";
@@ -26,9 +27,24 @@ let ids = 0;
 const faults: string[] = [];
 const pool = poolOf(NOON, loginOf("ann"));
 
+/** Greets, and says what it hears. */
+const WIRE: Wire = {
+  open: (ws) => {
+    ws.send("hello");
+  },
+  message: (ws, data) => {
+    ws.send(data);
+  },
+  drain: () => {},
+  close: () => {},
+};
+let hasSockets = true;
+
 const ports: ServerPorts = {
   access: () => access,
   proxy: (call) => answer(call),
+  sockets: { accept: () => WIRE },
+  hasSockets: () => hasSockets,
   protocols: createProtocols({ clock: { now: () => NOON } }),
   catalog: () => CATALOG,
   views: () => pool.view(NOON),
@@ -39,7 +55,7 @@ const ports: ServerPorts = {
   onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
 };
 
-const app = startServer(ports, { hostname: "127.0.0.1", port: 0 });
+const app = startServer(ports, { hostname: "127.0.0.1", port: 0, maxFrameBytes: 1000 });
 const port = app.server?.port ?? 0;
 const root = `http://127.0.0.1:${port}`;
 
@@ -49,6 +65,7 @@ function keyed(): AccessOptions {
 
 afterEach(() => {
   access = keyed();
+  hasSockets = true;
   answer = async () => new Response("served");
   faults.length = 0;
 });
@@ -70,6 +87,33 @@ function raw(request: string, until: string): Promise<string> {
       got += chunk.toString();
       if (got.includes(until)) socket.destroy();
     });
+  });
+}
+
+/** Opens a WebSocket, and tells what the server's answer to the handshake said. */
+async function knock(path: string): Promise<{ socket: WebSocket; headers: string }> {
+  const headers = await raw(
+    [
+      `GET ${path} HTTP/1.1`,
+      "host: localhost",
+      `x-api-key: ${KEY}`,
+      "connection: Upgrade",
+      "upgrade: websocket",
+      "sec-websocket-version: 13",
+      "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+      "sec-websocket-extensions: permessage-deflate; client_max_window_bits",
+      "\r\n",
+    ].join("\r\n"),
+    "\r\n\r\n",
+  );
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, { headers: { "x-api-key": KEY } });
+  return { socket, headers: headers.toLowerCase() };
+}
+
+/** The next message. */
+function heard(socket: WebSocket): Promise<string> {
+  return new Promise((resolve) => {
+    socket.onmessage = ({ data }) => resolve(String(data));
   });
 }
 
@@ -166,29 +210,74 @@ describe("routes", () => {
     );
   });
 
-  test.each(["/v1", "/codex/v1", "/backend-api/codex"])(
-    "%s: 426 to a WebSocket, never 404",
-    async (prefix) => {
+  describe.each(["/v1", "/codex/v1", "/backend-api/codex"])("%s/responses", (prefix) => {
+    const handshake = (...headers: readonly string[]): Promise<string> =>
+      raw(
+        [
+          `GET ${prefix}/responses HTTP/1.1`,
+          "host: localhost",
+          "connection: Upgrade",
+          "upgrade: websocket",
+          "sec-websocket-version: 13",
+          "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+          ...headers,
+          "\r\n",
+        ].join("\r\n"),
+        "}}",
+      );
+    const authorization = `authorization: Bearer ${KEY}`;
+
+    test("opens a WebSocket, compressed where that is offered, under a request id", async () => {
+      const { socket, headers } = await knock(`${prefix}/responses`);
+      expect(headers).toContain("sec-websocket-extensions: permessage-deflate");
+      expect(headers).toMatch(/x-request-id: req_\d+/);
+      expect(await heard(socket)).toBe("hello");
+      socket.send("what I say");
+      expect(await heard(socket)).toBe("what I say");
+      socket.close();
+    });
+
+    test("a frame beyond the bound ends the connection with 1009", async () => {
+      const { socket } = await knock(`${prefix}/responses`);
+      await heard(socket);
+      const closed = new Promise<number>((resolve) => {
+        socket.onclose = ({ code }) => resolve(code);
+      });
+      socket.send("x".repeat(1001));
+      expect(await closed).toBe(1009);
+    });
+
+    test("B9-2, M1: 426 where WebSockets are switched off, never 404; a plain GET is a 405", async () => {
+      hasSockets = false;
+      const got = await handshake(authorization);
+      expect(got).toStartWith("HTTP/1.1 426 ");
+      expect(got).toContain("upgrade_required");
+      for (const isOn of [true, false]) {
+        hasSockets = isOn;
+        const plain = await ask("GET", `${prefix}/responses`, AUTHORIZED);
+        expect([plain.status, plain.headers.get("allow")]).toEqual([405, "POST"]);
+      }
+    });
+
+    test("a handshake that is none gets 426 too", async () => {
       const got = await raw(
-        `GET ${prefix}/responses HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${KEY}\r\n` +
-          "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n" +
-          "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        `GET ${prefix}/responses HTTP/1.1\r\nhost: localhost\r\n${authorization}\r\n` +
+          "connection: Upgrade\r\nupgrade: websocket\r\n\r\n",
         "}}",
       );
       expect(got).toStartWith("HTTP/1.1 426 ");
-      expect(got).toContain("upgrade_required");
-      const plain = await ask("GET", `${prefix}/responses`, AUTHORIZED);
-      expect([plain.status, plain.headers.get("allow")]).toEqual([405, "POST"]);
-    },
-  );
+      expect(got).toMatch(/sec-websocket-version: 13/i);
+    });
 
-  test("a WebSocket without a key gets 401, not a hint", async () => {
-    const got = await raw(
-      "GET /v1/responses HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\n" +
-        "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-      "}}",
-    );
-    expect(got).toStartWith("HTTP/1.1 401 ");
+    test("without a key, or with a wrong one, it gets 401 and no hint", async () => {
+      expect(await handshake()).toStartWith("HTTP/1.1 401 ");
+      expect(await handshake("authorization: Bearer wrong")).toStartWith("HTTP/1.1 401 ");
+    });
+
+    test("a foreign page is refused where there are no keys", async () => {
+      access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
+      expect(await handshake("origin: https://evil.example")).toStartWith("HTTP/1.1 403 ");
+    });
   });
 
   test.each([
@@ -483,11 +572,13 @@ describe("clients that leave, over a real connection", () => {
 
 describe("listening", () => {
   test("a port in use is an error, not shared without a word", () => {
-    expect(() => startServer(ports, { hostname: "127.0.0.1", port })).toThrow();
+    expect(() =>
+      startServer(ports, { hostname: "127.0.0.1", port, maxFrameBytes: 1000 }),
+    ).toThrow();
   });
 
   test("no host name means all addresses", async () => {
-    const everywhere = startServer(ports, { hostname: undefined, port: 0 });
+    const everywhere = startServer(ports, { hostname: undefined, port: 0, maxFrameBytes: 1000 });
     const at = (host: string) => fetch(`http://${host}:${everywhere.server?.port}/health/live`);
     expect((await at("127.0.0.1")).status).toBe(200);
     await everywhere.server?.stop(true);

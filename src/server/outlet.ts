@@ -1,0 +1,61 @@
+import { inLane } from "../protocols/responses/server-frame.ts";
+import { type Clock, type Millis, watchSilence } from "../wire/clock.ts";
+import type { Dict } from "../wire/json.ts";
+
+/** The wire of one WebSocket. */
+export type Channel = {
+  /** Sends text frames together; false when they wait in memory because the other side does not read. */
+  readonly send: (frames: readonly string[]) => boolean;
+  readonly ping: () => void;
+  readonly close: (code: number, reason: string) => void;
+};
+
+/** The way out of one WebSocket, shared by its lanes. Every method tells how many bytes went. */
+export type Outlet = {
+  /** Sends at once, for answers that nobody should wait for. */
+  readonly tell: (lane: string, events: readonly Dict[]) => number;
+  /** Sends when the other side has read what came before: a slow reader slows the backend down. */
+  readonly write: (lane: string, frames: readonly string[]) => Promise<number>;
+  /** What had waited in memory has gone out. */
+  readonly drain: () => void;
+  /** The connection is over; whoever still waits goes on, and nothing more is sent. */
+  readonly close: () => void;
+};
+
+/** An outlet that pings whenever it has sent nothing for `heartbeatMs`; 0 = it never does. */
+export function createOutlet(channel: Channel, clock: Clock, heartbeatMs: Millis): Outlet {
+  const dog = watchSilence(clock, heartbeatMs, channel.ping);
+  let isClosed = false;
+  let waiting: PromiseWithResolvers<void> | undefined;
+
+  const send = (lane: string, frames: readonly string[]): number => {
+    if (isClosed || frames.length === 0) return 0;
+    const out = frames.map((frame) => inLane(lane, frame));
+    if (!channel.send(out)) waiting ??= Promise.withResolvers();
+    dog.touch();
+    return out.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0);
+  };
+
+  const drain = (): void => {
+    waiting?.resolve();
+    waiting = undefined;
+  };
+
+  return {
+    tell: (lane, events) => {
+      const frames = events.map((event) => JSON.stringify(event));
+      return send(lane, frames);
+    },
+    write: async (lane, frames) => {
+      // Asked again after each wait: another lane may have been quicker.
+      while (waiting !== undefined) await waiting.promise;
+      return send(lane, frames);
+    },
+    drain,
+    close: () => {
+      isClosed = true;
+      dog.stop();
+      drain();
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import type { ServerWebSocket } from "bun";
+import type { Caller } from "./keys.ts";
+import type { Channel } from "./outlet.ts";
+import { createSocket, type Socket, type SocketPorts } from "./socket.ts";
+
+/** All open sockets. */
+export type Sockets = {
+  /** What serves a connection that is about to be opened. */
+  readonly accept: (handshake: Headers, caller: Caller) => Wire;
+  readonly count: () => number;
+  /** Takes no more turns: idle sockets end now, others after their turn. */
+  readonly retire: () => void;
+  /** Ends what is left. */
+  readonly cut: () => void;
+};
+
+/** A connection's `data` in Bun: Elysia hands what happens on a socket to the functions of these names. */
+export type Wire = {
+  readonly open: (ws: Ws) => void;
+  readonly message: (ws: Ws, data: string | Uint8Array) => void;
+  readonly drain: (ws: Ws) => void;
+  readonly close: () => void;
+};
+
+type Ws = Pick<ServerWebSocket<unknown>, "send" | "ping" | "close" | "cork" | "getBufferedAmount">;
+
+/** How Bun keeps the sockets; `maxFrameBytes` also counts after decompression, and ends the connection with 1009. */
+export function wireOptions(maxFrameBytes: number) {
+  return {
+    maxPayloadLength: maxFrameBytes,
+    perMessageDeflate: true,
+    // Of a peer that has vanished: Bun pings before that, and whoever answers stays.
+    idleTimeout: 120,
+    sendPings: true,
+    // For a client that sends mistakes and never reads what is said about them.
+    backpressureLimit: 16 * 1024 * 1024,
+    closeOnBackpressureLimit: true,
+  };
+}
+
+/** Serves Responses over WebSockets. */
+export function createSockets(ports: Omit<SocketPorts, "isRetiring">): Sockets {
+  const sockets = new Set<Socket>();
+  let isRetiring = false;
+  const socketPorts = { ...ports, isRetiring: () => isRetiring };
+  return {
+    accept: (handshake, caller) => {
+      let socket: Socket | undefined;
+      return {
+        open: (ws) => {
+          const channel = channelOf(ws);
+          socket = createSocket({ channel, handshake, caller }, socketPorts);
+          sockets.add(socket);
+          if (isRetiring) socket.closeIfIdle();
+        },
+        message: (_ws, data) => socket?.message(data),
+        drain: (ws) => {
+          // It is called for each part that has gone out.
+          if (ws.getBufferedAmount() === 0) socket?.drain();
+        },
+        close: () => {
+          if (socket === undefined) return;
+          sockets.delete(socket);
+          socket.close();
+        },
+      };
+    },
+    count: () => sockets.size,
+    retire: () => {
+      isRetiring = true;
+      for (const socket of sockets) socket.closeIfIdle();
+    },
+    cut: () => {
+      for (const socket of sockets) socket.cut();
+    },
+  };
+}
+
+// Below that, compressing costs more time than the bytes do.
+const COMPRESS_FROM = 1024;
+
+function channelOf(ws: Ws): Channel {
+  return {
+    send: (frames) => {
+      // Together they are one write to the kernel.
+      ws.cork(() => {
+        for (const frame of frames) ws.send(frame, frame.length >= COMPRESS_FROM);
+      });
+      return ws.getBufferedAmount() === 0;
+    },
+    ping: () => {
+      ws.ping();
+    },
+    close: (code, reason) => {
+      ws.close(code, reason);
+    },
+  };
+}

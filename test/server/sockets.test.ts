@@ -1,0 +1,108 @@
+import { describe, expect, test } from "bun:test";
+import { createResponses } from "../../src/protocols/responses/index.ts";
+import { createSockets, wireOptions } from "../../src/server/sockets.ts";
+import { failure, NOON } from "../engine/parts.ts";
+import { createManualClock } from "../support/clock.ts";
+
+function scene() {
+  const clock = createManualClock(NOON);
+  let ids = 0;
+  const sockets = createSockets({
+    clock,
+    protocol: createResponses(clock),
+    options: () => ({
+      maxBodyBytes: 1000,
+      requestMs: 0,
+      heartbeatMs: 1000,
+      earlyHeartbeatMs: 0,
+    }),
+    access: () => ({ clientKeys: [], adminKey: undefined, allowedOrigins: [] }),
+    newRequestId: () => `req_${++ids}`,
+    resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
+    execute: async () => ({ ok: false, failure: failure("no-account") }),
+    onEnd: () => {},
+    onFault: () => {},
+  });
+  return { clock, sockets };
+}
+
+/** Bun's side of a socket, as far as it is used. */
+function wsOf() {
+  const sent: { frame: string; isCompressed: boolean }[] = [];
+  const state = { pings: 0, closes: [] as number[], buffered: 0 };
+  const ws = {
+    send: (frame: string | Bun.BufferSource, isCompressed = false) => {
+      sent.push({ frame: String(frame), isCompressed });
+      return 1;
+    },
+    ping: () => {
+      state.pings += 1;
+      return 1;
+    },
+    close: (code = 0) => {
+      state.closes.push(code);
+    },
+    cork: <T>(write: (socket: never) => T) => Reflect.apply(write, undefined, []),
+    getBufferedAmount: () => state.buffered,
+  };
+  return { ws, sent, state };
+}
+
+describe("createSockets", () => {
+  test("counts what is open", () => {
+    const { sockets } = scene();
+    const wire = sockets.accept(new Headers(), { name: "anyone", scope: "" });
+    expect(sockets.count()).toBe(0);
+    wire.open(wsOf().ws);
+    expect(sockets.count()).toBe(1);
+    wire.close();
+    wire.close();
+    expect(sockets.count()).toBe(0);
+  });
+
+  test("sends answers, the large ones compressed where the client takes that", () => {
+    const { sockets } = scene();
+    const { ws, sent } = wsOf();
+    const wire = sockets.accept(new Headers(), { name: "anyone", scope: "" });
+    wire.open(ws);
+    wire.message(ws, "{");
+    const instructions = "x".repeat(600);
+    wire.message(
+      ws,
+      JSON.stringify({ type: "response.create", model: "m", generate: false, instructions }),
+    );
+    expect(sent.map(({ isCompressed }) => isCompressed)).toEqual([false, true, true]);
+  });
+
+  test("pings in silence", () => {
+    const { sockets, clock } = scene();
+    const { ws, state } = wsOf();
+    sockets.accept(new Headers(), { name: "anyone", scope: "" }).open(ws);
+    clock.advance(3000);
+    expect(state.pings).toBe(3);
+  });
+
+  test("ends all idle sockets when the program stops, and those that come too late", () => {
+    const { sockets } = scene();
+    const first = wsOf();
+    sockets.accept(new Headers(), { name: "anyone", scope: "" }).open(first.ws);
+    const late = sockets.accept(new Headers(), { name: "anyone", scope: "" });
+    sockets.retire();
+    expect(first.state.closes).toEqual([1001]);
+    const second = wsOf();
+    late.open(second.ws);
+    expect(second.state.closes).toEqual([1001]);
+    sockets.cut();
+    expect(first.state.closes).toEqual([1001, 1001]);
+  });
+});
+
+describe("wireOptions", () => {
+  test("bound a frame by the largest body, and what nobody reads", () => {
+    expect(wireOptions(1000)).toMatchObject({
+      maxPayloadLength: 1000,
+      perMessageDeflate: true,
+      closeOnBackpressureLimit: true,
+    });
+  });
+});

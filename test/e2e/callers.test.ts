@@ -288,15 +288,6 @@ describe.skipIf(!hasCurl)("methods", () => {
     }
   });
 
-  test("an upgrade to WebSocket: 426, which the Codex CLI takes for a word to use HTTP", async () => {
-    for (const prefix of PREFIXES) {
-      const upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
-      const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-      const run = await curl(`${prefix}/responses`, AUTH, ...upgrade, key);
-      expect([prefix, run.status]).toEqual([prefix, 426]);
-    }
-  });
-
   test("OPTIONS without allowed-origins grants nothing", async () => {
     const ask = ["Origin: https://page.example", "Access-Control-Request-Method: POST"];
     const run = await curl("/v1/responses", "--request", "OPTIONS", ...ask);

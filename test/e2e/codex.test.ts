@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CLIENTS, installClient } from "../../scripts/clients.ts";
-import { type Dict, dict, list, text } from "../../src/wire/json.ts";
+import { type Dict, dict, list, parseDict, text } from "../../src/wire/json.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { TOOL_ECHO } from "../support/backend/codex-tool.ts";
 import { KEY, plainEnvironment, startProxy } from "../support/proxy.ts";
@@ -14,6 +14,8 @@ setDefaultTimeout(60_000);
 // The real CLI is over 400 MB, so it is no dependency: it is installed when these tests run for the first time.
 const codex = await installClient(CLIENTS.codex);
 if (!codex.ok) console.warn(`The tests of the real Codex CLI are skipped: ${codex.reason}.`);
+
+const SOCKETS = "supports_websockets = true";
 
 let backend: FakeBackend;
 
@@ -94,12 +96,13 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     expect(run.output).not.toContain("at capacity");
   });
 
-  test("a provider that supports WebSockets falls back to HTTP at once", async () => {
+  test("B9-2, M1: WebSockets switched off, a provider that supports them turns to HTTP at once", async () => {
     backend.forget();
     const account = backend.account("4-only");
-    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
-    const run = await runCodex(proxy.url, "Say hi", ["supports_websockets = true"]);
-    // It logs that there is no WebSocket, and has tried once: seven tries would take it 6.8 s (cases.md M1).
+    const config = { "enable-websocket": false };
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true, config });
+    const run = await runCodex(proxy.url, "Say hi", [SOCKETS]);
+    // It logs that there is no WebSocket, and has tried once: seven tries would take it 6.8 s.
     expect(run.exitCode).toBe(0);
     expect(run.output).not.toMatch(/Reconnecting|Falling back/);
     expect(run.output.match(/failed to connect to Responses WebSocket/g) ?? []).toHaveLength(1);
@@ -146,6 +149,103 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     const [turn] = backend.turns();
     expect(turn?.headers["x-openai-internal-codex-responses-lite"]).toBe("true");
     expect(itemTypes(dict(turn?.body))).toContain("additional_tools");
+  });
+});
+
+describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
+  test("M2: one connection, input sent ahead, a tool call, and only what is new", async () => {
+    backend.forget();
+    const full = backend.account("11-full");
+    const good = backend.account("11-good");
+    full.script({ kind: "failed", code: "server_is_overloaded", after: "created" });
+    good.always({ kind: "ok", tool: "shell-echo" });
+    await using proxy = await startProxy({ backend, accounts: [full, good], binary: true });
+    await using between = await relaySockets(proxy.url);
+    const run = await runCodex(between.url, "Print a line, please", [SOCKETS]);
+
+    expectCalm(run);
+    expect(run.stdout).toContain(`The tool answered: `);
+    expect(run.stdout).toContain(TOOL_ECHO);
+    expect(between.connections()).toBe(1);
+    const [ahead, first, second] = between.frames;
+    expect(between.frames).toHaveLength(3);
+    expect(ahead?.["generate"]).toBe(false);
+    expect(first?.["previous_response_id"]).toStartWith("resp_");
+    expect(itemTypes(dict(second))).toEqual(["function_call_output"]);
+
+    // The backend gets the whole conversation each time, as if it had come by HTTP.
+    const turns = backend.turns();
+    expect(turns.map(({ account }) => account)).toEqual(["11-full", "11-good", "11-good"]);
+    const inputs = turns.map(({ body }) => list(dict(body)["input"]));
+    const opening = [...list(ahead?.["input"]), ...list(first?.["input"])];
+    expect(inputs.slice(0, 2)).toEqual([opening, opening]);
+    expect(inputs[2]?.slice(0, opening.length)).toEqual(opening);
+    expect(itemTypes({ input: inputs[2]?.slice(opening.length) })).toEqual([
+      "reasoning",
+      "function_call",
+      "function_call_output",
+    ]);
+    for (const { headers, body } of turns) {
+      const sent = dict(body);
+      expect(headers["openai-beta"]).toBeUndefined();
+      expect(headers["originator"]).toBe("codex_exec");
+      expect(headers["x-codex-turn-metadata"]).toContain('"request_kind":"turn"');
+      expect(sent).not.toContainAnyKeys(["type", "generate", "previous_response_id"]);
+      expect(dict(sent["client_metadata"])).not.toContainKey("x-codex-turn-state");
+      expect(JSON.stringify(headers)).not.toContain(KEY);
+    }
+    // The sticky token of a turn goes back to the account that gave it.
+    expect(turns.map(({ headers }) => typeof headers["x-codex-turn-state"])).toEqual([
+      "undefined",
+      "undefined",
+      "string",
+    ]);
+    await until("all turns are logged", () => socketTurnsIn(proxy.logs()).length === 3);
+    expect(socketTurnsIn(proxy.logs()).map((line) => line.includes(" prewarm=true "))).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  test("a model of the newest kind: its mark comes in the frame and goes as a header", async () => {
+    backend.forget();
+    const account = backend.account("12-only");
+    account.always({ kind: "ok", tool: "shell-echo" });
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(proxy.url, "Print a line", [SOCKETS], KEY, "gpt-6-sol");
+    expectCalm(run);
+    expect(run.stdout).toContain(TOOL_ECHO);
+    for (const { headers, body } of backend.turns()) {
+      expect(headers["x-openai-internal-codex-responses-lite"]).toBe("true");
+      expect(JSON.stringify(body)).not.toContain("ws_request_header_");
+      expect(itemTypes(dict(body))).toContain("additional_tools");
+    }
+  });
+
+  test("all accounts exhausted: it stops at once and prints the limit", async () => {
+    backend.forget();
+    const account = backend.account("13-spent");
+    account.always({ kind: "fault", name: "429-usage" });
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(proxy.url, "Say hi", [SOCKETS]);
+    expect(run.exitCode).not.toBe(0);
+    expect(run.output).toContain("hit your usage limit");
+    expect(run.output).toMatch(/try again at/i);
+    expect(run.output).not.toContain("Reconnecting");
+    expect(backend.turns()).toHaveLength(1);
+  });
+
+  test("a stream that breaks in the middle: the CLI's own retry works", async () => {
+    backend.forget();
+    const account = backend.account("14-only");
+    account.script({ kind: "cut-mid-text" });
+    await using proxy = await startProxy({ backend, accounts: [account], binary: true });
+    const run = await runCodex(proxy.url, "Say hi", [SOCKETS]);
+    expect(run.exitCode).toBe(0);
+    expect(run.stdout).toContain("You said: Say hi");
+    expect(run.output).not.toContain("Falling back");
+    expect(backend.turns()).toHaveLength(2);
   });
 });
 
@@ -210,6 +310,11 @@ function expectCalm({ exitCode, output }: Run): void {
   expect(exitCode).toBe(0);
 }
 
+/** The log lines of turns that came over a WebSocket. */
+function socketTurnsIn(logs: string): readonly string[] {
+  return logs.split("\n").filter((line) => line.includes(" protocol=websocket "));
+}
+
 /** How many requests for a turn a proxy has logged. */
 function requestsIn(logs: string): number {
   return logs.match(/ protocol=responses /g)?.length ?? 0;
@@ -247,3 +352,58 @@ async function listenBetween(target: string): Promise<Between> {
     [Symbol.asyncDispose]: () => server.stop(true),
   };
 }
+
+type Relay = AsyncDisposable & {
+  readonly url: string;
+  /** What the client has sent, over all connections. */
+  readonly frames: readonly Dict[];
+  readonly connections: () => number;
+};
+
+/** Stands between the client and the proxy as a WebSocket, and writes down what the client says. */
+async function relaySockets(target: string): Promise<Relay> {
+  const frames: Dict[] = [];
+  let connections = 0;
+  const server = Bun.serve<{ readonly far: Promise<WebSocket>; readonly near: Near }>({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request, self) => {
+      const { pathname } = new URL(request.url);
+      const own = /^(?:connection|upgrade|host|sec-websocket-.*)$/;
+      const headers = [...request.headers].filter(([name]) => !own.test(name));
+      const far = new WebSocket(`${target.replace("http", "ws")}${pathname}`, {
+        headers: Object.fromEntries(headers),
+      });
+      const near: Near = { send: () => {}, close: () => {} };
+      far.onmessage = ({ data }) => near.send(String(data));
+      far.onclose = ({ code }) => near.close(code);
+      const open = new Promise<WebSocket>((resolve) => {
+        far.onopen = () => resolve(far);
+      });
+      connections += 1;
+      return self.upgrade(request, { data: { far: open, near } })
+        ? undefined
+        : new Response("no WebSocket", { status: 400 });
+    },
+    websocket: {
+      perMessageDeflate: true,
+      open: (ws) => {
+        ws.data.near.send = (text) => ws.send(text);
+        ws.data.near.close = (code) => ws.close(code);
+      },
+      message: async (ws, data) => {
+        frames.push(parseDict(String(data)) ?? {});
+        (await ws.data.far).send(data);
+      },
+      close: async (ws) => (await ws.data.far).close(),
+    },
+  });
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    frames,
+    connections: () => connections,
+    [Symbol.asyncDispose]: () => server.stop(true),
+  };
+}
+
+type Near = { send: (text: string) => void; close: (code: number) => void };

@@ -22,6 +22,7 @@ export const GROUPS = {
   choice: "Choosing an account and retrying",
   clocks: "Time limits and signs of life",
   models: "Models",
+  responses: "Held conversations",
   logs: "Logs",
 } as const;
 
@@ -330,6 +331,25 @@ export const SCHEMA = Type.Object(
         nameRule: modelGlob,
         rule: modelName,
         sample: [],
+      },
+    ),
+
+    "response-store-max-bytes": key(
+      Type.Integer({ default: 67_108_864, minimum: 0, maximum: 1_073_741_824 }),
+      {
+        group: "responses",
+        live: true,
+        unit: "bytes",
+        description:
+          "Memory for conversations that clients of the Responses API go on with by previous_response_id; the backend stores none. What was longest unused goes first. Requests with store: false are not held. 0 turns it off: such a request is then refused with previous_response_not_found.",
+      },
+    ),
+    "response-store-ttl-sec": seconds(
+      { default: 3600, minimum: 1, maximum: 7 * DAY_SEC },
+      {
+        group: "responses",
+        live: true,
+        description: "How long a held conversation is kept after its last use.",
       },
     ),
 

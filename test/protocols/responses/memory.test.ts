@@ -73,8 +73,23 @@ describe("the memory of responses", () => {
     expect(responses.recall("me", "r1", 0)).toBeUndefined();
   });
 
+  test("finds an item by its id, for its own caller, as long as its turn is held", () => {
+    const responses = memory(3000);
+    const item = { id: "msg_1", type: "message" };
+    responses.keep("me", "r1", turn(undefined, ["q1", {}, item]), 0);
+    expect(responses.find("me", "msg_1", 0)).toBe(item);
+    expect(responses.find("me", "msg_2", 0)).toBeUndefined();
+    expect(responses.find("you", "msg_1", 0)).toBeUndefined();
+    // A response's id and an item's are two things.
+    expect(responses.find("me", "r1", 0)).toBeUndefined();
+    expect(responses.recall("me", "msg_1", 0)).toBeUndefined();
+    responses.keep("me", "r2", turn(undefined, ["q2"], 2500), 1);
+    expect(responses.find("me", "msg_1", 2)).toBeUndefined();
+  });
+
   test("a bound of nothing turns it off", () => {
     const responses = memory(0);
+    expect([responses.isOn(), memory().isOn()]).toEqual([false, true]);
     responses.keep("me", "r1", turn(undefined, [], 0), 0);
     expect(responses.recall("me", "r1", 0)).toBeUndefined();
   });

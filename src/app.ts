@@ -4,6 +4,7 @@ import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
 import { createModels } from "./engine/models.ts";
+import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
@@ -89,6 +90,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   });
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
+  const refused = createRefusedParameters();
 
   const ports: ProxyPorts = {
     clock,
@@ -107,6 +109,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         pick: (wish) => pool.pick(wish, clock.now()),
         identify: renewer.identify,
         renew: renewer.renew,
+        refused,
         shortage: (model) => describeShortage(pool.view(clock.now()), model, clock.now()),
         send: (turn, identity, request) => {
           const options = { ...perConfig.send, baseUrl: upstream };

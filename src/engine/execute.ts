@@ -10,6 +10,7 @@ import type { Attempt } from "../upstream/send.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import type { TurnRecord } from "./record.ts";
+import type { RefusedParameters } from "./refused.ts";
 import { unlessStopped } from "./wait.ts";
 import { type Watched, watchTurn } from "./watch.ts";
 
@@ -24,6 +25,8 @@ export type Ports = {
   /** Renews a token that the backend refused; `usedToken` may have been replaced meanwhile. */
   readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
   readonly send: (turn: TurnRequest, identity: Identity, request: Stop) => Promise<Attempt>;
+  /** Parameters that the backend has refused before. */
+  readonly refused: RefusedParameters;
   /** Why no account can serve `model`; undefined when one can. */
   readonly shortage: (model: string) => Failure | undefined;
 };
@@ -94,7 +97,8 @@ type Run = {
 function createRun(job: Job, limits: Limits, ports: Ports): Run {
   const tried = new Set<string>();
   const amended = new Set<FailureKind>();
-  let { turn } = job;
+  let turn = ports.refused.spare(job.turn);
+  job.record.removed = turn.removed;
   let posts = 0;
   let empties = 0;
   let failedRenewals = 0;
@@ -169,6 +173,19 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     return refusal === undefined ? mayPost() : rest(failure, lease, identity);
   };
 
+  /** Takes out what was refused; whether there was anything to take out, which is tried once for each kind. */
+  const mend = (failure: Failure): boolean => {
+    const mended = amended.has(failure.kind) ? undefined : amend(turn, failure);
+    amended.add(failure.kind);
+    if (mended === undefined) return false;
+    if (failure.kind === "unsupported-parameter" && failure.param !== undefined) {
+      ports.refused.note(turn.model, failure.param);
+    }
+    turn = mended;
+    job.record.removed = turn.removed;
+    return true;
+  };
+
   /** Whether the same account should be tried again after `failure`. */
   const mayResend = async (
     failure: Failure,
@@ -187,14 +204,9 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         return false;
       case "renew-and-resend":
         return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
-      case "amend-and-resend": {
-        const mended = amended.has(failure.kind) ? undefined : amend(turn, failure);
-        amended.add(failure.kind);
-        isOver = mended === undefined;
-        turn = mended ?? turn;
-        job.record.removed = turn.removed;
-        return mended !== undefined && mayPost();
-      }
+      case "amend-and-resend":
+        isOver = !mend(failure);
+        return !isOver && mayPost();
     }
   };
 

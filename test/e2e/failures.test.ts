@@ -319,15 +319,17 @@ describe("what the backend refuses and the proxy can take out", () => {
     expect((await proxy.stats()).of(bad)).toMatchObject({ state: "ready", consecutiveFailures: 0 });
   });
 
-  test("an unsupported parameter goes, once for each request", async () => {
+  test("an unsupported parameter goes, and later requests do without it (cases.md B4-1)", async () => {
     const { bad, proxy } = await pair({ kind: "ok" }, "ok");
     await using _ = proxy;
     const detail = "Unsupported parameter: shiny_new_knob";
     bad.script({ kind: "status", status: 400, body: { detail } });
     const body = turnBody("Hi", { shiny_new_knob: 1, other_knob: 2 });
     expectServed(await call(proxy, { body, headers: CODEX }));
+    expectServed(await call(proxy, { body, headers: CODEX }));
     expect(bodiesOf(bad).map((sent) => [sent["shiny_new_knob"], sent["other_knob"]])).toEqual([
       [1, 2],
+      [undefined, 2],
       [undefined, 2],
     ]);
   });

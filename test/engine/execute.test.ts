@@ -8,6 +8,7 @@ import {
   type Limits,
   type Ports,
 } from "../../src/engine/execute.ts";
+import { createRefusedParameters } from "../../src/engine/refused.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
@@ -40,6 +41,7 @@ type Script = {
   readonly limits?: Partial<Limits>;
   readonly identify?: Ports["identify"];
   readonly renew?: Ports["renew"];
+  readonly refused?: Ports["refused"];
   readonly shortage?: Failure;
   readonly turn?: TurnRequest;
   readonly finish?: (turn: Watched) => Promise<Finished>;
@@ -105,6 +107,7 @@ function stage(script: Script = {}) {
       const answer = answers[posts.length - 1] ?? answers.at(-1) ?? "ok";
       return attemptOf(answer);
     },
+    refused: script.refused ?? createRefusedParameters(),
     shortage: () => script.shortage,
   };
   const job: Job = {
@@ -239,6 +242,18 @@ describe("execute, what is amended", () => {
       ["a", false],
     ]);
     expect(record.removed).toEqual(["top_k"]);
+  });
+
+  test("B4-1: what was refused once is left out of later requests with the model from the start", async () => {
+    const refused = createRefusedParameters();
+    const turn = turnOf({ top_k: 3 });
+    const first = stage({ answers: [PARAMETER, "ok"], turn, refused });
+    expect(told(await first.run())).toBe("ok");
+    const second = stage({ turn, refused });
+    expect(told(await second.run())).toBe("ok");
+    expect(second.posted()).toBe("a");
+    expect(second.posts.at(0)?.turn.body).not.toContainKey("top_k");
+    expect(second.record.removed).toEqual(["top_k"]);
   });
 
   test("a second refused parameter is told", async () => {
@@ -607,6 +622,7 @@ describe("execute, whatever happens", () => {
           answers: [...answers, "server-error"],
           limits: { maxRetry: seed.maxRetry, emptyRetryMax: seed.emptyRetryMax },
           turn: turnOf({ top_k: 1, input: [{ type: "reasoning" }] }),
+          refused: createRefusedParameters(),
           renew: async () => (seed.canRenew ? undefined : failure("renewal-failed")),
           identify: async (accountId) => {
             if (seed.stopAt === scene.posts.length && left === undefined) {

@@ -12,6 +12,7 @@ import { createCounter } from "./engine/totals.ts";
 import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
 import { createProtocols } from "./protocols/registry.ts";
+import { createResponseMemory } from "./protocols/responses/memory.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
 import { createSockets } from "./server/sockets.ts";
@@ -91,6 +92,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
   const refused = createRefusedParameters();
+  const memory = createResponseMemory(() => perConfig.responses);
 
   const ports: ProxyPorts = {
     clock,
@@ -119,7 +121,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   };
   const newRequestId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
   const access = () => perConfig.access;
-  const protocols = createProtocols({ clock });
+  const protocols = createProtocols({ clock, memory });
   const protocol = protocols.find(({ name }) => name === "responses");
   if (protocol === undefined) throw new Error("WebSockets have no protocol to speak");
   const sockets = createSockets({ ...ports, protocol, access, newRequestId });
@@ -215,6 +217,10 @@ function derive(config: Config) {
       requestMs: config["request-timeout-sec"] * SECOND,
       heartbeatMs: config["heartbeat-sec"] * SECOND,
       earlyHeartbeatMs: config["early-heartbeat-sec"] * SECOND,
+    },
+    responses: {
+      mostBytes: config["response-store-max-bytes"],
+      ttlMs: config["response-store-ttl-sec"] * SECOND,
     },
     aliases: {
       aliases: Object.entries(aliases).map(([pattern, target]) => ({ pattern, target })),

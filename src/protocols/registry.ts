@@ -4,13 +4,18 @@ import { createMessages } from "./messages/index.ts";
 import { fail as failAsOpenAi } from "./openai-error.ts";
 import type { Protocol } from "./protocol.ts";
 import { createResponses } from "./responses/index.ts";
+import type { ResponseMemory } from "./responses/memory.ts";
 
 /** What protocols need from outside. */
-export type ProtocolPorts = { readonly clock: Pick<Clock, "now"> };
+export type ProtocolPorts = {
+  readonly clock: Pick<Clock, "now">;
+  /** What was said in conversations that clients go on with by the id of a response. */
+  readonly memory: ResponseMemory;
+};
 
 /** Every protocol; a new one is a line here. */
-export function createProtocols({ clock }: ProtocolPorts): readonly Protocol[] {
-  return [createResponses(clock), createChat(clock), createMessages(clock)];
+export function createProtocols({ clock, memory }: ProtocolPorts): readonly Protocol[] {
+  return [createResponses({ clock, memory }), createChat(clock), createMessages(clock)];
 }
 
 /** How a refusal is worded where no protocol was called: as the client's own API does, by its headers. */

@@ -12,13 +12,14 @@ import {
   encode,
   eventsIn,
   joinAll,
+  memoryOf,
   NOON,
   recordingOf,
   TURNS,
   terminalOf,
 } from "./turns.ts";
 
-const protocols = createProtocols({ clock: { now: () => NOON } });
+const protocols = createProtocols({ clock: { now: () => NOON }, memory: memoryOf() });
 
 describe("the registry", () => {
   test("has every protocol under a name and a path of its own", () => {

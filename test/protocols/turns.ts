@@ -1,7 +1,10 @@
 import type { Exchange, StreamEncoder } from "../../src/protocols/protocol.ts";
 import { createResponses } from "../../src/protocols/responses/index.ts";
+import { createResponseMemory, type ResponseMemory } from "../../src/protocols/responses/memory.ts";
+import { createView, type View, type ViewOptions } from "../../src/protocols/responses/view.ts";
 import { SEED_CATALOG } from "../../src/turn/catalog.ts";
 import { resolveModel } from "../../src/turn/model.ts";
+import { createToolNames } from "../../src/turn/names.ts";
 import { isTerminal, readStep, type Step } from "../../src/turn/step.ts";
 import { type Dict, isDict, parseDict } from "../../src/wire/json.ts";
 import { createFrameSplitter, dataOf, join } from "../../src/wire/sse.ts";
@@ -55,10 +58,26 @@ export function terminalOf(recording: Uint8Array): Step {
   return last;
 }
 
+/** A memory of responses with room for some, or for none. */
+export function memoryOf(mostBytes = 1_000_000): ResponseMemory {
+  return createResponseMemory(() => ({ mostBytes, ttlMs: 3_600_000 }));
+}
+
+/** The view of a client without aliases, for whom nothing is held. */
+export function viewOf(options: Partial<ViewOptions>): View {
+  return createView({
+    isNative: false,
+    names: createToolNames(),
+    claims: undefined,
+    nowMs: () => NOON,
+    ...options,
+  });
+}
+
 /** An exchange with a client of the kind, in the Responses protocol. */
 export function openExchange(kind: "native" | "foreign"): Exchange {
   const body = JSON.stringify({ model: "gpt-5.4", input: "Say hi", stream: true });
-  const decoded = createResponses({ now: () => NOON }).decode({
+  const decoded = createResponses({ clock: { now: () => NOON }, memory: memoryOf() }).decode({
     bytes: new TextEncoder().encode(body),
     headers: new Headers(kind === "native" ? { originator: "codex_exec" } : {}),
     resolve: (model) => resolveModel(model, SEED_CATALOG, []),

@@ -14,6 +14,7 @@ import { sha256 } from "../../src/wire/digest.ts";
 import { dict } from "../../src/wire/json.ts";
 import { loginOf, NOON, step, steps } from "../engine/parts.ts";
 import { poolOf } from "../engine/vault.ts";
+import { memoryOf } from "../protocols/turns.ts";
 
 const KEY = "a-client-key-1";
 const ADMIN = "an-admin-key-1";
@@ -45,7 +46,7 @@ const ports: ServerPorts = {
   proxy: (call) => answer(call),
   sockets: { accept: () => WIRE },
   hasSockets: () => hasSockets,
-  protocols: createProtocols({ clock: { now: () => NOON } }),
+  protocols: createProtocols({ clock: { now: () => NOON }, memory: memoryOf() }),
   catalog: () => CATALOG,
   views: () => pool.view(NOON),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),

@@ -1,32 +1,77 @@
 import { classifyEvent } from "../../turn/classify.ts";
 import type { Failure } from "../../turn/failure.ts";
 import type { Clock } from "../../wire/clock.ts";
-import type { Dict } from "../../wire/json.ts";
+import { type Dict, list, text } from "../../wire/json.ts";
 import { fail } from "../openai-error.ts";
-import type { Protocol } from "../protocol.ts";
+import type { Call, Protocol } from "../protocol.ts";
 import { createBodyEncoder } from "./body.ts";
-import { decode } from "./decode.ts";
+import type { Past } from "./conversation.ts";
+import { decode, type ResponsesRequest } from "./decode.ts";
+import type { ResponseMemory } from "./memory.ts";
 import { createStreamEncoder } from "./stream.ts";
+import { createView } from "./view.ts";
+
+/** What the protocol needs from outside. */
+export type ResponsesPorts = {
+  readonly clock: Pick<Clock, "now">;
+  readonly memory: ResponseMemory;
+};
+
+// A request of more than this is hardly anything but its input, and too large to be measured anew.
+const MUCH_BYTES = 1_048_576;
 
 /** OpenAI's Responses over HTTP, which is also what the backend speaks: most of it passes through. */
-export function createResponses(clock: Pick<Clock, "now">): Protocol {
+export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
+  const pastOf = ({ scope }: Call): Past => ({
+    recall: (responseId) => memory.recall(scope, responseId, clock.now()),
+    find: (itemId) => memory.find(scope, itemId, clock.now()),
+  });
+
+  /** Keeps what was said and answered, so that the client may go on from the answer by its id. */
+  const keep = (call: Call, { conversation }: ResponsesRequest, response: Dict): void => {
+    const responseId = text(response["id"]);
+    if (responseId === undefined) return;
+    const { previousId, said } = conversation;
+    const output = list(response["output"]);
+    const sent = call.bytes.length;
+    const saidBytes = sent > MUCH_BYTES ? sent : JSON.stringify(said).length;
+    const bytes = saidBytes + JSON.stringify(output).length;
+    const turn = { previousId, items: [...said, ...output], bytes };
+    memory.keep(call.scope, responseId, turn, clock.now());
+  };
+
   return {
     name: "responses",
     path: "/responses",
     fail,
     decode: (call) => {
-      const request = decode(call);
+      const request = decode(call, pastOf(call));
       if ("kind" in request) return { ok: false, failure: request };
-      const { turn } = request;
-      const classify = (event: Dict): Failure => classifyEvent(event, turn.model, clock.now());
-      const options = { isNative: turn.isNative, model: turn.model, nowMs: clock.now, classify };
+      const { turn, askedModel, wantsStream, names } = request;
+      const { isNative, model } = turn;
+      const { previousId } = request.conversation;
+      const isStored = request.wantsStored && memory.isOn();
+      const hasClaims = !isNative && (isStored || previousId !== undefined);
+      const nowMs = clock.now;
+      const view = createView({
+        isNative,
+        names,
+        claims: hasClaims ? { previousId, isStored } : undefined,
+        nowMs,
+      });
+      const classify = (event: Dict): Failure => classifyEvent(event, model, nowMs());
+      const onFinish = (response: Dict): void => {
+        if (isStored) keep(call, request, response);
+      };
       return {
         ok: true,
         exchange: {
-          ...request,
-          stream: () => createStreamEncoder(options),
-          body: createBodyEncoder,
+          turn,
+          askedModel,
+          wantsStream,
           classify,
+          stream: () => createStreamEncoder({ isNative, view, model, nowMs, classify, onFinish }),
+          body: () => createBodyEncoder(view, onFinish),
         },
       };
     },

@@ -5,6 +5,7 @@
 export const REFUSED_PARAMETERS: ReadonlySet<string> = new Set([
   "background",
   "context_management",
+  "context_window",
   "frequency_penalty",
   "generate",
   "logit_bias",
@@ -25,6 +26,7 @@ export const REFUSED_PARAMETERS: ReadonlySet<string> = new Set([
   "top_logprobs",
   "top_p",
   "truncation",
+  "truncation_policy",
   "user",
 ]);
 

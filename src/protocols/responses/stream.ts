@@ -4,7 +4,9 @@ import { type Dict, dict, number, text } from "../../wire/json.ts";
 import { type Frame, formatComment, formatEvent } from "../../wire/sse.ts";
 import { errorCode } from "../openai-error.ts";
 import type { StreamEncoder } from "../protocol.ts";
+import { withField } from "./edit.ts";
 import { createOutputFold } from "./output.ts";
+import { isOpening, UNSAID, type View } from "./view.ts";
 
 /** What a stream encoder needs to know of the exchange and of the world. */
 export type StreamOptions = {
@@ -14,13 +16,16 @@ export type StreamOptions = {
   readonly classify: (event: Dict) => Failure;
   readonly model: string;
   readonly nowMs: () => number;
+  readonly view: View;
+  /** Called with the Response of a turn that came to its end, as the client is shown it; foreign clients only. */
+  readonly onFinish: (response: Dict) => void;
 };
 
 const HEARTBEAT = formatComment("ping");
 
 /** Hands events on as the bytes that arrived, and rewrites only the few that this client must see otherwise. */
 export function createStreamEncoder(options: StreamOptions): StreamEncoder {
-  const { isNative } = options;
+  const { isNative, view, onFinish } = options;
   const fold = createOutputFold();
   let opening: Step | undefined;
   let latestNumbered: Step | undefined;
@@ -28,16 +33,17 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
   const unsure: Step[] = [];
 
   /** A Response that ended as `error`: what the backend last said of it, with every field that clients rely on. */
-  const failedResponse = (said: Dict, error: Dict): Dict => ({
-    ...UNKNOWN_RESPONSE,
-    created_at: Math.floor(options.nowMs() / 1000),
-    model: options.model,
-    ...dict(opening?.data()["response"]),
-    ...said,
-    ...(isNative ? {} : { output: fold.fill(said["output"]) }),
-    status: "failed",
-    error,
-  });
+  const failedResponse = (said: Dict, error: Dict): Dict => {
+    const last = { ...dict(opening?.data()["response"]), ...said, status: "failed", error };
+    return view.response({
+      id: "resp_unknown",
+      ...UNSAID,
+      created_at: Math.floor(options.nowMs() / 1000),
+      model: options.model,
+      ...last,
+      ...(isNative ? {} : { output: fold.fill(last) }),
+    });
+  };
 
   /** The end of the stream as a failure, on the Response that the stream began with. */
   const failed = (failure: Failure): Uint8Array => {
@@ -56,10 +62,21 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
     const said = dict(data["response"]);
     const failure = options.classify(data);
     const error = mendError(dict(said["error"]), failure);
-    if (isNative && error === said["error"]) return step.frame.bytes;
-    const response = isNative ? { ...said, error } : failedResponse(said, error);
+    if (isNative && error === said["error"]) return retold(step);
+    const response = isNative ? view.response({ ...said, error }) : failedResponse(said, error);
     return formatEvent("response.failed", { ...data, response });
   };
+
+  /** The turn's end with its whole output. */
+  const finished = (step: Step): Uint8Array => {
+    const response = view.response(fold.finish(step));
+    onFinish(response);
+    return written(step, withField(step.data(), "response", response));
+  };
+
+  /** The event as the client should see it; it is read only where it may have to change. */
+  const retold = (step: Step): Uint8Array =>
+    view.changes(step.frame.event) ? written(step, view.event(step.data())) : step.frame.bytes;
 
   const rewrite = (step: Step): Uint8Array => {
     switch (step.role) {
@@ -69,9 +86,9 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
         return rewriteFailed(step);
       case "completed":
       case "incomplete":
-        return isNative ? step.frame.bytes : filled(step, fold.finish(step));
+        return isNative ? retold(step) : finished(step);
       default:
-        return isNative || isPublic(step.frame) ? step.frame.bytes : HEARTBEAT;
+        return isNative || isPublic(step.frame) ? retold(step) : HEARTBEAT;
     }
   };
 
@@ -81,7 +98,7 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
       const pieces: Uint8Array[] = [];
       for (const step of steps) {
         if (!isNative) fold.push(step);
-        if (OPENINGS.has(step.frame.event)) opening ??= step;
+        if (isOpening(step.frame.event)) opening ??= step;
         append(pieces, rewrite(step));
         if (NUMBERED.test(step.frame.event)) {
           latestNumbered = step;
@@ -97,34 +114,6 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
 // What every turn is made of, down to `response.web_search_call.searching`. A keepalive has a number sometimes,
 // `codex.rate_limits` and its like never.
 const NUMBERED = /^response\.(?:(?:created|queued|in_progress)$|\w+\.)/;
-
-// Each holds the Response as it stands at the beginning.
-const OPENINGS: ReadonlySet<string> = new Set([
-  "response.created",
-  "response.queued",
-  "response.in_progress",
-]);
-
-// For a stream that fails before the backend has said anything of its Response.
-const UNKNOWN_RESPONSE: Dict = {
-  id: "resp_unknown",
-  object: "response",
-  status: "failed",
-  background: false,
-  incomplete_details: null,
-  instructions: null,
-  max_output_tokens: null,
-  metadata: {},
-  output: [],
-  parallel_tool_calls: true,
-  previous_response_id: null,
-  store: false,
-  temperature: null,
-  tool_choice: "auto",
-  tools: [],
-  top_p: null,
-  usage: null,
-};
 
 // The public API's events by the word after `response.`. The official SDKs break off at an event that they do not
 // know (openai 7.57, `responses.stream`), so what is between the backend and Codex must not reach them.
@@ -181,11 +170,8 @@ function sequenceOf(step: Step | undefined): number {
   return number(step?.data()["sequence_number"]) ?? -1;
 }
 
-function filled(step: Step, response: Dict): Uint8Array {
-  const data = step.data();
-  return response === data["response"]
-    ? step.frame.bytes
-    : formatEvent(step.frame.event, { ...data, response });
+function written(step: Step, data: Dict): Uint8Array {
+  return data === step.data() ? step.frame.bytes : formatEvent(step.frame.event, data);
 }
 
 /** The error itself where every client reads it rightly, else one with a code that may be told. */

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { createBodyEncoder } from "../../../src/protocols/responses/body.ts";
 import { dict, type Json, list } from "../../../src/wire/json.ts";
-import { batchesOf, recordingOf } from "../turns.ts";
+import { batchesOf, recordingOf, viewOf } from "../turns.ts";
+
+const VIEW = viewOf({ isNative: true });
 
 function bodyOf(turn: string): Json {
-  const encoder = createBodyEncoder();
+  const encoder = createBodyEncoder(VIEW, () => {});
   for (const steps of batchesOf([recordingOf(turn)])) encoder.push(steps);
   return encoder.end();
 }
@@ -46,6 +48,6 @@ describe("createBodyEncoder", () => {
   });
 
   test("is an empty object before the end", () => {
-    expect(createBodyEncoder().end()).toEqual({});
+    expect(createBodyEncoder(VIEW, () => {}).end()).toEqual({});
   });
 });

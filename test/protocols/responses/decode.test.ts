@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Past } from "../../../src/protocols/responses/conversation.ts";
 import { decode } from "../../../src/protocols/responses/decode.ts";
 import { SEED_CATALOG } from "../../../src/turn/catalog.ts";
 import type { Failure } from "../../../src/turn/failure.ts";
@@ -7,20 +8,32 @@ import { type Dict, dict, parseDict, text } from "../../../src/wire/json.ts";
 import { expectGolden, namesIn, readFixture } from "../golden.ts";
 
 const encoder = new TextEncoder();
+const CODEX = { originator: "codex_exec" };
 
-function decodeText(body: string, headers: Readonly<Record<string, string>> = {}) {
+const NO_PAST: Past = { recall: () => undefined, find: () => undefined };
+
+function decodeText(
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+  past: Past = NO_PAST,
+) {
   const bytes = encoder.encode(body);
-  const request = decode({
+  const call = {
     bytes,
     headers: new Headers(headers),
-    resolve: (model) => resolveModel(model, SEED_CATALOG, []),
+    resolve: (model: string) => resolveModel(model, SEED_CATALOG, []),
     scope: "",
-  });
+  };
+  const request = decode(call, past);
   return { bytes, request };
 }
 
-function decodeBody(body: Dict, headers: Readonly<Record<string, string>> = {}) {
-  const { bytes, request } = decodeText(JSON.stringify(body), headers);
+function decodeBody(
+  body: Dict,
+  headers: Readonly<Record<string, string>> = {},
+  past: Past = NO_PAST,
+) {
+  const { bytes, request } = decodeText(JSON.stringify(body), headers, past);
   if ("kind" in request) throw new Error(request.message);
   return { bytes, ...request };
 }
@@ -62,7 +75,7 @@ describe("decode", () => {
     expectGolden(path, `${JSON.stringify({ ...call, answer }, null, 1)}\n`);
   });
 
-  test("sends what a Codex client said as the very bytes that came", () => {
+  test("B4-13: sends what a Codex client said as the very bytes that came", () => {
     const codex = names.filter((name) => /^codex-(?:first|after|lite|local|output|098)/.test(name));
     expect(codex).toHaveLength(6);
     for (const name of codex) {
@@ -102,9 +115,8 @@ describe("decode", () => {
     [null, undefined, false],
     [undefined, undefined, false],
     ["scale", "scale", false],
-    [7, 7, false],
   ];
-  test.each(tiers)("service_tier %p goes on as %p", (asked, sent, isFast) => {
+  test.each(tiers)("B4-9: service_tier %p goes on as %p", (asked, sent, isFast) => {
     const tier = asked === undefined ? {} : { service_tier: asked };
     const { turn } = decodeBody({ model: "gpt-5.4", input: "Say hi", ...tier });
     expect(turn.body["service_tier"]).toEqual(sent);
@@ -117,6 +129,37 @@ describe("decode", () => {
     ["a blank model", { model: " ", input: "x" }, "model", "invalid_type"],
     ["a number for a model", { model: 5, input: "x" }, "model", "invalid_type"],
     ["no input", { model: "m" }, "input", "invalid_type"],
+    ["an empty input", { model: "m", input: [] }, "input", "empty_input"],
+    [
+      "a number for service_tier",
+      { model: "m", input: "x", service_tier: 7 },
+      "service_tier",
+      "invalid_type",
+    ],
+    [
+      "a role that nobody has",
+      { model: "m", input: [{ role: "boss", content: "x" }] },
+      "input[0].role",
+      "invalid_type",
+    ],
+    [
+      "a call without its output",
+      { model: "m", input: [{ type: "function_call", call_id: "c", name: "f", arguments: "{}" }] },
+      "input[0]",
+      "missing_tool_output",
+    ],
+    [
+      "an output without its call",
+      { model: "m", input: [{ type: "function_call_output", call_id: "c", output: "" }] },
+      "input[0]",
+      "missing_tool_call",
+    ],
+    [
+      "a reference to nothing",
+      { model: "m", input: [{ type: "item_reference", id: "x" }] },
+      "input[0].id",
+      "item_not_found",
+    ],
     ["null for input", { model: "m", input: null }, "input", "invalid_type"],
     ["an object for input", { model: "m", input: {} }, "input", "invalid_type"],
     ["a string among items", { model: "m", input: [{}, "x"] }, "input[1]", "invalid_type"],
@@ -166,7 +209,7 @@ describe("decode", () => {
     [undefined, false],
   ];
   test.each(wishes)(
-    "stream %p is always a stream upstream, and nothing is stored",
+    "B4-12: stream %p is always a stream upstream, and nothing is stored, whatever store says",
     (stream, wants) => {
       for (const store of [true, false, undefined]) {
         const { turn, wantsStream } = decodeBody({ model: "gpt-5.4", input: "x", stream, store });
@@ -176,11 +219,105 @@ describe("decode", () => {
     },
   );
 
-  test("lets any item and any field through as it came", () => {
+  test("B4-5: lets any item and any field through as it came", () => {
     const item = { type: "of_tomorrow", deep: [1, null, { ü: "\u2028" }], id: "x".repeat(80) };
     const more = { field_of_tomorrow: { a: [] }, parallel_tool_calls: false, client_metadata: {} };
     const { turn } = decodeBody({ model: "gpt-5.4", input: [item], ...more });
     expect(turn.body).toMatchObject({ ...more, input: [item] });
+  });
+
+  test("B4-9: knows the highest effort by its other name", () => {
+    for (const asked of [{ reasoning: { effort: "ultra", summary: "auto" } }]) {
+      const { turn } = decodeBody({ model: "gpt-5.4", input: "x", ...asked });
+      expect(turn.body["reasoning"]).toEqual({ effort: "max", summary: "auto" });
+      expect(turn.effort).toBe("max");
+    }
+  });
+
+  test("B4-13: gives a client without instructions empty ones, and one that has some its own", () => {
+    const instructed = (more: Dict) =>
+      decodeBody({ model: "gpt-5.4", input: "x", ...more }).turn.body["instructions"];
+    expect(instructed({})).toBe("");
+    expect(instructed({ instructions: null })).toBe("");
+    expect(instructed({ instructions: "Be brief." })).toBe("Be brief.");
+    const codex = decodeBody({ model: "gpt-5.4", input: "x" }, CODEX);
+    expect(codex.turn.body).not.toHaveProperty("instructions");
+  });
+
+  describe("going on from a response", () => {
+    const question = { type: "message", role: "user", content: "What is it?" };
+    const thought = { type: "reasoning", id: "rs_1", encrypted_content: "gAAA", summary: [] };
+    const answer = {
+      type: "message",
+      role: "assistant",
+      content: [{ type: "output_text", text: "It." }],
+    };
+    const past: Past = {
+      recall: (id) => (id === "resp_1" ? [question, thought, answer] : undefined),
+      find: (id) => (id === "rs_1" ? thought : undefined),
+    };
+    const body = { model: "gpt-5.4", input: "And now?", previous_response_id: "resp_1" };
+    const { id: _id, ...stateless } = thought;
+    const now = {
+      type: "message",
+      role: "user",
+      content: [{ type: "input_text", text: "And now?" }],
+    };
+
+    test("sends the whole conversation, for a Codex client too", () => {
+      const foreign = decodeBody(body, {}, past);
+      expect(foreign.turn.body["input"]).toEqual([question, stateless, answer, now]);
+      expect(foreign.turn.body).not.toHaveProperty("previous_response_id");
+      expect(foreign.conversation).toMatchObject({ previousId: "resp_1", said: [now] });
+      const codex = decodeBody(body, CODEX, past);
+      expect(codex.turn.body["input"]).toEqual([question, thought, answer, now]);
+      expect(codex.wantsStored).toBe(false);
+    });
+
+    test("does not carry instructions over", () => {
+      expect(decodeBody(body, {}, past).turn.body["instructions"]).toBe("");
+    });
+
+    test("keeps the conversation on its account", () => {
+      const first = decodeBody({ model: "gpt-5.4", input: [question] }, {}, past);
+      expect(decodeBody(body, {}, past).turn.session).toEqual(first.turn.session);
+    });
+
+    test("needs nothing new in the input", () => {
+      const { turn } = decodeBody({ ...body, input: [] }, {}, past);
+      expect(turn.body["input"]).toEqual([question, stateless, answer]);
+    });
+
+    test("puts in what the client only refers to", () => {
+      const input = [question, { type: "item_reference", id: "rs_1" }, answer, question];
+      const { turn } = decodeBody({ model: "gpt-5.4", input }, {}, past);
+      expect(turn.body["input"]).toEqual([question, stateless, answer, question]);
+    });
+
+    test("is wished for unless the client says otherwise, or compacts", () => {
+      const stored = (more: Dict) =>
+        decodeBody({ model: "gpt-5.4", input: "x", ...more }).wantsStored;
+      expect([stored({}), stored({ store: null }), stored({ store: true })]).toEqual([
+        true,
+        true,
+        true,
+      ]);
+      expect(stored({ store: false })).toBe(false);
+      expect(stored({ input: [question, { type: "compaction_trigger" }] })).toBe(false);
+    });
+  });
+
+  test("B4-2, B4-3: a Codex client's own bytes go where no name or id must be another, else only those change", () => {
+    const tools = [
+      { type: "function", name: "read.file", parameters: { type: "object", properties: {} } },
+    ];
+    const body = { model: "gpt-5.4", stream: true, store: false, input: [], tools };
+    const { turn, names, bytes } = decodeBody(body, CODEX);
+    expect(turn.bytes).not.toBe(bytes);
+    const wire = names.toWire("read.file");
+    expect(turn.body).toEqual({ ...body, tools: [{ ...tools[0], name: wire }] });
+    const fine = decodeBody({ ...body, tools: [{ ...tools[0], name: "read_file" }] }, CODEX);
+    expect(fine.turn.bytes).toBe(fine.bytes);
   });
 
   test("keeps the model that was asked for beside the one that is sent", () => {

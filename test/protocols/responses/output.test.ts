@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createOutputFold } from "../../../src/protocols/responses/output.ts";
 import { readStep, type Step } from "../../../src/turn/step.ts";
-import type { Dict } from "../../../src/wire/json.ts";
+import { type Dict, dict, list } from "../../../src/wire/json.ts";
 import { formatEvent } from "../../../src/wire/sse.ts";
 
 function step(type: string, data: Dict): Step {
@@ -42,12 +42,44 @@ describe("createOutputFold", () => {
 
   test("takes items without an index as they come, and nothing that is no item", () => {
     const fold = foldOf(done(a), done("x", 1), done(null, 2), done(b));
-    expect(fold.fill(undefined)).toEqual([a, b]);
+    expect(fold.fill({})).toEqual([a, b]);
   });
 
-  test("looks at finished items only", () => {
+  const delta = (at: number, words: string): Step =>
+    step("response.output_text.delta", { output_index: at, content_index: 0, delta: words });
+  const textIn = (item: unknown) => dict(list(dict(item)["content"])[0])["text"];
+
+  test("B1-5: puts an item that never came whole in its place among those that did", () => {
+    const fold = foldOf(delta(1, "Hel"), done(a, 0), delta(1, "lo"), done(c, 2), delta(3, "!"));
+    const output = fold.fill({ id: "resp_1", status: "completed" });
+    expect(output).toMatchObject([a, { status: "completed" }, c, { id: "msg_1_3" }]);
+    expect(textIn(output[1])).toBe("Hello");
+    expect(textIn(output[3])).toBe("!");
+  });
+
+  test("B1-5: takes the whole item where there is one, however much was streamed of it", () => {
+    const long = Array.from({ length: 2000 }, () => delta(0, "word ".repeat(40)));
+    expect(foldOf(...long, done(a, 0)).fill({})).toEqual([a]);
+    const [item] = foldOf(...long).fill({});
+    expect(textIn(item)).toBe("word ".repeat(80_000));
+  });
+
+  test("reads no event of an item that comes whole", () => {
+    const unread = {
+      ...delta(0, "x"),
+      data: () => {
+        throw new Error("It was read.");
+      },
+    };
+    const added = step("response.output_item.added", { output_index: 0, item: a });
+    expect(foldOf(added, unread, done(a, 0)).fill({})).toEqual([a]);
+    const parallel = [added, added, unread, done(a, 0), unread, done(b, 1)];
+    expect(foldOf(...parallel).fill({})).toEqual([a, b]);
+  });
+
+  test("makes nothing of an item of which nothing is known but that it began", () => {
     const fold = foldOf(step("response.output_item.added", { output_index: 0, item: a }));
-    expect(fold.fill([])).toEqual([]);
+    expect(fold.fill({ output: [] })).toEqual([]);
   });
 
   test("gives an empty output for a terminal event that holds no Response", () => {

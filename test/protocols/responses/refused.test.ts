@@ -5,6 +5,7 @@ import {
   checkTurn,
   REFUSED_PARAMETERS as REFUSED_BY_BACKEND,
 } from "../../support/backend/checks.ts";
+import { memoryOf } from "../turns.ts";
 
 describe("REFUSED_PARAMETERS", () => {
   test("names all that the backend is known to refuse, but for what would lose the conversation", () => {
@@ -13,10 +14,10 @@ describe("REFUSED_PARAMETERS", () => {
   });
 
   test.each([...REFUSED_PARAMETERS])(
-    "%s is taken out, told by name, and nothing else with it",
+    "B4-1, B4-15: %s is taken out, told by name, and nothing else with it",
     (name) => {
       for (const value of [null, 1, "x", {}]) {
-        const decoded = createResponses({ now: () => 0 }).decode({
+        const decoded = createResponses({ clock: { now: () => 0 }, memory: memoryOf() }).decode({
           bytes: new TextEncoder().encode(
             JSON.stringify({ model: "m", input: "x", [name]: value }),
           ),

@@ -17,11 +17,14 @@ import {
   recordingOf,
   TURNS,
   terminalOf,
+  viewOf,
 } from "../turns.ts";
 
 function createEncoder(isNative: boolean): StreamEncoder {
   return createStreamEncoder({
     isNative,
+    view: viewOf({ isNative }),
+    onFinish: () => {},
     model: "gpt-5.4",
     nowMs: () => NOON,
     classify: (event) => classifyEvent(event, "gpt-5.4", NOON),
@@ -152,9 +155,9 @@ describe("createStreamEncoder for an SDK", () => {
     expect([...new Set(asked)]).toEqual(["item-done", "completed"]);
   });
 
-  test("passes the terminal event's bytes on where its output is full", () => {
-    const recording = recordingOf("full-output");
-    expect(encode(createEncoder(false), [recording])).toEqual(recording);
+  test("passes the terminal event's bytes on where its Response is whole", () => {
+    const first = encode(createEncoder(false), [recordingOf("full-output")]);
+    expect(encode(createEncoder(false), [first])).toEqual(first);
   });
 });
 
@@ -181,6 +184,8 @@ describe.each([true, false])("a failure that is put into words here (native: %p)
     expect(event["sequence_number"]).toBe(0);
     expect(Object.keys(dict(event["response"]))).toEqual(expect.arrayContaining(WHOLE));
     expect(event["response"]).toMatchObject({ created_at: NOON / 1000, model: "gpt-5.4" });
+    // B4-7: ids that are made up here begin as clients expect.
+    expect(String(dict(event["response"])["id"])).toStartWith("resp_");
   });
 
   test("takes the Response from the first event that has one", () => {
@@ -208,7 +213,7 @@ describe.each([true, false])("a failure that is put into words here (native: %p)
       5,
     ],
   ];
-  test.each(tails)("goes on counting after %s", (_name, steps, next) => {
+  test.each(tails)("B1-17: goes on counting after %s", (_name, steps, next) => {
     const encoder = createEncoder(isNative);
     encoder.push([created, ...steps]);
     expect(lastOf(encoder.fail(CUT))["sequence_number"]).toBe(next);
@@ -230,7 +235,7 @@ describe.each([true, false])("a failure that is put into words here (native: %p)
     [429, "server_error"],
     [undefined, "server_error"],
   ];
-  test.each(codes)("the backend's code %p is told as %p, early or late", (code, told) => {
+  test.each(codes)("B1-17: the backend's code %p is told as %p, early or late", (code, told) => {
     const error = { ...(code === undefined ? {} : { code }), message: "Words." };
     for (const before of [[created], [created, delta(1)]]) {
       const endings: Step[] = [

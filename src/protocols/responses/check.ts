@@ -1,0 +1,104 @@
+import { type Failure, refuse } from "../../turn/failure.ts";
+import { type Dict, isDict, list, text } from "../../wire/json.ts";
+import { refuseShape } from "../schema.ts";
+import {
+  type AnyShape,
+  CHAT_FUNCTION,
+  FORMATS,
+  INCLUDE,
+  ITEMS,
+  PARTS,
+  REASONING,
+  REQUEST,
+  TEXT,
+  TOOLS,
+  TYPED,
+} from "./schema.ts";
+
+/** The first thing in a request that no backend could make sense of, whoever the client is. */
+export function findUnreadable(body: Dict): Failure | undefined {
+  const { model, stream, input, previous_response_id: previous } = body;
+  if (text(model) === undefined) return refuseShape("model", "the name of a model");
+  if (stream !== undefined && stream !== null && typeof stream !== "boolean") {
+    return refuseShape("stream", "true or false");
+  }
+  if (typeof input !== "string" && !Array.isArray(input)) {
+    return refuseShape("input", "a string or a list of items");
+  }
+  const stray = list(input).findIndex((item) => !isDict(item));
+  if (stray >= 0) return refuseShape(`input[${stray}]`, "an object");
+  if (previous === undefined || previous === null || text(previous) !== undefined) return undefined;
+  return refuseShape("previous_response_id", "the id of a response");
+}
+
+/**
+ * The first known field that is not of its type, told by its path, for clients that are not Codex. What nobody knows
+ * is left to the backend to judge.
+ */
+export function findFault(body: Dict): Failure | undefined {
+  const { input, reasoning, text: words } = body;
+  if (input === "" || (text(body["previous_response_id"]) === undefined && isEmpty(input))) {
+    return refuse(400, "empty_input", "'input' is empty: there is nothing to answer.", "input");
+  }
+  return (
+    misfit(REQUEST, body, "") ??
+    (isDict(reasoning) ? misfit(REASONING, reasoning, "reasoning") : undefined) ??
+    (isDict(words) ? findTextFault(words) : undefined) ??
+    firstFault(list(body["include"]), "include", findIncludeFault) ??
+    firstFault(list(body["tools"]), "tools", findToolFault) ??
+    firstFault(list(input), "input", findItemFault)
+  );
+}
+
+function isEmpty(input: unknown): boolean {
+  return Array.isArray(input) && input.length === 0;
+}
+
+function misfit(wanted: AnyShape, value: unknown, path: string): Failure | undefined {
+  return wanted.fits(value) ? undefined : wanted.fault(value, path);
+}
+
+type Find = (value: unknown, path: string) => Failure | undefined;
+
+function firstFault(values: readonly unknown[], path: string, find: Find): Failure | undefined {
+  for (const [at, value] of values.entries()) {
+    const fault = find(value, `${path}[${at}]`);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function findIncludeFault(name: unknown, path: string): Failure | undefined {
+  return misfit(INCLUDE, name, path);
+}
+
+function findTextFault(words: Dict): Failure | undefined {
+  const fault = misfit(TEXT, words, "text");
+  const { format } = words;
+  if (fault !== undefined || !isDict(format)) return fault;
+  return misfit(FORMATS.get(format["type"]) ?? TYPED, format, "text.format");
+}
+
+function findToolFault(tool: unknown, path: string): Failure | undefined {
+  if (!isDict(tool)) return refuseShape(path, "an object");
+  const { type } = tool;
+  const isChat = type === "function" && !("name" in tool) && "function" in tool;
+  const fault = misfit(isChat ? CHAT_FUNCTION : (TOOLS.get(type) ?? TYPED), tool, path);
+  return fault ?? firstFault(list(tool["tools"]), `${path}.tools`, findToolFault);
+}
+
+function findItemFault(item: unknown, path: string): Failure | undefined {
+  if (!isDict(item)) return refuseShape(path, "an object");
+  const type = item["type"] ?? ("role" in item ? "message" : undefined);
+  const fault = misfit(ITEMS.get(type) ?? TYPED, item, path);
+  if (fault !== undefined || !ITEMS.has(type)) return fault;
+  return (
+    firstFault(list(item["content"]), `${path}.content`, findPartFault) ??
+    firstFault(list(item["output"]), `${path}.output`, findPartFault) ??
+    firstFault(list(item["tools"]), `${path}.tools`, findToolFault)
+  );
+}
+
+function findPartFault(part: unknown, path: string): Failure | undefined {
+  return misfit(PARTS.get(isDict(part) ? part["type"] : undefined) ?? TYPED, part, path);
+}

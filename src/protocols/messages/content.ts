@@ -64,7 +64,8 @@ export function refuseBlock(type: string, place: string, path: string) {
   return refuse(400, "unsupported_block", message, path);
 }
 
-function say(text: string): Dict {
+/** Words that the model is shown. */
+export function say(text: string): Dict {
   return { type: "input_text", text };
 }
 

@@ -41,8 +41,8 @@ export function decode(call: Call): MessagesRequest | Failure {
   const system = readSystem(asked.system, reading);
   const history = readHistory(asked.messages, names, reading);
   const wanted = { tools: asked.tools ?? [], choice: asked.tool_choice };
-  const tools = readTools(wanted, names, history.knownTools, reading);
-  const wishes = readWishes(asked, choice, reading);
+  const tools = readTools(wanted, names, history.tools, reading);
+  const wishes = readWishes(asked, history.effort, choice, reading);
   const metadata = reading.optional(METADATA, asked.metadata, "metadata");
   const stops = reading.optional(STOP_SEQUENCES, asked.stop_sequences, "stop_sequences");
   const fault = reading.fault();

@@ -2,10 +2,12 @@ import { refuse } from "../../turn/failure.ts";
 import { type ToolNames, wireCallId } from "../../turn/names.ts";
 import { type Dict, dict, list, text } from "../../wire/json.ts";
 import { refuseShape } from "../schema.ts";
-import { blocksOf, type Placed, readPart, refuseBlock } from "./content.ts";
+import { blocksOf, type Placed, readPart, refuseBlock, say } from "./content.ts";
+import { createToolLedger, type ToolHistory } from "./ledger.ts";
 import {
   CALL,
   MESSAGE,
+  OUTPUT_CONFIG,
   REDACTED,
   RESULT,
   type Reading,
@@ -19,8 +21,9 @@ import { unseal } from "./signature.ts";
 /** A conversation as the backend takes it. */
 export type History = {
   readonly items: readonly Dict[];
-  /** Tools that the conversation has found or called, as the client names them. */
-  readonly knownTools: ReadonlySet<string>;
+  readonly tools: ToolHistory;
+  /** The effort that a system message in the conversation asks for; the last one counts. */
+  readonly effort: string | undefined;
 };
 
 // What an assistant's message says that had nothing but thoughts of another model: without it, two messages of the
@@ -47,7 +50,8 @@ export function readHistory(
   reading: Reading,
 ): History {
   const items: Dict[] = [];
-  const knownTools = new Set<string>();
+  const tools = createToolLedger(reading);
+  let effort: string | undefined;
   /** Calls that wait for their results: where each stands. */
   const waiting = new Map<string, string>();
   let parts: Dict[] = [];
@@ -85,7 +89,7 @@ export function readHistory(
 
   const addReference = (reference: unknown): void => {
     const tool = text(dict(reference)["tool_name"]);
-    if (tool !== undefined) knownTools.add(tool);
+    if (tool !== undefined) tools.know(tool);
   };
 
   const addUserBlock = (placed: Placed): void => {
@@ -98,7 +102,7 @@ export function readHistory(
     if (call === undefined) return;
     if (waiting.has(call.id)) reading.refuse(refuseTwice(call.id, path));
     waiting.set(call.id, path);
-    knownTools.add(call.name);
+    tools.know(call.name);
     add("assistant", {
       type: "function_call",
       call_id: wireCallId(call.id),
@@ -174,16 +178,25 @@ export function readHistory(
     }
   };
 
-  for (const [at, value] of messages.entries()) {
-    const path = `messages[${at}]`;
-    const { role, content } = reading.read(MESSAGE, value, path) ?? {};
-    if (role === undefined) continue;
-    const isLast = at === messages.length - 1;
-    const blocks = blocksOf(content, `${path}.content`, reading);
+  const addSystemBlock = (placed: Placed): void => {
+    const isChange = placed.type === "tool_addition" || placed.type === "tool_removal";
+    parts.push(
+      ...(isChange ? tools.change(placed) : readText(placed, "a system message", reading)),
+    );
+  };
+
+  const addMessage = (value: unknown, path: string, isLast: boolean): void => {
+    const { role, content, output_config: output } = reading.read(MESSAGE, value, path) ?? {};
+    if (role === undefined) return;
+    const place = `${path}.content`;
+    if (content === undefined && role !== "system") {
+      reading.refuse(refuseShape(place, "a text or a list of blocks", true));
+    }
     // As with Claude: only an answer that has just been begun may be empty.
     if (content?.length === 0 && !(isLast && role === "assistant")) {
-      reading.refuse(refuseShape(`${path}.content`, "not empty"));
+      reading.refuse(refuseShape(place, "not empty"));
     }
+    const blocks = blocksOf(content ?? [], place, reading);
     switch (role) {
       case "user":
         blocks.forEach(addUserBlock);
@@ -193,13 +206,18 @@ export function readHistory(
         addAssistant(blocks);
         break;
       case "system":
-        parts.push(...blocks.flatMap((block) => readText(block, "a system message", reading)));
+        blocks.forEach(addSystemBlock);
         flush("developer");
+        effort = reading.optional(OUTPUT_CONFIG, output, `${path}.output_config`)?.effort ?? effort;
         break;
     }
+  };
+
+  for (const [at, value] of messages.entries()) {
+    addMessage(value, `messages[${at}]`, at === messages.length - 1);
   }
   settle();
-  return { items, knownTools };
+  return { items, tools: tools.result(), effort };
 }
 
 function readText(placed: Placed, place: string, reading: Reading): readonly Dict[] {
@@ -227,7 +245,7 @@ function outputOf(parts: readonly Dict[], isError: boolean): string | readonly D
   if (more.length === 0 && typeof words === "string") {
     return isError ? `${ERROR} ${words}` : words;
   }
-  return isError ? [{ type: "input_text", text: ERROR }, ...parts] : parts;
+  return isError ? [say(ERROR), ...parts] : parts;
 }
 
 function refuseUnanswered(id: string, path: string) {

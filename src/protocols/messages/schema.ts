@@ -166,9 +166,22 @@ export const SEARCH_TOOL = shape(
 export const MESSAGE = shape(
   Type.Object({
     role: oneOf("user", "assistant", "system"),
-    content: Type.Union([Type.String(), listed], { description: "a text or a list of blocks" }),
+    // A system message may have nothing but an `output_config`.
+    content: Type.Optional(
+      Type.Union([Type.String(), listed], { description: "a text or a list of blocks" }),
+    ),
+    output_config: Type.Optional(Type.Unknown()),
   }),
 );
+
+/** A `tool_addition` or `tool_removal` block: from there on the model has one tool more, or one less. */
+export const TOOL_CHANGE = shape(Type.Object({ tool: Type.Object({ type: Type.String() }) }));
+
+/** A tool that a change names. */
+export const CHANGED_TOOL = shape(Type.Object({ name }));
+
+/** A tool that a change brings with it. */
+export const DEFINED_TOOL = shape(Type.Object({ definition: Type.Object({ name }) }));
 
 /** What all blocks have. */
 export const BLOCK = shape(Type.Object({ type: Type.String() }));

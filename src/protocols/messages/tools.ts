@@ -4,6 +4,7 @@ import { repairParameters } from "../../turn/repair.ts";
 import { isStrictSchema } from "../../turn/strict.ts";
 import { type Dict, dict, isDict } from "../../wire/json.ts";
 import { refuseShape } from "../schema.ts";
+import type { ToolHistory } from "./ledger.ts";
 import { PUBLISHED, type Published } from "./published.ts";
 import { CUSTOM_TOOL, type Reading, SEARCH_TOOL, TOOL, TOOL_CHOICE } from "./schema.ts";
 
@@ -33,29 +34,49 @@ const WEB_SEARCH = /^web_search_\d{8}$/;
 
 /**
  * Reads `tools` and `tool_choice`. Tools whose loading is deferred are left out until the conversation has found
- * them (`knownTools`), so that hundreds of schemas cost nothing; unless Anthropic's own search was to find them,
- * which nobody runs here: then all are there from the start.
+ * them, so that hundreds of schemas cost nothing, and then stand behind the others in the order of their finding: what
+ * the backend has in its cache stays as it was. Where Anthropic's own search was to find them, which nobody runs here,
+ * all are there from the start.
  */
 export function readTools(
   asked: { readonly tools: readonly unknown[]; readonly choice: unknown },
   names: ToolNames,
-  knownTools: ReadonlySet<string>,
+  history: ToolHistory,
   reading: Reading,
 ): Tools {
-  const all = asked.tools.flatMap((value, at) => readTool(value, `tools[${at}]`, names, reading));
-  refuseDoubles(all, reading);
-  const choice = readChoice(asked.choice, all, names, reading);
-  const hasOwnSearch = all.some(({ wire }) => wire === undefined);
-  const sent = all.filter(
-    ({ name, isDeferred }) =>
-      !isDeferred || hasOwnSearch || knownTools.has(name) || name === choice.name,
+  const listed = asked.tools.flatMap((value, at) =>
+    readTool(value, `tools[${at}]`, names, reading),
   );
-  const tools = sent.map(({ wire }) => wire).filter(isDict);
+  const brought = [...history.defined.values()].flatMap(({ definition, path }) =>
+    readTool(definition, path, names, reading).map((tool) => ({ ...tool, isDeferred: true })),
+  );
+  const all = [...listed, ...brought];
+  refuseDoubles(all, reading);
+  const there = all.filter(({ name }) => !history.gone.has(name));
+  const choice = readChoice(asked.choice, there, names, reading);
+  const tools = chooseSent(there, new Set([...history.known, choice.name]))
+    .map(({ wire }) => wire)
+    .filter(isDict);
   return {
     fields: tools.length === 0 ? {} : { tools, ...choice.fields },
     canSearch: tools.some(({ type }) => type === "web_search"),
     removed: all.flatMap(({ removed }) => removed),
   };
+}
+
+function chooseSent(
+  tools: readonly Tool[],
+  found: ReadonlySet<string | undefined>,
+): readonly Tool[] {
+  const hasOwnSearch = tools.some(({ wire }) => wire === undefined);
+  if (hasOwnSearch) return tools;
+  const late = new Map(
+    tools.filter(({ isDeferred }) => isDeferred).map((tool) => [tool.name, tool]),
+  );
+  return [
+    ...tools.filter(({ isDeferred }) => !isDeferred),
+    ...[...found].flatMap((name) => late.get(name ?? "") ?? []),
+  ];
 }
 
 function readTool(

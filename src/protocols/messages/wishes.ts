@@ -26,14 +26,22 @@ type Asked = {
   readonly output_format?: unknown;
 };
 
-/** Reads `thinking`, `output_config` and the older `output_format`. */
-export function readWishes(asked: Asked, choice: ModelChoice, reading: Reading): Wishes {
+/**
+ * Reads `thinking`, `output_config` and the older `output_format`. `laterEffort` is one that the conversation itself
+ * has asked for since.
+ */
+export function readWishes(
+  asked: Asked,
+  laterEffort: string | undefined,
+  choice: ModelChoice,
+  reading: Reading,
+): Wishes {
   const thinking = reading.optional(THINKING, asked.thinking, "thinking");
   const output = reading.optional(OUTPUT_CONFIG, asked.output_config, "output_config");
   const isDisabled = thinking?.type === "disabled";
   const budgetTokens = thinking?.type === "enabled" ? thinking.budget_tokens : undefined;
   const wish = {
-    effort: output?.effort ?? undefined,
+    effort: laterEffort ?? output?.effort ?? undefined,
     budgetTokens: budgetTokens ?? undefined,
     isDisabled,
   };

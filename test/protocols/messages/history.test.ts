@@ -238,7 +238,7 @@ describe("a history", () => {
 
   test("B3-12: knows the tools that were found or called", () => {
     const found = { type: "tool_reference", tool_name: "found" };
-    const { knownTools } = readHistory(
+    const { tools } = readHistory(
       [
         user("Go"),
         assistant(call("a", "ToolSearch"), {
@@ -254,7 +254,59 @@ describe("a history", () => {
       createToolNames(),
       createReading(),
     );
-    expect([...knownTools]).toEqual(["ToolSearch", "found by the server", "found"]);
+    expect([...tools.known]).toEqual(["ToolSearch", "found by the server", "found"]);
+  });
+});
+
+describe("a system message in the conversation", () => {
+  const tool = { name: "late", input_schema: { type: "object" } };
+  const change = (type: string, changed: Dict): Dict => ({
+    role: "system",
+    content: [{ type, tool: changed }],
+  });
+  const reference = { type: "tool_reference", name: "f" };
+  const read = (...messages: readonly Dict[]) => {
+    const reading = createReading();
+    const history = readHistory([user("Go"), ...messages], createToolNames(), reading);
+    expect(reading.fault()).toBeUndefined();
+    return history;
+  };
+
+  test("may bring a tool along, which the model is told", () => {
+    const { tools, items } = read(
+      change("tool_addition", { type: "tool_definition", definition: tool }),
+    );
+    expect([...tools.known]).toEqual(["late"]);
+    expect(tools.defined.get("late")).toEqual({
+      definition: tool,
+      path: "messages[1].content[0].tool.definition",
+    });
+    expect(items[1]).toEqual({
+      type: "message",
+      role: "developer",
+      content: [{ type: "input_text", text: "The tool 'late' can be used now." }],
+    });
+  });
+
+  test("may take a tool away, and give it back", () => {
+    const { tools } = read(change("tool_removal", reference));
+    expect([...tools.gone]).toEqual(["f"]);
+    const back = read(change("tool_removal", reference), change("tool_addition", reference));
+    expect([...back.tools.gone]).toEqual([]);
+    expect([...back.tools.known]).toEqual(["f"]);
+  });
+
+  test("may ask for another effort and have no words; the last one counts", () => {
+    const effort = (word: string): Dict => ({ role: "system", output_config: { effort: word } });
+    const { effort: last, items } = read(effort("low"), effort("high"));
+    expect(last).toBe("high");
+    expect(items).toHaveLength(1);
+  });
+
+  test("has no tool of a server's", () => {
+    const foreign = { type: "mcp_tool_reference", server_name: "s", name: "f" };
+    const messages = [user("Go"), change("tool_addition", foreign)];
+    expect(refusalOf({ messages })).toMatchObject({ param: "messages[1].content[0]" });
   });
 });
 

@@ -1,13 +1,20 @@
 import { describe, expect, test } from "bun:test";
+import type { ToolHistory } from "../../../src/protocols/messages/ledger.ts";
 import { createReading } from "../../../src/protocols/messages/schema.ts";
 import { readTools } from "../../../src/protocols/messages/tools.ts";
 import { createToolNames } from "../../../src/turn/names.ts";
 import { type Dict, dict, list } from "../../../src/wire/json.ts";
 
-function toolsOf(tools: readonly Dict[], choice?: Dict, known: readonly string[] = []) {
+function toolsOf(
+  tools: readonly Dict[],
+  choice?: Dict,
+  known: readonly string[] = [],
+  more: Partial<ToolHistory> = {},
+) {
   const reading = createReading();
   const names = createToolNames();
-  const read = readTools({ tools, choice }, names, new Set(known), reading);
+  const history = { known: new Set(known), defined: new Map(), gone: new Set<string>() };
+  const read = readTools({ tools, choice }, names, { ...history, ...more }, reading);
   expect(reading.fault()).toBeUndefined();
   return { ...read, names };
 }
@@ -115,6 +122,15 @@ describe("readTools", () => {
       expect(JSON.stringify(fields).length).toBeLessThan(whole / 50);
     });
 
+    test("B5-7: stand behind the others in the order of their finding, so that the cache holds", () => {
+      const tools = [deferred("a"), plain("f"), deferred("b"), plain("g")];
+      const sent = (...known: readonly string[]) =>
+        namesIn(toolsOf(tools, undefined, known).fields);
+      expect(sent()).toEqual(["f", "g"]);
+      expect(sent("b")).toEqual(["f", "g", "b"]);
+      expect(sent("b", "a")).toEqual(["f", "g", "b", "a"]);
+    });
+
     test("are there when one must be called", () => {
       const { fields } = toolsOf([plain("f"), deferred("g")], { type: "tool", name: "g" });
       expect(namesIn(fields)).toEqual(["f", "g"]);
@@ -126,5 +142,12 @@ describe("readTools", () => {
       expect(namesIn(fields)).toEqual(["f", "g"]);
       expect(removed).toEqual(["tools[0]"]);
     });
+  });
+
+  test("tools that the conversation brought along come last, those it took away are gone", () => {
+    const defined = new Map([["late", { definition: plain("late"), path: "messages[0]" }]]);
+    const more = { defined, gone: new Set(["f"]) };
+    const { fields } = toolsOf([plain("f"), plain("g")], undefined, ["late"], more);
+    expect(namesIn(fields)).toEqual(["g", "late"]);
   });
 });

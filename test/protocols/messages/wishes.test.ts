@@ -48,10 +48,15 @@ describe("readWishes", () => {
     ],
   ];
   test.each(rows)("reads %s", (_name, asked, fields, thinking) => {
-    const wishes = readWishes(asked, choice, createReading());
+    const wishes = readWishes(asked, undefined, choice, createReading());
     expect(wishes).toMatchObject({ thinking, removed: [] });
     expect(wishes.fields).toEqual(fields);
     expect(wishes.include).toEqual(thinking === "none" ? [] : ["reasoning.encrypted_content"]);
+  });
+
+  test("takes the effort that the conversation asked for since", () => {
+    const asked = { output_config: { effort: "low" } };
+    expect(readWishes(asked, "high", choice, createReading()).effort).toBe("high");
   });
 
   const exact = {
@@ -63,7 +68,7 @@ describe("readWishes", () => {
   test("B2-7: an output's schema is strict where the backend takes it so", () => {
     const format = { type: "json_schema", schema: exact };
     for (const asked of [{ output_config: { format } }, { output_format: format }]) {
-      const { fields, removed } = readWishes(asked, choice, createReading());
+      const { fields, removed } = readWishes(asked, undefined, choice, createReading());
       expect(fields).toEqual({
         text: { format: { type: "json_schema", name: "answer", schema: exact, strict: true } },
       });
@@ -74,7 +79,7 @@ describe("readWishes", () => {
   test("B3-14: a schema with optional fields is not, and that is told", () => {
     const schema = { ...exact, required: [] };
     const asked = { output_config: { format: { type: "json_schema", schema } } };
-    const { fields, removed } = readWishes(asked, choice, createReading());
+    const { fields, removed } = readWishes(asked, undefined, choice, createReading());
     expect(fields).toMatchObject({ text: { format: { strict: false, schema } } });
     expect(removed).toEqual(["output_config.format (strict)"]);
   });

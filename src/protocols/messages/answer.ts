@@ -2,19 +2,11 @@ import type { Failure } from "../../turn/failure.ts";
 import type { ToolNames } from "../../turn/names.ts";
 import type { Block, FinishReason, Part } from "../../turn/part.ts";
 import { NO_USAGE, type Usage } from "../../turn/usage.ts";
-import type { Dict } from "../../wire/json.ts";
-import { text } from "../../wire/json.ts";
+import { type Dict, text } from "../../wire/json.ts";
 import { createStopFilter } from "../stop.ts";
+import { type AnswerEvent, createBlockWriter } from "./blocks.ts";
 import { errorOf } from "./failure.ts";
-import {
-  citationOf,
-  citedBy,
-  DIRECT,
-  queryOf,
-  resultBlock,
-  type Source,
-  sourcesOf,
-} from "./search.ts";
+import { citedBy, createSearches } from "./search.ts";
 import { seal } from "./signature.ts";
 import type { Thinking } from "./wishes.ts";
 
@@ -26,9 +18,6 @@ export type AnswerOptions = {
   readonly thinking: Thinking;
   readonly stopSequences: readonly string[];
 };
-
-/** One event of Claude's stream: its JSON, `type` first. */
-export type AnswerEvent = Dict & { readonly type: string };
 
 /** Tells a turn as the events of Claude's stream. Its state grows with what is held back, not with what was said. */
 export type Answer = {
@@ -70,9 +59,7 @@ export function createAnswer(options: AnswerOptions): Answer {
     feed: (words) => out.addText(stop.push(words)),
     annotate: (annotation) => {
       const source = citedBy(annotation);
-      if (source === undefined || stop.hit() !== undefined) return;
-      searches.cite(source);
-      out.cite(source);
+      if (source !== undefined && stop.hit() === undefined) searches.cite(source);
     },
     close: () => {
       out.addText(stop.end());
@@ -206,101 +193,6 @@ export function createAnswer(options: AnswerOptions): Answer {
           feed(part);
       }
       return out.take();
-    },
-  };
-}
-
-/** Writes blocks with rising indexes, one at a time; one is begun by the first that there is to say in it. */
-function createBlockWriter() {
-  let events: AnswerEvent[] = [];
-  let index = -1;
-  let isOpen = false;
-  const emit = (event: AnswerEvent): void => {
-    events.push(event);
-  };
-  const open = (block: Dict): void => {
-    if (isOpen) return;
-    isOpen = true;
-    index += 1;
-    emit({ type: "content_block_start", index, content_block: block });
-  };
-  const add = (delta: Dict): void => emit({ type: "content_block_delta", index, delta });
-  const close = (): void => {
-    if (isOpen) emit({ type: "content_block_stop", index });
-    isOpen = false;
-  };
-  const openText = (): void => open({ type: "text", text: "", citations: null });
-  const openThought = (): void => open({ type: "thinking", thinking: "", signature: "" });
-  const openCall = (type: string, id: string, name: string): void =>
-    open({ type, id, name, input: {}, caller: DIRECT });
-  return {
-    emit,
-    close,
-    openCall,
-    addText: (words: string): void => {
-      if (words === "") return;
-      openText();
-      add({ type: "text_delta", text: words });
-    },
-    cite: (source: Source): void => {
-      openText();
-      add({ type: "citations_delta", citation: citationOf(source) });
-    },
-    addThought: (words: string): void => {
-      openThought();
-      add({ type: "thinking_delta", thinking: words });
-    },
-    sign: (signature: string): void => {
-      openThought();
-      add({ type: "signature_delta", signature });
-    },
-    addInput: (json: string): void => add({ type: "input_json_delta", partial_json: json }),
-    /** A block that is there at once. */
-    addWhole: (block: Dict): void => {
-      open(block);
-      close();
-    },
-    take: (): readonly AnswerEvent[] => {
-      const taken = events;
-      events = [];
-      return taken;
-    },
-  };
-}
-
-type BlockWriter = ReturnType<typeof createBlockWriter>;
-
-/**
- * Tells searches of the web, each as a call and its results. Where the backend does not say what a search found, the
- * pages that the answer cites are its results, told at the end; of several such searches they go to the last.
- */
-function createSearches(out: BlockWriter) {
-  const cited = new Map<string, Source>();
-  let waiting: string[] = [];
-  let count = 0;
-  return {
-    count: () => count,
-    cite: (source: Source): void => {
-      if (!cited.has(source.url)) cited.set(source.url, source);
-    },
-    add: (itemId: string, item: Dict): void => {
-      const query = queryOf(item);
-      if (query === undefined) return;
-      count += 1;
-      const callId = `srvtoolu_${itemId.replace(/^ws_/, "") || count}`;
-      out.openCall("server_tool_use", callId, "web_search");
-      out.addInput(JSON.stringify({ query }));
-      out.close();
-      const sources = sourcesOf(item);
-      if (sources === undefined) waiting.push(callId);
-      else out.addWhole(resultBlock(callId, sources));
-    },
-    settle: (): void => {
-      const last = waiting.at(-1);
-      for (const callId of waiting) {
-        out.addWhole(resultBlock(callId, callId === last ? [...cited.values()] : []));
-      }
-      waiting = [];
     },
   };
 }

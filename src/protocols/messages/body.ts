@@ -1,7 +1,8 @@
 import { createPartReader } from "../../turn/reader.ts";
 import { type Dict, dict, isJson, list, parseDict } from "../../wire/json.ts";
 import type { BodyEncoder } from "../protocol.ts";
-import { type AnswerEvent, createAnswer } from "./answer.ts";
+import { createAnswer } from "./answer.ts";
+import type { AnswerEvent } from "./blocks.ts";
 import type { EncoderOptions } from "./stream.ts";
 
 /** A whole message out of the events of its stream, put together as Claude's own SDKs do it. */

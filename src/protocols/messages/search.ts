@@ -1,7 +1,5 @@
 import { type Dict, dict, isDict, list, text } from "../../wire/json.ts";
-
-/** What Claude's clients are told of who made a call: the model itself, not a program of its own. */
-export const DIRECT: Dict = { type: "direct" };
+import { type BlockWriter, DIRECT } from "./blocks.ts";
 
 /** Where an answer was found. */
 export type Source = { readonly url: string; readonly title: string };
@@ -30,7 +28,7 @@ export function citedBy(annotation: Dict): Source | undefined {
  * A citation in Claude's form. The backend does not give the words of the page, and there is nothing encrypted to
  * carry: both stay empty.
  */
-export function citationOf({ url, title }: Source): Dict {
+function citationOf({ url, title }: Source): Dict {
   return {
     type: "web_search_result_location",
     url,
@@ -53,6 +51,53 @@ export function resultBlock(callId: string, sources: readonly Source[]): Dict {
       encrypted_content: "",
       page_age: null,
     })),
+  };
+}
+
+/** The searches of one answer. */
+export type Searches = {
+  /** A search that is over. */
+  readonly add: (itemId: string, item: Dict) => void;
+  /** A page that the answer's open text cites. */
+  readonly cite: (source: Source) => void;
+  /** Tells the results that are still owed; call it when all has been said. */
+  readonly settle: () => void;
+  readonly count: () => number;
+};
+
+/**
+ * Tells searches of the web, each as a call and its results. Where the backend does not say what a search found, the
+ * pages that the answer cites are its results, told at the end; of several such searches they go to the last.
+ */
+export function createSearches(out: BlockWriter): Searches {
+  const cited = new Map<string, Source>();
+  let waiting: string[] = [];
+  let count = 0;
+  return {
+    count: () => count,
+    cite: (source) => {
+      out.cite(citationOf(source));
+      if (!cited.has(source.url)) cited.set(source.url, source);
+    },
+    add: (itemId, item) => {
+      const query = queryOf(item);
+      if (query === undefined) return;
+      count += 1;
+      const callId = `srvtoolu_${itemId.replace(/^ws_/, "") || count}`;
+      out.openCall("server_tool_use", callId, "web_search");
+      out.addInput(JSON.stringify({ query }));
+      out.close();
+      const sources = sourcesOf(item);
+      if (sources === undefined) waiting.push(callId);
+      else out.addWhole(resultBlock(callId, sources));
+    },
+    settle: () => {
+      const last = waiting.at(-1);
+      for (const callId of waiting) {
+        out.addWhole(resultBlock(callId, callId === last ? [...cited.values()] : []));
+      }
+      waiting = [];
+    },
   };
 }
 

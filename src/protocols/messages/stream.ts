@@ -3,7 +3,8 @@ import { createPartReader } from "../../turn/reader.ts";
 import type { Dict } from "../../wire/json.ts";
 import { formatComment, formatEvent, join } from "../../wire/sse.ts";
 import type { StreamEncoder } from "../protocol.ts";
-import { type AnswerEvent, type AnswerOptions, createAnswer } from "./answer.ts";
+import { type AnswerOptions, createAnswer } from "./answer.ts";
+import type { AnswerEvent } from "./blocks.ts";
 
 /** What the encoders need to know of the exchange. */
 export type EncoderOptions = AnswerOptions & {

@@ -1,10 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  type AnswerEvent,
-  type AnswerOptions,
-  createAnswer,
-} from "../../../src/protocols/messages/answer.ts";
+import { type AnswerOptions, createAnswer } from "../../../src/protocols/messages/answer.ts";
+import type { AnswerEvent } from "../../../src/protocols/messages/blocks.ts";
 import { seal } from "../../../src/protocols/messages/signature.ts";
 import { createToolNames } from "../../../src/turn/names.ts";
 import type { Block, FinishReason, Part } from "../../../src/turn/part.ts";

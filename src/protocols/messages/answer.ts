@@ -189,8 +189,12 @@ export function createAnswer(options: AnswerOptions): Answer {
         case "fail":
           fail(part.failure);
           break;
-        default:
+        case "open":
+        case "delta":
+        case "annotation":
+        case "close":
           feed(part);
+          break;
       }
       return out.take();
     },

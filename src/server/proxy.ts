@@ -10,6 +10,7 @@ import type { Caller } from "./keys.ts";
 import { type Source, streamReply } from "./reply.ts";
 import {
   describe,
+  explained,
   FAULT,
   jobOf,
   LEFT,
@@ -60,10 +61,6 @@ function openHttpVisit(
     return Response.json(body, { status, headers: { ...headers, "x-request-id": requestId } });
   };
   return { ...visit, refuse };
-}
-
-function explained(failure: Failure, { explain }: Exchange): Failure {
-  return explain === undefined ? failure : explain(failure);
 }
 
 async function serveWhole(

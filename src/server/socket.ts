@@ -21,6 +21,7 @@ import { type AccessOptions, admitCaller, type Caller } from "./keys.ts";
 import { type Channel, createOutlet } from "./outlet.ts";
 import {
   describe,
+  explained,
   FAULT,
   jobOf,
   LEFT,
@@ -189,7 +190,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     describe(visit.record, exchange);
     const execution = await ports.execute(jobOf(exchange, visit));
     if (!execution.ok) {
-      refuseTurn(lane, visit, execution.failure);
+      refuseTurn(lane, visit, explained(execution.failure, exchange));
       return;
     }
     visit.record.status = 200;

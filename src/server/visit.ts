@@ -110,6 +110,11 @@ export function jobOf({ turn }: Exchange, { scope, stop, record }: Visit): Job {
   return { turn, sessionKey: sha256(`${scope}\n${isExplicit}\n${key}`), stop, record };
 }
 
+/** A failure in the words that clients of the exchange's protocol act on. */
+export function explained(failure: Failure, { explain }: Exchange): Failure {
+  return explain === undefined ? failure : explain(failure);
+}
+
 // What the Codex CLI reads of the backend's response headers (upstream.md 1.2).
 const RELAYED = ["x-models-etag", "x-reasoning-included", "openai-model"];
 

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import type { TurnRecord } from "../../src/engine/record.ts";
 import type { Exchange } from "../../src/protocols/protocol.ts";
-import { describe as describeTurn, jobOf, openVisit, relayed } from "../../src/server/visit.ts";
+import {
+  describe as describeTurn,
+  explained,
+  jobOf,
+  openVisit,
+  relayed,
+} from "../../src/server/visit.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
 import { failure, NOON, streamOf, turnOf } from "../engine/parts.ts";
 import { createManualClock } from "../support/clock.ts";
@@ -106,6 +112,14 @@ describe("what HTTP and WebSocket turns share", () => {
     const keys = [key(named), key(named, "other"), key({ ...named, isExplicit: false })];
     expect(new Set(keys).size).toBe(3);
     expect(key(named)).toBe(key(named));
+  });
+
+  test("a protocol may explain a failure by what it knows of the request", () => {
+    const plain = exchangeOf({});
+    const overflow = failure("context-overflow");
+    expect(explained(overflow, plain)).toBe(overflow);
+    const explain = () => failure("bad-request");
+    expect(explained(overflow, { ...plain, explain }).kind).toBe("bad-request");
   });
 
   test("only a Codex client gets headers of the backend's, its sticky token marked", () => {

@@ -38,6 +38,10 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
       roomOf(path) === "config" || /^src\/protocols\/(?:.*\/)?schema\.ts$/.test(path),
     where: "src/config and the protocols' schema.ts",
   },
+  "gpt-tokenizer": {
+    isAllowed: (path) => path === "src/turn/vocabulary.ts",
+    where: "src/turn/vocabulary.ts",
+  },
   yaml: { isAllowed: (path) => path === "src/config/load.ts", where: "src/config/load.ts" },
   bun: { isAllowed: isAboveCore, where: "floor 3 and above" },
   node: { isAllowed: isAboveCore, where: "floor 3 and above" },

@@ -11,8 +11,9 @@ import { isError, reportFault, reportRequest } from "./engine/report.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
-import { createProtocols } from "./protocols/registry.ts";
+import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
+import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
 import { createSockets } from "./server/sockets.ts";
@@ -94,10 +95,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const refused = createRefusedParameters();
   const memory = createResponseMemory(() => perConfig.responses);
 
+  const resolve = (model: string) => resolveModel(model, models.catalog(), aliases());
   const ports: ProxyPorts = {
     clock,
     options: () => perConfig.proxy,
-    resolve: (model) => resolveModel(model, models.catalog(), aliases()),
+    resolve,
     onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
       if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
@@ -135,6 +137,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       sockets,
       hasSockets: () => config["enable-websocket"],
       protocols,
+      local: createLocal({ clock, options: () => perConfig.proxy, resolve }),
+      localRoutes: createLocalRoutes({ clock }, giveWay),
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),
@@ -187,6 +191,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       await renewer.settled();
     },
   };
+}
+
+/** Lets what waits have the processor, and comes back. */
+function giveWay(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** What the parts read of the configuration, made once for each configuration. */

@@ -67,3 +67,17 @@ export type ErrorReply = {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Json;
 };
+
+/** A route that is answered from the request alone: no account is touched, nothing is sent. */
+export type LocalRoute = {
+  readonly name: string;
+  /** Where clients post, below each of the prefixes. */
+  readonly path: `/${string}`;
+  readonly answer: (call: Call) => Promise<LocalAnswer>;
+  readonly fail: Protocol["fail"];
+};
+
+/** What a local route says, or the client's mistake. */
+export type LocalAnswer =
+  | { readonly ok: true; readonly body: Json }
+  | { readonly ok: false; readonly failure: Failure };

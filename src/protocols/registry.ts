@@ -1,8 +1,9 @@
 import type { Clock } from "../wire/clock.ts";
 import { createChat } from "./chat/index.ts";
+import { createTokenCount } from "./count.ts";
 import { createMessages } from "./messages/index.ts";
 import { fail as failAsOpenAi } from "./openai-error.ts";
-import type { Protocol } from "./protocol.ts";
+import type { LocalRoute, Protocol } from "./protocol.ts";
 import { createResponses } from "./responses/index.ts";
 import type { ResponseMemory } from "./responses/memory.ts";
 
@@ -16,6 +17,14 @@ export type ProtocolPorts = {
 /** Every protocol; a new one is a line here. */
 export function createProtocols({ clock, memory }: ProtocolPorts): readonly Protocol[] {
   return [createResponses({ clock, memory }), createChat(clock), createMessages(clock)];
+}
+
+/** Every route that needs no account. `pause` lets others have the processor in the middle of long work. */
+export function createLocalRoutes(
+  { clock }: ProtocolPorts,
+  pause: () => Promise<void>,
+): readonly LocalRoute[] {
+  return [createTokenCount(createMessages(clock), pause)];
 }
 
 /** How a refusal is worded where no protocol was called: as the client's own API does, by its headers. */

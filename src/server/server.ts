@@ -1,13 +1,14 @@
 import { Elysia } from "elysia";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
-import type { Protocol } from "../protocols/protocol.ts";
+import type { LocalRoute, Protocol } from "../protocols/protocol.ts";
 import { wordingFor } from "../protocols/registry.ts";
 import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
+import type { LocalCall } from "./local.ts";
 import { findModel, listModels, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
 import { type Sockets, type Wire, wireOptions } from "./sockets.ts";
@@ -21,6 +22,8 @@ export type ServerPorts = {
   /** Whether clients may open WebSockets. */
   readonly hasSockets: () => boolean;
   readonly protocols: readonly Protocol[];
+  readonly local: (call: LocalCall) => Promise<Json | Failure>;
+  readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
   readonly views: () => readonly AccountView[];
   readonly totals: () => Totals;
@@ -74,8 +77,19 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       ports.proxy({ request, caller, requestId, protocol }),
     fail: protocol.fail,
   });
+  const local = (route: LocalRoute, prefix: string): Route => ({
+    method: "POST",
+    path: `${prefix}${route.path}`,
+    guard: "client",
+    serve: async ({ request, caller, refuse: refuseHere }) => {
+      const answer = await ports.local({ route, request, caller });
+      return isFailure(answer) ? refuseHere(answer) : json(200, answer);
+    },
+    fail: route.fail,
+  });
   const api = PREFIXES.flatMap((prefix): Route[] => [
     ...ports.protocols.map((protocol) => turn(protocol, prefix)),
+    ...ports.localRoutes.map((route) => local(route, prefix)),
     {
       method: "GET",
       path: `${prefix}/responses`,

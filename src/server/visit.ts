@@ -39,7 +39,8 @@ export const FAULT: Failure = {
   message: "The proxy itself failed; its log says more under this request id.",
 };
 
-const TOO_LONG: Failure = {
+/** One of the request's own clocks ran out: that for all of it. */
+export const TOO_LONG: Failure = {
   kind: "timeout",
   message: "The request took longer than allowed (request-timeout-sec).",
 };

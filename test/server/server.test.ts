@@ -2,16 +2,19 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { Job } from "../../src/engine/execute.ts";
 import type { Watched } from "../../src/engine/watch.ts";
+import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
+import type { LocalCall } from "../../src/server/local.ts";
 import { createProxy, type ProxyCall } from "../../src/server/proxy.ts";
 import { routesOf, type ServerPorts, startServer } from "../../src/server/server.ts";
 import type { Wire } from "../../src/server/sockets.ts";
 import { mergeCatalog } from "../../src/turn/catalog.ts";
+import { clientStatus, type Failure, refuse } from "../../src/turn/failure.ts";
 import { NO_USAGE } from "../../src/turn/usage.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { sha256 } from "../../src/wire/digest.ts";
-import { dict } from "../../src/wire/json.ts";
+import { dict, type Json } from "../../src/wire/json.ts";
 import { loginOf, NOON, step, steps } from "../engine/parts.ts";
 import { poolOf } from "../engine/vault.ts";
 import { memoryOf } from "../protocols/turns.ts";
@@ -40,6 +43,17 @@ const WIRE: Wire = {
   close: () => {},
 };
 let hasSockets = true;
+const LOCAL: LocalRoute = {
+  name: "echo",
+  path: "/echo",
+  fail: (failure) => ({
+    status: clientStatus(failure),
+    headers: { "x-shape": "own" },
+    body: { message: failure.message },
+  }),
+  answer: async () => ({ ok: true, body: null }),
+};
+let answerLocally: (call: LocalCall) => Promise<Json | Failure> = async () => ({ echoed: true });
 
 const ports: ServerPorts = {
   access: () => access,
@@ -47,6 +61,8 @@ const ports: ServerPorts = {
   sockets: { accept: () => WIRE },
   hasSockets: () => hasSockets,
   protocols: createProtocols({ clock: { now: () => NOON }, memory: memoryOf() }),
+  local: (call) => answerLocally(call),
+  localRoutes: [LOCAL],
   catalog: () => CATALOG,
   views: () => pool.view(NOON),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
@@ -68,6 +84,7 @@ afterEach(() => {
   access = keyed();
   hasSockets = true;
   answer = async () => new Response("served");
+  answerLocally = async () => ({ echoed: true });
   faults.length = 0;
 });
 
@@ -583,5 +600,27 @@ describe("listening", () => {
     const at = (host: string) => fetch(`http://${host}:${everywhere.server?.port}/health/live`);
     expect((await at("127.0.0.1")).status).toBe(200);
     await everywhere.server?.stop(true);
+  });
+});
+
+describe("a local route", () => {
+  test("is answered under every prefix, and not by the proxy", async () => {
+    answer = async () => new Response("a turn", { status: 500 });
+    for (const prefix of ["/v1", "/codex/v1", "/backend-api/codex"]) {
+      const response = await ask("POST", `${prefix}/echo?beta=true`, AUTHORIZED);
+      expect(response.status).toBe(200);
+      expect(await response.json()).toEqual({ echoed: true });
+      expect(response.headers.get("x-request-id")).toMatch(/^req_/);
+    }
+  });
+
+  test("words its refusals itself", async () => {
+    answerLocally = async () => refuse(422, "no", "No.");
+    const refused = await ask("POST", "/v1/echo", AUTHORIZED);
+    const stranger = await ask("POST", "/v1/echo");
+    const wrong = await ask("GET", "/v1/echo", AUTHORIZED);
+    expect([refused, stranger, wrong].map(({ status }) => status)).toEqual([422, 401, 405]);
+    for (const { headers } of [refused, stranger, wrong])
+      expect(headers.get("x-shape")).toBe("own");
   });
 });

@@ -21,7 +21,7 @@ export function createProtocols({ clock, memory }: ProtocolPorts): readonly Prot
 
 /** Every route that needs no account. `pause` lets others have the processor in the middle of long work. */
 export function createLocalRoutes(
-  { clock }: ProtocolPorts,
+  { clock }: Pick<ProtocolPorts, "clock">,
   pause: () => Promise<void>,
 ): readonly LocalRoute[] {
   return [createTokenCount(createMessages(clock), pause)];

@@ -9,6 +9,7 @@ import type { Batch } from "../../src/upstream/stream.ts";
 import { sha256 } from "../../src/wire/digest.ts";
 import { type Dict, dict, list, parseDict } from "../../src/wire/json.ts";
 import { failure, gate, NOON, settled, step, steps } from "../engine/parts.ts";
+import { memoryOf } from "../protocols/turns.ts";
 import { createManualClock } from "../support/clock.ts";
 
 const KEY = "a-client-key-1";
@@ -91,7 +92,7 @@ function scene(
     },
     {
       clock,
-      protocol: createResponses(clock),
+      protocol: createResponses({ clock, memory: memoryOf() }),
       options: () => ({
         maxBodyBytes: state.maxBodyBytes,
         requestMs: 60_000,

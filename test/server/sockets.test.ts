@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createResponses } from "../../src/protocols/responses/index.ts";
 import { createSockets, wireOptions } from "../../src/server/sockets.ts";
 import { failure, NOON } from "../engine/parts.ts";
+import { memoryOf } from "../protocols/turns.ts";
 import { createManualClock } from "../support/clock.ts";
 
 function scene() {
@@ -9,7 +10,7 @@ function scene() {
   let ids = 0;
   const sockets = createSockets({
     clock,
-    protocol: createResponses(clock),
+    protocol: createResponses({ clock, memory: memoryOf() }),
     options: () => ({
       maxBodyBytes: 1000,
       requestMs: 0,

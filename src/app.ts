@@ -3,11 +3,13 @@ import { baseUrl, type Config, defaults, parseListen } from "./config/schema.ts"
 import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
+import { createLedger } from "./engine/ledger.ts";
 import { createModels } from "./engine/models.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
 import { createCounter } from "./engine/totals.ts";
+import { createWays } from "./engine/ways.ts";
 import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
 import { createProtocols } from "./protocols/registry.ts";
@@ -89,6 +91,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   });
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
+  const ledger = createLedger(clock.now);
+  const ways = createWays(clock.now);
 
   const ports: ProxyPorts = {
     clock,
@@ -104,6 +108,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         clock,
         settle,
         count: pool.count,
+        ledger,
+        ways,
         pick: (wish) => pool.pick(wish, clock.now()),
         identify: renewer.identify,
         renew: renewer.renew,

@@ -1,6 +1,7 @@
 import type { Lease, Wish } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
-import { withoutForeignReasoning, withoutParameter } from "../turn/amend.ts";
+import { otherWay, withoutParameter } from "../turn/amend.ts";
+import { holdsCompaction } from "../turn/compaction.ts";
 import { FAILURES, type Failure, type FailureKind, type NextStep } from "../turn/failure.ts";
 import type { TurnRequest } from "../turn/request.ts";
 import type { Stop } from "../turn/stop.ts";
@@ -9,9 +10,11 @@ import { quotaFromHeaders } from "../upstream/limits.ts";
 import type { Attempt } from "../upstream/send.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
+import type { Ledger } from "./ledger.ts";
 import type { TurnRecord } from "./record.ts";
 import { unlessStopped } from "./wait.ts";
 import { type Watched, watchTurn } from "./watch.ts";
+import type { Ways } from "./ways.ts";
 
 /** What the attempt loop does through others. */
 export type Ports = {
@@ -24,6 +27,10 @@ export type Ports = {
   /** Renews a token that the backend refused; `usedToken` may have been replaced meanwhile. */
   readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
   readonly send: (turn: TurnRequest, identity: Identity, request: Stop) => Promise<Attempt>;
+  /** Whose ciphertext a conversation holds. */
+  readonly ledger: Ledger;
+  /** How the backend can be asked for a compaction. */
+  readonly ways: Ways;
   /** Why no account can serve `model`; undefined when one can. */
   readonly shortage: (model: string) => Failure | undefined;
 };
@@ -66,12 +73,11 @@ export type Execution =
  */
 export async function execute(job: Job, limits: Limits, ports: Ports): Promise<Execution> {
   const run = createRun(job, limits, ports);
+  const { sessionKey, turn } = job;
+  const owner = ports.ledger.ownerOf(turn);
+  const wish = { sessionKey, model: turn.model, ...(owner === undefined ? {} : { owner }) };
   while (run.mayPost()) {
-    const lease = ports.pick({
-      sessionKey: job.sessionKey,
-      model: job.turn.model,
-      tried: run.tried,
-    });
+    const lease = ports.pick({ ...wish, tried: run.tried });
     if (lease === undefined) break;
     const served = await run.onAccount(lease);
     if (served !== undefined) return { ok: true, ...served };
@@ -94,7 +100,7 @@ type Run = {
 function createRun(job: Job, limits: Limits, ports: Ports): Run {
   const tried = new Set<string>();
   const amended = new Set<FailureKind>();
-  let { turn } = job;
+  let turn = ports.ways.choose(job.turn);
   let posts = 0;
   let empties = 0;
   let failedRenewals = 0;
@@ -118,7 +124,9 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         tookMs: ports.clock.now() - startedMs,
       });
     };
-    const sent = await ports.send(turn, identity, job.stop);
+    const fitting = ports.ledger.fit(turn, lease.accountId);
+    job.record.removed = fitting.removed;
+    const sent = await ports.send(fitting, identity, job.stop);
     const headers = sent.ok ? sent.stream.headers : sent.headers;
     const quota = headers && quotaFromHeaders(headers, ports.clock.now());
     if (quota !== undefined) ports.settle(lease.accountId, { type: "measured", quota });
@@ -169,6 +177,19 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     return refusal === undefined ? mayPost() : rest(failure, lease, identity);
   };
 
+  /** The turn without what was refused, once for each kind of refusal; undefined when it cannot be had. */
+  const amend = (failure: Failure, { accountId }: Lease): TurnRequest | undefined => {
+    const { kind, param } = failure;
+    if (kind === "unknown-compaction" && turn.compaction !== undefined) {
+      ports.ways.refuse(turn.compaction.way);
+    }
+    if (amended.has(kind)) return undefined;
+    amended.add(kind);
+    if (kind === "unknown-compaction") return otherWay(turn);
+    if (kind === "foreign-reasoning") return ports.ledger.amend(turn, accountId);
+    return param === undefined ? undefined : withoutParameter(turn, param);
+  };
+
   /** Whether the same account should be tried again after `failure`. */
   const mayResend = async (
     failure: Failure,
@@ -188,11 +209,9 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       case "renew-and-resend":
         return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
       case "amend-and-resend": {
-        const mended = amended.has(failure.kind) ? undefined : amend(turn, failure);
-        amended.add(failure.kind);
+        const mended = amend(failure, lease);
         isOver = mended === undefined;
         turn = mended ?? turn;
-        job.record.removed = turn.removed;
         return mended !== undefined && mayPost();
       }
     }
@@ -225,7 +244,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         const outcome = await attempt(lease, identity);
         if ("kind" in outcome) {
           if (!(await mayResend(outcome, lease, identity, isRenewed))) {
-            remember(outcome);
+            remember(explain(outcome, turn));
             return undefined;
           }
           isRenewed ||= outcome.kind === "unauthorized";
@@ -245,9 +264,13 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
 // An issuer that does not answer is the same for all accounts: a client should not wait for each of them.
 const MOST_FAILED_RENEWALS = 3;
 
-function amend(turn: TurnRequest, failure: Failure): TurnRequest | undefined {
-  if (failure.kind === "foreign-reasoning") return withoutForeignReasoning(turn);
-  return failure.param === undefined ? undefined : withoutParameter(turn, failure.param);
+/** A refusal that the backend words for programs, told so that a person knows what to do. */
+function explain(failure: Failure, { body }: TurnRequest): Failure {
+  if (failure.kind !== "foreign-reasoning" || !holdsCompaction(body)) return failure;
+  const message =
+    "The conversation was compacted by another account, and only that account can read it. " +
+    "Go on once that account can serve again, or begin a new conversation.";
+  return { ...failure, message };
 }
 
 // Trouble of the accounts' own; when none is left because of it, the pool's state says more than the last answer.

@@ -3,6 +3,7 @@ import { createChat } from "./chat/index.ts";
 import { createMessages } from "./messages/index.ts";
 import { fail as failAsOpenAi } from "./openai-error.ts";
 import type { Protocol } from "./protocol.ts";
+import { createCompact } from "./responses/compact.ts";
 import { createResponses } from "./responses/index.ts";
 
 /** What protocols need from outside. */
@@ -10,7 +11,7 @@ export type ProtocolPorts = { readonly clock: Pick<Clock, "now"> };
 
 /** Every protocol; a new one is a line here. */
 export function createProtocols({ clock }: ProtocolPorts): readonly Protocol[] {
-  return [createResponses(clock), createChat(clock), createMessages(clock)];
+  return [createResponses(clock), createCompact(clock), createChat(clock), createMessages(clock)];
 }
 
 /** How a refusal is worded where no protocol was called: as the client's own API does, by its headers. */

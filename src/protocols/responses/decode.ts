@@ -1,4 +1,5 @@
 import { encodeBody } from "../../turn/amend.ts";
+import { triggered } from "../../turn/compaction.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
 import type { ModelChoice } from "../../turn/model.ts";
 import type { TurnRequest } from "../../turn/request.ts";
@@ -63,6 +64,7 @@ export function decode(call: Call): ResponsesRequest | Failure {
       session,
       isNative,
       headers: isNative ? nativeHeaders(call.headers) : { "session-id": sessionId },
+      ...triggered(body),
     },
   };
 }

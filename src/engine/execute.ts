@@ -100,6 +100,7 @@ type Run = {
 function createRun(job: Job, limits: Limits, ports: Ports): Run {
   const tried = new Set<string>();
   const amended = new Set<FailureKind>();
+  const strippedFor = new Set<string>();
   let turn = ports.ways.choose(job.turn);
   let posts = 0;
   let empties = 0;
@@ -138,6 +139,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       note(sent.failure.kind);
       return sent.failure;
     }
+    ports.ledger.confirm(fitting, lease.accountId);
     const watched = watchTurn(
       sent,
       { lease, model: turn.model, tag: identity.tag, isMeasured: quota !== undefined },
@@ -178,16 +180,24 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   };
 
   /** The turn without what was refused, once for each kind of refusal; undefined when it cannot be had. */
-  const amend = (failure: Failure, { accountId }: Lease): TurnRequest | undefined => {
-    const { kind, param } = failure;
+  const amend = ({ kind, param }: Failure): TurnRequest | undefined => {
     if (kind === "unknown-compaction" && turn.compaction !== undefined) {
       ports.ways.refuse(turn.compaction.way);
     }
     if (amended.has(kind)) return undefined;
     amended.add(kind);
     if (kind === "unknown-compaction") return otherWay(turn);
-    if (kind === "foreign-reasoning") return ports.ledger.amend(turn, accountId);
     return param === undefined ? undefined : withoutParameter(turn, param);
+  };
+
+  /** Whether the account may go on without the reasoning that it cannot read; for others that stays in the turn. */
+  const leaveOut = ({ accountId }: Lease): boolean => {
+    const isFirst = !strippedFor.has(accountId);
+    strippedFor.add(accountId);
+    if (isFirst && ports.ledger.refuse(turn, accountId)) return mayPost();
+    // A compaction cannot be left out, but the account that made it may be another one of the pool.
+    isOver = !holdsCompaction(turn.body);
+    return false;
   };
 
   /** Whether the same account should be tried again after `failure`. */
@@ -209,7 +219,8 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       case "renew-and-resend":
         return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
       case "amend-and-resend": {
-        const mended = amend(failure, lease);
+        if (failure.kind === "foreign-reasoning") return leaveOut(lease);
+        const mended = amend(failure);
         isOver = mended === undefined;
         turn = mended ?? turn;
         return mended !== undefined && mayPost();

@@ -1,10 +1,10 @@
 import { withoutReasoning } from "../turn/amend.ts";
-import { isCompaction } from "../turn/compaction.ts";
+import { isCompaction, isReasoning } from "../turn/compaction.ts";
 import type { TurnRequest } from "../turn/request.ts";
 import { createBounded } from "../wire/bounded.ts";
 import type { Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
-import { type Dict, isDict, list, text } from "../wire/json.ts";
+import { type Dict, list, text } from "../wire/json.ts";
 
 /** The account that made what a conversation holds. */
 export type Owner = {
@@ -20,15 +20,17 @@ export type Owner = {
 export type Ledger = {
   /** Looks for ciphertext in the bytes of a finished item, and notes it as made by the account. */
   readonly note: (accountId: string, frame: Uint8Array) => void;
+  /** The account has taken the turn: a compaction of unknown origin that it holds is the account's own. */
+  readonly confirm: (turn: TurnRequest, accountId: string) => void;
   /** Who made the compaction in the turn's input, or else the last reasoning there. */
   readonly ownerOf: (turn: TurnRequest) => Owner | undefined;
   /** The turn without the reasoning that this account has refused before. */
   readonly fit: (turn: TurnRequest, accountId: string) => TurnRequest;
   /**
-   * The turn without the reasoning that this account has just refused, which is remembered; undefined when there is
-   * none to take out. What the account itself is known to have made stays, if something else can be at fault.
+   * Remembers that the account has refused the reasoning in the turn, for `fit`; false when there is none to leave out.
+   * What the account itself is known to have made is not meant, if something else can be at fault.
    */
-  readonly amend: (turn: TurnRequest, accountId: string) => TurnRequest | undefined;
+  readonly refuse: (turn: TurnRequest, accountId: string) => boolean;
 };
 
 // Some ten thousand items each; a conversation that was left for longer costs one refusal more.
@@ -41,61 +43,59 @@ export function createLedger(now: () => Millis): Ledger {
   const makers = createBounded<string>(bounds);
   const refusals = createBounded<true>(bounds);
 
-  const makerOf = (ciphertext: string | undefined): string | undefined =>
-    ciphertext === undefined ? undefined : makers.get(sha256(ciphertext), now());
+  const setMaker = (digest: string, accountId: string): void =>
+    makers.set(digest, accountId, accountId.length, now());
 
-  const hasRefused = (accountId: string, ciphertext: string | undefined): boolean =>
-    ciphertext !== undefined &&
-    refusals.get(refusalKey(accountId, sha256(ciphertext)), now()) === true;
+  const makerOf = (item: Dict | undefined): string | undefined =>
+    item === undefined ? undefined : makers.get(digestOf(item), now());
+
+  const hasRefused = (accountId: string, item: Dict): boolean =>
+    refusals.get(refusalKey(accountId, item), now()) === true;
 
   return {
     note: (accountId, frame) => {
       const ciphertext = ciphertextIn(frame);
-      if (ciphertext === undefined) return;
-      makers.set(sha256(ciphertext), accountId, accountId.length, now());
+      if (ciphertext !== undefined) setMaker(sha256(ciphertext), accountId);
+    },
+    confirm: ({ body }, accountId) => {
+      const compaction = list(body["input"]).findLast(isCompaction);
+      if (compaction === undefined || makerOf(compaction) !== undefined) return;
+      setMaker(digestOf(compaction), accountId);
     },
     ownerOf: ({ body }) => {
       const input = list(body["input"]);
-      const compaction = makerOf(ciphertextOf(input.findLast(isCompaction)));
+      const compaction = makerOf(input.findLast(isCompaction));
       if (compaction !== undefined) return { accountId: compaction, isNeeded: true };
-      const reasoning = makerOf(ciphertextOf(input.findLast(isReadableReasoning)));
+      const reasoning = makerOf(input.findLast(isReasoning));
       return reasoning === undefined ? undefined : { accountId: reasoning, isNeeded: false };
     },
     fit: (turn, accountId) => {
       if (refusals.count() === 0) return turn;
-      return withoutReasoning(turn, (ciphertext) => hasRefused(accountId, ciphertext)) ?? turn;
+      return withoutReasoning(turn, (item) => hasRefused(accountId, item)) ?? turn;
     },
-    amend: (turn, accountId) => {
-      const ciphertexts = list(turn.body["input"])
-        .filter(isReadableReasoning)
-        .map((item) => ciphertextOf(item));
-      const isForeign = (ciphertext: string | undefined): boolean => {
-        const maker = makerOf(ciphertext);
-        return hasRefused(accountId, ciphertext) || (maker !== undefined && maker !== accountId);
+    refuse: (turn, accountId) => {
+      const items = list(turn.body["input"]).filter(isReasoning);
+      const isForeign = (item: Dict): boolean => {
+        const maker = makerOf(item);
+        return hasRefused(accountId, item) || (maker !== undefined && maker !== accountId);
       };
-      const isOwn = (ciphertext: string | undefined): boolean =>
-        makerOf(ciphertext) === accountId && !hasRefused(accountId, ciphertext);
-      const isExplained = ciphertexts.some(isForeign);
-      const refused = new Set(ciphertexts.filter((each) => !(isExplained && isOwn(each))));
-      for (const ciphertext of refused) {
-        if (ciphertext === undefined) continue;
-        refusals.set(refusalKey(accountId, sha256(ciphertext)), true, 0, now());
-      }
-      return withoutReasoning(turn, (each) => each === undefined || refused.has(each));
+      const isExplained = items.some(isForeign);
+      const isSpared = (item: Dict): boolean =>
+        isExplained && makerOf(item) === accountId && !hasRefused(accountId, item);
+      const refused = items.filter((item) => !isSpared(item));
+      for (const item of refused) refusals.set(refusalKey(accountId, item), true, 0, now());
+      return refused.length > 0;
     },
   };
 }
 
-function refusalKey(accountId: string, digest: string): string {
-  return `${accountId}\n${digest}`;
+/** What an item is known by: its ciphertext, or where it has none the id that the backend would look for. */
+function digestOf(item: Dict): string {
+  return sha256(text(item["encrypted_content"]) ?? `without ciphertext: ${text(item["id"])}`);
 }
 
-function ciphertextOf(item: Dict | undefined): string | undefined {
-  return text(item?.["encrypted_content"]);
-}
-
-function isReadableReasoning(item: unknown): item is Dict {
-  return isDict(item) && item["type"] === "reasoning" && ciphertextOf(item) !== undefined;
+function refusalKey(accountId: string, item: Dict): string {
+  return `${accountId}\n${digestOf(item)}`;
 }
 
 const FIELD = Buffer.from('"encrypted_content":"');

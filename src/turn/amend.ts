@@ -1,5 +1,5 @@
-import { type Dict, isDict, list, text } from "../wire/json.ts";
-import { TRIGGER, withoutTrigger } from "./compaction.ts";
+import { type Dict, list } from "../wire/json.ts";
+import { isReasoning, TRIGGER, withoutTrigger } from "./compaction.ts";
 import type { Compaction, TurnRequest } from "./request.ts";
 
 const encoder = new TextEncoder();
@@ -28,27 +28,20 @@ export function withoutParameter(turn: TurnRequest, name: string): TurnRequest |
 }
 
 /**
- * The turn without the reasoning that this account cannot read, or undefined when it holds none. `isUnreadable`
- * judges by the ciphertext, which is undefined where an item has none.
+ * The turn without those of its reasoning items that cannot be read, or undefined when it holds none of them.
  * The whole item goes: without its ciphertext the backend would look for it by id and not find it.
  * What was said and called stays; only the model's earlier thoughts are lost. A compaction stays too: it is the
  * conversation.
  */
 export function withoutReasoning(
   turn: TurnRequest,
-  isUnreadable: (ciphertext: string | undefined) => boolean,
+  isUnreadable: (item: Dict) => boolean,
 ): TurnRequest | undefined {
   const input = list(turn.body["input"]);
-  const kept = input.filter(
-    (item) => !(isReasoning(item) && isUnreadable(text(item["encrypted_content"]))),
-  );
+  const kept = input.filter((item) => !(isReasoning(item) && isUnreadable(item)));
   if (kept.length === input.length) return undefined;
   const body = { ...turn.body, input: kept };
   return { ...turn, body, bytes: encodeBody(body), removed: [...turn.removed, "input.reasoning"] };
-}
-
-function isReasoning(item: unknown): item is Dict {
-  return isDict(item) && item["type"] === "reasoning";
 }
 
 /** The same compaction by the backend's other way, or undefined for a turn that is none. */

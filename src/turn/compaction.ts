@@ -26,6 +26,11 @@ export function isCompaction(item: unknown): item is Dict {
   return item["type"] === "compaction" || item["type"] === "compaction_summary";
 }
 
+/** Whether `item` is reasoning of the model's, whatever it holds of it. */
+export function isReasoning(item: unknown): item is Dict {
+  return isDict(item) && item["type"] === "reasoning";
+}
+
 /** `output` with its last compaction as the only one, or undefined when it holds none. Clients break off at two. */
 export function withOneCompaction(output: unknown): readonly Dict[] | undefined {
   const items = list(output).filter(isDict);

@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => backend.stop());
 
 describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () => {
-  test("a turn with a tool call, its first account overloaded inside a 200", async () => {
+  test("B1-1: a turn with a tool call, its first account overloaded inside a 200", async () => {
     backend.forget();
     const full = backend.account("1-full");
     const good = backend.account("1-good");
@@ -85,7 +85,7 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     expect(requestsIn(proxy.logs())).toBe(1);
   });
 
-  test("a full backend on every account: the CLI's own bounded retry works", async () => {
+  test("B1-4: a full backend on every account: the CLI's own bounded retry works", async () => {
     backend.forget();
     const account = backend.account("3-only");
     account.script({ kind: "fault", name: "503-overloaded" });

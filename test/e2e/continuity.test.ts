@@ -129,6 +129,23 @@ describe("B5-1: ciphertext is bound to the account that made it", () => {
     }
   });
 
+  test("a proxy that was started anew finds the maker of a compaction again", async () => {
+    const before = await stage(3);
+    const input = [user("One"), { type: "compaction_trigger" }];
+    await using first = before.proxy;
+    await call(first, { body: turnBody("", { input }), headers: CODEX });
+    const compacted = await call(first, { body: turnBody("", { input }), headers: CODEX });
+    const home = posts().at(-1)?.account;
+    const kept = [...itemsOf(compacted.events), user("Two")];
+    await using second = await startProxy({ backend, accounts: before.accounts });
+    for (const attempts of [undefined, 1]) {
+      backend.forget();
+      expect((await call(second, { body: turnBody("", { input: kept }) })).status).toBe(200);
+      expect(posts().at(-1)?.account).toBe(home);
+      if (attempts !== undefined) expect(posts()).toHaveLength(attempts);
+    }
+  });
+
   test("a compaction whose maker cannot serve is told in words, and its maker serves again later", async () => {
     const { accounts, proxy } = await stage(2);
     await using _ = proxy;

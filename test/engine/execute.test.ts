@@ -369,14 +369,28 @@ describe("execute, ciphertext that only its maker can read (B5-1)", () => {
   test("a compaction of another account's cannot be left out: the client is told in words", async () => {
     const compaction = { type: "compaction", id: "cmp_1", encrypted_content: "x" };
     const turn = turnOf({ input: [compaction, thought("y")] });
-    const { run, posts } = stage({ turn, answers: [REASONING, REASONING, "ok"] });
+    const { run, posts } = stage({ turn, answers: [REASONING] });
     const execution = await run();
     expect(execution).toMatchObject({ failure: { kind: "foreign-reasoning" } });
     expect(execution.ok ? "" : execution.failure.message).toContain("compacted by another account");
-    expect(posts.map((post) => post.turn.body["input"])).toEqual([
-      [compaction, thought("y")],
-      [compaction],
+    // The next account may be the one that made it, and gets all of it.
+    expect(posts.map((post) => [post.account, post.turn.body["input"]])).toEqual([
+      ["a", [compaction, thought("y")]],
+      ["a", [compaction]],
+      ["b", [compaction, thought("y")]],
     ]);
+  });
+
+  test("a compaction of unknown origin is another account's own, which is asked for from then on", async () => {
+    const ledger = emptyLedger();
+    const compaction = { type: "compaction", id: "cmp_1", encrypted_content: "x" };
+    const turn = turnOf({ input: [compaction] });
+    const first = stage({ ledger, turn, answers: [REASONING, "ok"] });
+    expect(told(await first.run())).toBe("ok");
+    expect(first.posted()).toBe("ab");
+    const next = stage({ ledger, turn });
+    await next.run();
+    expect(next.wishes).toMatchObject([{ owner: { accountId: "b", isNeeded: true } }]);
   });
 });
 
@@ -448,7 +462,7 @@ describe("execute, empty turns", () => {
     },
   );
 
-  test("two of them and then an answer is an answer", async () => {
+  test("B1-6: two of them and then an answer is an answer", async () => {
     const { run, posted } = stage({ answers: ["empty", "empty", "ok"] });
     expect(told(await run())).toBe("ok");
     expect(posted()).toBe("abc");

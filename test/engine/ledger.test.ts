@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createLedger, type Ledger } from "../../src/engine/ledger.ts";
+import type { TurnRequest } from "../../src/turn/request.ts";
 import type { Dict } from "../../src/wire/json.ts";
 import { emptyLedger, NOON, step, turnOf } from "./parts.ts";
 
@@ -76,7 +77,12 @@ describe("whose a conversation is", () => {
 });
 
 describe("a refusal", () => {
-  const inputOf = (turn: ReturnType<Ledger["amend"]>): unknown => turn?.body["input"];
+  /** What is left for the account once it has refused this input; undefined when nothing could be left out. */
+  const leftOf = (ledger: Ledger, input: readonly Dict[], accountId: string): unknown => {
+    const turn = turnOf({ input });
+    return ledger.refuse(turn, accountId) ? inputOf(ledger.fit(turn, accountId)) : undefined;
+  };
+  const inputOf = (turn: TurnRequest): unknown => turn.body["input"];
 
   test.each<[name: string, input: readonly Dict[], left: readonly Dict[] | undefined]>([
     [
@@ -94,14 +100,14 @@ describe("a refusal", () => {
     ["of an item without ciphertext: it goes", [thought(), said], [said]],
     ["where there is no reasoning: nothing can go", [said, compaction("zz")], undefined],
   ])("%s", (_name, input, left) => {
-    expect(inputOf(threeMakers().amend(turnOf({ input }), "a"))).toEqual(left);
+    expect(leftOf(threeMakers(), input, "a")).toEqual(left);
   });
 
   test("is remembered for that account and that reasoning alone", () => {
     const ledger = threeMakers();
     const turn = turnOf({ input: [thought("aaaa"), thought("bbbb"), said] });
     expect(ledger.fit(turn, "a")).toBe(turn);
-    ledger.amend(turn, "a");
+    expect(ledger.refuse(turn, "a")).toBe(true);
     expect(inputOf(ledger.fit(turn, "a"))).toEqual([thought("aaaa"), said]);
     expect(ledger.fit(turn, "b")).toBe(turn);
     const other = turnOf({ input: [thought("aaaa"), said] });
@@ -110,9 +116,37 @@ describe("a refusal", () => {
 
   test("of what was left because it was the account's own takes that too", () => {
     const ledger = threeMakers();
-    const turn = turnOf({ input: [thought("aaaa"), thought("bbbb"), said] });
-    const once = ledger.amend(turn, "a");
-    expect(inputOf(once && ledger.amend(once, "a"))).toEqual([said]);
-    expect(inputOf(ledger.fit(turn, "a"))).toEqual([said]);
+    expect(leftOf(ledger, [thought("aaaa"), thought("bbbb"), said], "a")).toEqual([
+      thought("aaaa"),
+      said,
+    ]);
+    expect(leftOf(ledger, [thought("aaaa"), said], "a")).toEqual([said]);
+  });
+
+  test("of an item that only an id tells is remembered by it", () => {
+    const ledger = emptyLedger();
+    const one = { type: "reasoning", id: "rs_1" };
+    const two = { type: "reasoning", id: "rs_2" };
+    expect(leftOf(ledger, [one, said], "a")).toEqual([said]);
+    expect(inputOf(ledger.fit(turnOf({ input: [one, two] }), "a"))).toEqual([two]);
+  });
+});
+
+describe("a turn that an account has taken", () => {
+  test("makes a compaction of unknown origin the account's own", () => {
+    const ledger = emptyLedger();
+    const turn = turnOf({ input: [compaction("zzzz"), said] });
+    expect(ledger.ownerOf(turn)).toBeUndefined();
+    ledger.confirm(turn, "b");
+    expect(ledger.ownerOf(turn)).toEqual({ accountId: "b", isNeeded: true });
+    ledger.confirm(turn, "a");
+    expect(ledger.ownerOf(turn)?.accountId).toBe("b");
+  });
+
+  test("says nothing of reasoning, which may have been left out", () => {
+    const ledger = emptyLedger();
+    const turn = turnOf({ input: [thought("zzzz")] });
+    ledger.confirm(turn, "b");
+    expect(ledger.ownerOf(turn)).toBeUndefined();
   });
 });

@@ -240,7 +240,7 @@ describe("a conversation", () => {
       expect(pool.pick(wish, NOON)).toMatchObject({ accountId: "a", isBound: true });
   });
 
-  test("does not move while its account is merely fuller than another", () => {
+  test("B5-6: does not move while its account is merely fuller than another", () => {
     const pool = poolOf(logins("a", "b"));
     const [one, two] = [wishOf(), wishOf()];
     pool.pick(one, NOON)?.release(NOON);
@@ -312,7 +312,7 @@ describe("a conversation", () => {
     expect(pool.pick(wish, NOON)).toMatchObject({ accountId: "c", isBound: true });
   });
 
-  test("is forgotten after its time without use", () => {
+  test("B5-5: is forgotten after its time without use", () => {
     const pool = poolOf(logins("a", "b"));
     const wish = wishOf();
     pool.pick(wish, NOON)?.release(NOON);

@@ -10,7 +10,7 @@ import type { Failure } from "../../turn/failure.ts";
 import type { TurnRequest } from "../../turn/request.ts";
 import { isTerminal } from "../../turn/step.ts";
 import type { Clock } from "../../wire/clock.ts";
-import { type Dict, isDict, isJson, list } from "../../wire/json.ts";
+import { type Dict, isDict, isJson, type Json, list } from "../../wire/json.ts";
 import { fail } from "../openai-error.ts";
 import type { BodyEncoder, Protocol, StreamEncoder } from "../protocol.ts";
 import { decode } from "./decode.ts";
@@ -89,14 +89,16 @@ function answerOf(response: Dict, input: readonly unknown[]): Dict {
     id,
     object: ANSWER,
     created_at,
-    output: [...input.filter(isUserMessage), ...compaction],
+    output: [...input.flatMap(asUserMessage), ...compaction],
     usage: usage ?? null,
   };
 }
 
-/** What the endpoint keeps beside the compaction. */
-function isUserMessage(item: unknown): boolean {
-  return isDict(item) && item["role"] === "user";
+/** What the endpoint keeps beside the compaction: the user's messages, which clients may send without their type. */
+function asUserMessage(item: unknown): readonly Dict[] {
+  if (!isDict(item) || item["role"] !== "user") return [];
+  const { type = "message" } = item;
+  return type === "message" ? [{ type, ...item }] : [];
 }
 
 /** The same answer as events, for a client that asks for a stream: a compaction is of no use before it is whole. */
@@ -105,12 +107,19 @@ function createCompactStream(body: BodyEncoder, failing: StreamEncoder): StreamE
     heartbeat: failing.heartbeat,
     fail: failing.fail,
     push: (steps) => {
-      const last = steps.at(-1);
-      if (last?.role === "failed" || last?.role === "error") return failing.push(steps);
-      body.push(steps);
-      if (last === undefined || !isTerminal(last.role)) return [];
-      const answer = body.end();
-      return isDict(answer) ? lifecycleOf(answer).map(({ frame }) => frame.bytes) : [];
+      const pieces: Uint8Array[] = [];
+      for (const step of steps) {
+        body.push([step]);
+        // It is told all, so that a failure goes on from what the backend said of its Response.
+        const told = failing.push([step]);
+        if (step.role === "failed" || step.role === "error") pieces.push(...told);
+        else if (isTerminal(step.role)) pieces.push(...written(body.end()));
+      }
+      return pieces;
     },
   };
+}
+
+function written(answer: Json): readonly Uint8Array[] {
+  return isDict(answer) ? lifecycleOf(answer).map(({ frame }) => frame.bytes) : [];
 }

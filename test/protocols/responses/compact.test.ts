@@ -5,7 +5,7 @@ import { SEED_CATALOG } from "../../../src/turn/catalog.ts";
 import { lifecycleOf } from "../../../src/turn/compaction.ts";
 import type { Failure } from "../../../src/turn/failure.ts";
 import { resolveModel } from "../../../src/turn/model.ts";
-import { type Dict, dict, parseDict } from "../../../src/wire/json.ts";
+import { type Dict, dict, list, parseDict } from "../../../src/wire/json.ts";
 import { batchesOf, eventsIn, joinAll, NOON, recordingOf } from "../turns.ts";
 
 const compact = createCompact({ now: () => NOON });
@@ -142,6 +142,16 @@ describe("the answer to a compaction", () => {
     const encoder = open(OLD).body();
     for (const steps of recording) encoder.push(steps);
     expect(encoder.end()).toEqual(built);
+  });
+
+  test("keeps the user's messages and nothing else, and gives them their type", () => {
+    const bare = { role: "user", content: "hi" };
+    const call = { type: "function_call", call_id: "c", name: "f", arguments: "{}" };
+    const odd = { type: "additional_tools", role: "user" };
+    const encoder = open({ ...OLD, input: [bare, call, hello, odd, hi] }).body();
+    for (const steps of recording) encoder.push(steps);
+    const output = list(dict(encoder.end())["output"]);
+    expect(output.slice(0, -1)).toEqual([{ type: "message", ...bare }, hi]);
   });
 
   test("as a stream is a whole lifecycle that ends with the answer in one piece", () => {

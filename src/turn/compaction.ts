@@ -92,6 +92,27 @@ export function lifecycleOf(response: Dict): readonly Step[] {
   ];
 }
 
+/** The fields that OpenAI's schema of a Response requires, for one that the backend did not make. */
+export const RESPONSE: Dict = {
+  id: "resp_unknown",
+  object: "response",
+  created_at: 0,
+  status: "completed",
+  background: false,
+  error: null,
+  incomplete_details: null,
+  instructions: null,
+  max_output_tokens: null,
+  metadata: {},
+  parallel_tool_calls: true,
+  previous_response_id: null,
+  store: false,
+  temperature: null,
+  tool_choice: "auto",
+  tools: [],
+  top_p: null,
+};
+
 /**
  * The events of an answer of the endpoint's, or undefined when it holds no compaction. A client that asked by the
  * endpoint gets the answer itself in the last event; one that asked by a trigger gets a Response with the compaction
@@ -110,27 +131,6 @@ export function readEndpointAnswer(answer: Dict, turn: TurnRequest): readonly St
     usage: answer["usage"] ?? null,
   });
 }
-
-// The fields that OpenAI's schema of a Response requires, and which the endpoint's answer lacks.
-const RESPONSE: Dict = {
-  id: "",
-  object: "response",
-  created_at: 0,
-  status: "completed",
-  background: false,
-  error: null,
-  incomplete_details: null,
-  instructions: null,
-  max_output_tokens: null,
-  metadata: {},
-  parallel_tool_calls: true,
-  previous_response_id: null,
-  store: false,
-  temperature: null,
-  tool_choice: "auto",
-  tools: [],
-  top_p: null,
-};
 
 /** Whether the conversation that a body holds was compacted before. */
 export function holdsCompaction(body: Dict): boolean {

@@ -3,19 +3,20 @@ import { classifyEvent } from "../../turn/classify.ts";
 import {
   isCompaction,
   lifecycleOf,
+  RESPONSE,
   withOneCompaction,
   withoutTrigger,
 } from "../../turn/compaction.ts";
 import type { Failure } from "../../turn/failure.ts";
 import type { TurnRequest } from "../../turn/request.ts";
-import { isTerminal } from "../../turn/step.ts";
+import { isTerminal, type Step } from "../../turn/step.ts";
 import type { Clock } from "../../wire/clock.ts";
-import { type Dict, isDict, isJson, type Json, list } from "../../wire/json.ts";
-import { fail } from "../openai-error.ts";
+import { type Dict, isDict, isJson, list } from "../../wire/json.ts";
+import { formatComment, formatEvent } from "../../wire/sse.ts";
+import { errorCode, fail } from "../openai-error.ts";
 import type { BodyEncoder, Protocol, StreamEncoder } from "../protocol.ts";
 import { decode } from "./decode.ts";
 import { createOutputFold } from "./output.ts";
-import { createStreamEncoder } from "./stream.ts";
 
 /** Responses Compact: a conversation goes in, its user messages and one compaction come out (upstream.md 3.3). */
 export function createCompact(clock: Pick<Clock, "now">): Protocol {
@@ -28,15 +29,14 @@ export function createCompact(clock: Pick<Clock, "now">): Protocol {
       if ("kind" in request) return { ok: false, failure: request };
       const turn = asCompaction(request.turn);
       const classify = (event: Dict): Failure => classifyEvent(event, turn.model, clock.now());
-      const { isNative, model } = turn;
-      const failing = () => createStreamEncoder({ isNative, model, nowMs: clock.now, classify });
+      const told = { model: turn.model, classify, nowMs: clock.now };
       const body = () => createCompactBody(list(turn.body["input"]));
       return {
         ok: true,
         exchange: {
           ...request,
           turn,
-          stream: () => createCompactStream(body(), failing()),
+          stream: () => createCompactStream(body(), told),
           body,
           classify,
         },
@@ -102,24 +102,30 @@ function asUserMessage(item: unknown): readonly Dict[] {
 }
 
 /** The same answer as events, for a client that asks for a stream: a compaction is of no use before it is whole. */
-function createCompactStream(body: BodyEncoder, failing: StreamEncoder): StreamEncoder {
-  return {
-    heartbeat: failing.heartbeat,
-    fail: failing.fail,
-    push: (steps) => {
-      const pieces: Uint8Array[] = [];
-      for (const step of steps) {
-        body.push([step]);
-        // It is told all, so that a failure goes on from what the backend said of its Response.
-        const told = failing.push([step]);
-        if (step.role === "failed" || step.role === "error") pieces.push(...told);
-        else if (isTerminal(step.role)) pieces.push(...written(body.end()));
-      }
-      return pieces;
-    },
+function createCompactStream(body: BodyEncoder, { model, classify, nowMs }: Told): StreamEncoder {
+  const fail = (failure: Failure): readonly Uint8Array[] => {
+    const error = { code: errorCode(failure), message: failure.message };
+    const created_at = Math.floor(nowMs() / 1000);
+    const response = { ...RESPONSE, status: "failed", created_at, model, output: [], error };
+    const type = "response.failed";
+    return [
+      formatEvent(type, { type, sequence_number: 0, response: { ...response, usage: null } }),
+    ];
   };
+  const write = (step: Step): readonly Uint8Array[] => {
+    if (step.role === "failed" || step.role === "error") return fail(classify(step.data()));
+    body.push([step]);
+    const answer = isTerminal(step.role) ? body.end() : undefined;
+    return isDict(answer) ? lifecycleOf(answer).map(({ frame }) => frame.bytes) : [];
+  };
+  return { fail, heartbeat: HEARTBEAT, push: (steps) => steps.flatMap(write) };
 }
 
-function written(answer: Json): readonly Uint8Array[] {
-  return isDict(answer) ? lifecycleOf(answer).map(({ frame }) => frame.bytes) : [];
-}
+/** What a failure in a stream is told with. */
+type Told = {
+  readonly model: string;
+  readonly classify: (event: Dict) => Failure;
+  readonly nowMs: () => number;
+};
+
+const HEARTBEAT = formatComment("ping");

@@ -164,6 +164,68 @@ describe("B5-1: ciphertext is bound to the account that made it", () => {
   });
 });
 
+describe("B5-1: other protocols carry the same ciphertext", () => {
+  const tool = { name: "f", arguments: {} };
+  const schema = { type: "object", properties: {} };
+
+  /** Two turns of a tool loop: the second under another session's name, and then without the account that made it. */
+  async function expectOwner(
+    path: string,
+    first: Dict,
+    next: (answer: Dict, session: string) => Dict,
+  ): Promise<void> {
+    const { accounts, proxy } = await stage(2);
+    await using _ = proxy;
+    for (const account of accounts) account.always({ kind: "ok", tool });
+    const answer = await call(proxy, { path, body: first });
+    expect(answer.status).toBe(200);
+    const home = posts().at(-1)?.account;
+    backend.forget();
+    for (const session of ["b", "c", "d"]) {
+      expect((await call(proxy, { path, body: next(answer.json, session) })).status).toBe(200);
+    }
+    expect(posts().map((post) => [post.account, makersIn(post)])).toEqual(
+      [1, 2, 3].map(() => [home, [home]]),
+    );
+    named(accounts, home).always(EXHAUSTED);
+    expect((await call(proxy, { path, body: next(answer.json, "e") })).status).toBe(200);
+    expect(makersIn(posts().at(-1))).toEqual([]);
+  }
+
+  test("Chat Completions", async () => {
+    const ask = { role: "user", content: "Call it" };
+    const body = {
+      model: "gpt-5.5",
+      messages: [ask],
+      tools: [{ type: "function", function: { name: "f", parameters: schema } }],
+    };
+    await expectOwner("/v1/chat/completions", body, (answer, session) => {
+      const message = dict(dict(list(answer["choices"])[0])["message"]);
+      const called = dict(list(message["tool_calls"])[0]);
+      const result = { role: "tool", tool_call_id: called["id"], content: "Done." };
+      return { ...body, messages: [ask, message, result], prompt_cache_key: session };
+    });
+  });
+
+  test("Claude Messages", async () => {
+    const ask = { role: "user", content: "Call it" };
+    const body = {
+      model: "gpt-5.5",
+      max_tokens: 1000,
+      thinking: { type: "adaptive" },
+      messages: [ask],
+      tools: [{ name: "f", input_schema: schema }],
+    };
+    await expectOwner("/v1/messages", body, (answer, session) => {
+      const content = list(answer["content"]).map(dict);
+      const called = content.find((block) => block["type"] === "tool_use");
+      const result = { type: "tool_result", tool_use_id: called?.["id"], content: "Done." };
+      const messages = [ask, { role: "assistant", content }, { role: "user", content: [result] }];
+      return { ...body, messages, metadata: { user_id: JSON.stringify({ session_id: session }) } };
+    });
+  });
+});
+
 describe("B5-2: what can move does, what cannot does not", () => {
   test("a full resend moves off an exhausted owner: the pool does not look exhausted", async () => {
     const { accounts, proxy } = await stage(2);

@@ -154,9 +154,13 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
   // The CLI asks the backend for a compaction, by a trigger, where the provider is called so.
   const compacting = ['name = "OpenAI"'];
   const early = ["model_auto_compact_token_limit = 2000"];
-  test.each(["trigger", "endpoint"] as const)(
-    "B4-10: a conversation that is compacted in the middle, by a backend that knows only the %s",
-    async (compaction) => {
+  test.each([
+    ["trigger", "HTTP", compacting],
+    ["endpoint", "HTTP", compacting],
+    ["endpoint", "a WebSocket", [...compacting, SOCKETS]],
+  ] as const)(
+    "B4-10: a conversation that is compacted in the middle, by a backend that knows only the %s, over %s",
+    async (compaction, _transport, provider) => {
       const knowing = await startBackend({ compaction });
       try {
         const account = knowing.account("8-only");
@@ -167,7 +171,7 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
           accounts: [account],
           binary: true,
         });
-        const run = await runCodex(proxy.url, "Print", compacting, KEY, "gpt-5.5", early);
+        const run = await runCodex(proxy.url, "Print", provider, KEY, "gpt-5.5", early);
         expectCalm(run);
         expect(run.output).toContain("context compacted");
         expect(run.stdout).toContain("Compacted and done.");

@@ -3,12 +3,14 @@ import { baseUrl, type Config, defaults, parseListen } from "./config/schema.ts"
 import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
+import { createLedger } from "./engine/ledger.ts";
 import { createModels } from "./engine/models.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
 import { createCounter } from "./engine/totals.ts";
+import { createWays } from "./engine/ways.ts";
 import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
 import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
@@ -94,6 +96,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const counter = createCounter();
   const refused = createRefusedParameters();
   const memory = createResponseMemory(() => perConfig.responses);
+  const ledger = createLedger(clock.now);
+  const ways = createWays(clock.now);
 
   const resolve = (model: string) => resolveModel(model, models.catalog(), aliases());
   const ports: ProxyPorts = {
@@ -110,6 +114,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         clock,
         settle,
         count: pool.count,
+        ledger,
+        ways,
         pick: (wish) => pool.pick(wish, clock.now()),
         identify: renewer.identify,
         renew: renewer.renew,

@@ -1,6 +1,7 @@
 import type { Lease, Wish } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
-import { withoutForeignReasoning, withoutParameter } from "../turn/amend.ts";
+import { otherWay, withoutParameter } from "../turn/amend.ts";
+import { holdsCompaction } from "../turn/compaction.ts";
 import { FAILURES, type Failure, type FailureKind, type NextStep } from "../turn/failure.ts";
 import type { TurnRequest } from "../turn/request.ts";
 import type { Stop } from "../turn/stop.ts";
@@ -9,10 +10,12 @@ import { quotaFromHeaders } from "../upstream/limits.ts";
 import type { Attempt } from "../upstream/send.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
+import type { Ledger } from "./ledger.ts";
 import type { TurnRecord } from "./record.ts";
 import type { RefusedParameters } from "./refused.ts";
 import { unlessStopped } from "./wait.ts";
 import { type Watched, watchTurn } from "./watch.ts";
+import type { Ways } from "./ways.ts";
 
 /** What the attempt loop does through others. */
 export type Ports = {
@@ -27,6 +30,10 @@ export type Ports = {
   readonly send: (turn: TurnRequest, identity: Identity, request: Stop) => Promise<Attempt>;
   /** Parameters that the backend has refused before. */
   readonly refused: RefusedParameters;
+  /** Whose ciphertext a conversation holds. */
+  readonly ledger: Ledger;
+  /** How the backend can be asked for a compaction. */
+  readonly ways: Ways;
   /** Why no account can serve `model`; undefined when one can. */
   readonly shortage: (model: string) => Failure | undefined;
 };
@@ -69,12 +76,11 @@ export type Execution =
  */
 export async function execute(job: Job, limits: Limits, ports: Ports): Promise<Execution> {
   const run = createRun(job, limits, ports);
+  const { sessionKey, turn } = job;
+  const owner = ports.ledger.ownerOf(turn);
+  const wish = { sessionKey, model: turn.model, ...(owner === undefined ? {} : { owner }) };
   while (run.mayPost()) {
-    const lease = ports.pick({
-      sessionKey: job.sessionKey,
-      model: job.turn.model,
-      tried: run.tried,
-    });
+    const lease = ports.pick({ ...wish, tried: run.tried });
     if (lease === undefined) break;
     const served = await run.onAccount(lease);
     if (served !== undefined) return { ok: true, ...served };
@@ -97,7 +103,8 @@ type Run = {
 function createRun(job: Job, limits: Limits, ports: Ports): Run {
   const tried = new Set<string>();
   const amended = new Set<FailureKind>();
-  let turn = ports.refused.spare(job.turn);
+  const strippedFor = new Set<string>();
+  let turn = ports.refused.spare(ports.ways.choose(job.turn));
   job.record.removed = turn.removed;
   let posts = 0;
   let empties = 0;
@@ -122,7 +129,9 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         tookMs: ports.clock.now() - startedMs,
       });
     };
-    const sent = await ports.send(turn, identity, job.stop);
+    const fitting = ports.ledger.fit(turn, lease.accountId);
+    job.record.removed = fitting.removed;
+    const sent = await ports.send(fitting, identity, job.stop);
     const headers = sent.ok ? sent.stream.headers : sent.headers;
     const quota = headers && quotaFromHeaders(headers, ports.clock.now());
     if (quota !== undefined) ports.settle(lease.accountId, { type: "measured", quota });
@@ -134,6 +143,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       note(sent.failure.kind);
       return sent.failure;
     }
+    ports.ledger.confirm(fitting, lease.accountId);
     const watched = watchTurn(
       sent,
       { lease, model: turn.model, tag: identity.tag, isMeasured: quota !== undefined },
@@ -173,17 +183,27 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     return refusal === undefined ? mayPost() : rest(failure, lease, identity);
   };
 
-  /** Takes out what was refused; whether there was anything to take out, which is tried once for each kind. */
-  const mend = (failure: Failure): boolean => {
-    const mended = amended.has(failure.kind) ? undefined : amend(turn, failure);
-    amended.add(failure.kind);
-    if (mended === undefined) return false;
-    if (failure.kind === "unsupported-parameter" && failure.param !== undefined) {
-      ports.refused.note(turn.model, failure.param);
+  /** The turn without what was refused, once for each kind of refusal; undefined when it cannot be had. */
+  const amend = ({ kind, param }: Failure): TurnRequest | undefined => {
+    if (kind === "unknown-compaction" && turn.compaction !== undefined) {
+      ports.ways.refuse(turn.compaction.way);
     }
-    turn = mended;
-    job.record.removed = turn.removed;
-    return true;
+    if (amended.has(kind)) return undefined;
+    amended.add(kind);
+    if (kind === "unknown-compaction") return otherWay(turn);
+    const spared = param === undefined ? undefined : withoutParameter(turn, param);
+    if (spared !== undefined && param !== undefined) ports.refused.note(turn.model, param);
+    return spared;
+  };
+
+  /** Whether the account may go on without the reasoning that it cannot read; for others that stays in the turn. */
+  const leaveOut = ({ accountId }: Lease): boolean => {
+    const isFirst = !strippedFor.has(accountId);
+    strippedFor.add(accountId);
+    if (isFirst && ports.ledger.refuse(turn, accountId)) return mayPost();
+    // A compaction cannot be left out, but the account that made it may be another one of the pool.
+    isOver = !holdsCompaction(turn.body);
+    return false;
   };
 
   /** Whether the same account should be tried again after `failure`. */
@@ -204,9 +224,13 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         return false;
       case "renew-and-resend":
         return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
-      case "amend-and-resend":
-        isOver = !mend(failure);
-        return !isOver && mayPost();
+      case "amend-and-resend": {
+        if (failure.kind === "foreign-reasoning") return leaveOut(lease);
+        const mended = amend(failure);
+        isOver = mended === undefined;
+        turn = mended ?? turn;
+        return mended !== undefined && mayPost();
+      }
     }
   };
 
@@ -237,7 +261,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         const outcome = await attempt(lease, identity);
         if ("kind" in outcome) {
           if (!(await mayResend(outcome, lease, identity, isRenewed))) {
-            remember(outcome);
+            remember(explain(outcome, turn));
             return undefined;
           }
           isRenewed ||= outcome.kind === "unauthorized";
@@ -257,9 +281,13 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
 // An issuer that does not answer is the same for all accounts: a client should not wait for each of them.
 const MOST_FAILED_RENEWALS = 3;
 
-function amend(turn: TurnRequest, failure: Failure): TurnRequest | undefined {
-  if (failure.kind === "foreign-reasoning") return withoutForeignReasoning(turn);
-  return failure.param === undefined ? undefined : withoutParameter(turn, failure.param);
+/** A refusal that the backend words for programs, told so that a person knows what to do. */
+function explain(failure: Failure, { body }: TurnRequest): Failure {
+  if (failure.kind !== "foreign-reasoning" || !holdsCompaction(body)) return failure;
+  const message =
+    "The conversation was compacted by another account, and only that account can read it. " +
+    "Go on once that account can serve again, or begin a new conversation.";
+  return { ...failure, message };
 }
 
 // Trouble of the accounts' own; when none is left because of it, the pool's state says more than the last answer.

@@ -7,6 +7,7 @@ import { quotaFromEvent } from "../upstream/limits.ts";
 import type { Batch, TurnStream } from "../upstream/stream.ts";
 import type { Clock } from "../wire/clock.ts";
 import { dict, text } from "../wire/json.ts";
+import type { Ledger } from "./ledger.ts";
 import type { TurnRecord } from "./record.ts";
 
 /** A running turn whose account learns from it as it is read. */
@@ -26,6 +27,7 @@ export type WatchPorts = {
   readonly clock: Pick<Clock, "now">;
   readonly settle: (accountId: string, outcome: Outcome) => void;
   readonly count: (accountId: string, usage: NonNullable<TurnRecord["usage"]>) => void;
+  readonly ledger: Pick<Ledger, "note">;
 };
 
 /** Who serves the turn. */
@@ -67,6 +69,9 @@ export function watchTurn(
         if (quota !== undefined) settle({ type: "measured", quota });
         return;
       }
+      case "item-done":
+        ports.ledger.note(lease.accountId, step.frame.bytes);
+        return;
       case "completed":
       case "incomplete":
         finish(step);

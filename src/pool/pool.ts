@@ -23,6 +23,11 @@ export type Wish = {
   readonly model: string;
   /** Accounts that have already failed this request. */
   readonly tried: ReadonlySet<string>;
+  /**
+   * The account that made what the conversation holds. It is preferred where the conversation is on no account that
+   * can serve it, and, where nobody else can go on with it, in any case.
+   */
+  readonly owner?: { readonly accountId: string; readonly isNeeded: boolean };
 };
 
 /** The use of one account by one request. `release` must be called once the request is over; more calls do nothing. */
@@ -266,16 +271,19 @@ export function createPool(options: () => PoolOptions): Pool {
       const bound = find(home?.accountId ?? "");
       const bind = (slot: Slot, isProven: boolean): void =>
         affinity.bind(wish.sessionKey, { accountId: slot.id, isProven }, now);
-      if (bound !== undefined && mayServe(bound, wish, now)) {
+      const owner = find(wish.owner?.accountId ?? "");
+      const isOwned = owner !== undefined && mayServe(owner, wish, now);
+      const isTorn = isOwned && owner !== bound && wish.owner?.isNeeded === true;
+      if (!isTorn && bound !== undefined && mayServe(bound, wish, now)) {
         bind(bound, true);
         return lease(bound, true, now);
       }
-      const chosen = choose(wish, now);
+      const chosen = isOwned ? owner : choose(wish, now);
       if (chosen === undefined) return undefined;
       // A conversation moves only off an account that cannot serve it; one that merely failed this once keeps it,
       // unless the conversation has never been there before.
       const isAble = bound !== undefined && mayServe(bound, { ...wish, tried: new Set() }, now);
-      if (!isAble || home?.isProven !== true) bind(chosen, false);
+      if (isTorn || !isAble || home?.isProven !== true) bind(chosen, false);
       return lease(chosen, false, now);
     },
     settle: (accountId, outcome, now) => {

@@ -47,6 +47,7 @@ export function errorCode(failure: Failure): string {
     case "bad-request":
     case "content-refused":
     case "foreign-reasoning":
+    case "unknown-compaction":
     case "exhausted":
     case "rate-limited":
       return failure.code ?? FALLBACK_CODES[failure.kind];
@@ -67,6 +68,7 @@ const FALLBACK_CODES = {
   "bad-request": "invalid_request_error",
   "content-refused": "invalid_prompt",
   "foreign-reasoning": "invalid_encrypted_content",
+  "unknown-compaction": "compaction_not_supported",
   exhausted: "usage_limit_reached",
   "rate-limited": "rate_limit_exceeded",
 } as const;

@@ -4,6 +4,7 @@ import { createTokenCount } from "./count.ts";
 import { createMessages } from "./messages/index.ts";
 import { fail as failAsOpenAi } from "./openai-error.ts";
 import type { LocalRoute, Protocol } from "./protocol.ts";
+import { createCompact } from "./responses/compact.ts";
 import { createResponses } from "./responses/index.ts";
 import type { ResponseMemory } from "./responses/memory.ts";
 
@@ -15,8 +16,9 @@ export type ProtocolPorts = {
 };
 
 /** Every protocol; a new one is a line here. */
-export function createProtocols({ clock, memory }: ProtocolPorts): readonly Protocol[] {
-  return [createResponses({ clock, memory }), createChat(clock), createMessages(clock)];
+export function createProtocols(ports: ProtocolPorts): readonly Protocol[] {
+  const { clock } = ports;
+  return [createResponses(ports), createCompact(ports), createChat(clock), createMessages(clock)];
 }
 
 /** Every route that needs no account. `pause` lets others have the processor in the middle of long work. */

@@ -1,5 +1,6 @@
-import { type Dict, isDict, list } from "../wire/json.ts";
-import type { TurnRequest } from "./request.ts";
+import { type Dict, list } from "../wire/json.ts";
+import { isReasoning, TRIGGER, withoutTrigger } from "./compaction.ts";
+import type { Compaction, TurnRequest } from "./request.ts";
 
 const encoder = new TextEncoder();
 
@@ -27,14 +28,77 @@ export function withoutParameter(turn: TurnRequest, name: string): TurnRequest |
 }
 
 /**
- * The turn without reasoning that only another account could read, or undefined when there is none.
+ * The turn without those of its reasoning items that cannot be read, or undefined when it holds none of them.
  * The whole item goes: without its ciphertext the backend would look for it by id and not find it.
- * What was said and called stays; only the model's earlier thoughts are lost.
+ * What was said and called stays; only the model's earlier thoughts are lost. A compaction stays too: it is the
+ * conversation.
  */
-export function withoutForeignReasoning(turn: TurnRequest): TurnRequest | undefined {
+export function withoutReasoning(
+  turn: TurnRequest,
+  isUnreadable: (item: Dict) => boolean,
+): TurnRequest | undefined {
   const input = list(turn.body["input"]);
-  const kept = input.filter((item) => !(isDict(item) && item["type"] === "reasoning"));
+  const kept = input.filter((item) => !(isReasoning(item) && isUnreadable(item)));
   if (kept.length === input.length) return undefined;
   const body = { ...turn.body, input: kept };
   return { ...turn, body, bytes: encodeBody(body), removed: [...turn.removed, "input.reasoning"] };
+}
+
+/** The same compaction by the backend's other way, or undefined for a turn that is none. */
+export function otherWay(turn: TurnRequest): TurnRequest | undefined {
+  const { compaction } = turn;
+  if (compaction === undefined) return undefined;
+  return compaction.way === "trigger" ? byEndpoint(turn, compaction) : byTrigger(turn, compaction);
+}
+
+// What Codex 0.130 sends to the endpoint, which refuses much of what a turn may hold (upstream.md 3.3).
+const ENDPOINT_FIELDS: ReadonlySet<string> = new Set([
+  "input",
+  "instructions",
+  "model",
+  "parallel_tool_calls",
+  "prompt_cache_key",
+  "reasoning",
+  "text",
+  "tools",
+]);
+
+// Not the client's wishes but the form of a streamed turn: their absence is no loss.
+const TURN_FORM: ReadonlySet<string> = new Set(["include", "store", "stream"]);
+
+function byEndpoint(turn: TurnRequest, { asked }: Compaction): TurnRequest {
+  const names = Object.keys(turn.body);
+  const kept = Object.entries(turn.body).filter(([name]) => ENDPOINT_FIELDS.has(name));
+  const lost = names.filter((name) => !ENDPOINT_FIELDS.has(name) && !TURN_FORM.has(name));
+  const body = { instructions: "", ...Object.fromEntries(kept), input: withoutTrigger(turn.body) };
+  return {
+    ...turn,
+    body,
+    bytes: encodeBody(body),
+    isFast: false,
+    removed: [...turn.removed, ...lost],
+    compaction: { asked, way: "endpoint" },
+  };
+}
+
+const BETA = "x-codex-beta-features";
+const TRIGGER_BETA = "remote_compaction_v2";
+
+function byTrigger(turn: TurnRequest, { asked }: Compaction): TurnRequest {
+  const body = {
+    ...turn.body,
+    input: [...list(turn.body["input"]), { type: TRIGGER }],
+    store: false,
+    stream: true,
+    include: ["reasoning.encrypted_content"],
+  };
+  // The Codex CLI announces the trigger so; a client that knows only the endpoint does not.
+  const betas = [turn.headers[BETA], TRIGGER_BETA].filter((beta) => beta !== undefined);
+  return {
+    ...turn,
+    body,
+    bytes: encodeBody(body),
+    headers: { ...turn.headers, [BETA]: betas.join(",") },
+    compaction: { asked, way: "trigger" },
+  };
 }

@@ -45,6 +45,8 @@ export const FAILURES = {
   "unsupported-parameter": { next: "amend-and-resend", account: "none", status: 400 },
   /** Encrypted reasoning in the request was made by another account and cannot be read by this one. */
   "foreign-reasoning": { next: "amend-and-resend", account: "none", status: 400 },
+  /** The backend does not know this one of the two ways to compact a conversation. */
+  "unknown-compaction": { next: "amend-and-resend", account: "none", status: 400 },
   /** The backend refuses the access token. */
   unauthorized: { next: "renew-and-resend", account: "cool-unauthorized", status: 502 },
   /** The account or its workspace has been deactivated. */
@@ -69,6 +71,8 @@ export const FAILURES = {
   "cut-short": { next: "other-account", account: "count", status: 502 },
   /** A completed turn without any output. */
   empty: { next: "other-account", account: "count", status: 502 },
+  /** A compaction that holds no compacted conversation. */
+  "no-compaction": { next: "other-account", account: "count", status: 502 },
   /** The account's token has ended and could not be renewed just now. */
   "renewal-failed": { next: "other-account", account: "cool-unauthorized", status: 502 },
   /** No account can be used at all. */
@@ -107,6 +111,7 @@ export function clientStatus(failure: Failure): number {
   if (status === undefined) return row.status;
   switch (failure.kind) {
     case "bad-request":
+    case "unknown-compaction":
       return status >= 400 && status <= 599 ? status : row.status;
     case "server-error":
       return status >= 500 && status <= 599 ? status : row.status;

@@ -18,7 +18,19 @@ export type TurnRequest = {
   readonly isNative: boolean;
   /** The client's headers that travel upstream with the turn, lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Set where the turn has the conversation compacted instead of continued. */
+  readonly compaction?: Compaction;
 };
+
+/**
+ * The backend's two ways to compact a conversation: an ordinary turn whose last input item is a
+ * `compaction_trigger`, and the older endpoint `/responses/compact` with its answer in one piece
+ * (upstream.md 3.3, 3.4). A backend may have only one of them.
+ */
+export type CompactionWay = "trigger" | "endpoint";
+
+/** How the client asked for a compaction, and how the backend is asked now. */
+export type Compaction = { readonly asked: CompactionWay; readonly way: CompactionWay };
 
 /** The key that keeps a conversation on one account. */
 export type Session = {

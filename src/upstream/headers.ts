@@ -29,7 +29,7 @@ export function turnHeaders(
     ...headers,
     ...accountHeaders(identity),
     "content-type": "application/json",
-    accept: "text/event-stream",
+    accept: turn.compaction?.way === "endpoint" ? "*/*" : "text/event-stream",
     "accept-encoding": "identity",
   };
 }

@@ -1,4 +1,5 @@
 import { classifyEvent, classifyRefusal } from "../turn/classify.ts";
+import { readRefusal } from "../turn/compaction.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { TurnRequest } from "../turn/request.ts";
 import { isPreamble, type Step } from "../turn/step.ts";
@@ -7,8 +8,11 @@ import { readUsage } from "../turn/usage.ts";
 import type { Clock } from "../wire/clock.ts";
 import { dict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
+import { endedStream, readAnswer, readCompaction } from "./compact.ts";
+import { createDisguise } from "./disguise.ts";
 import { type Identity, turnHeaders } from "./headers.ts";
 import { readTurn, type StreamLimits, type TurnStream } from "./stream.ts";
+import { readText } from "./text.ts";
 
 /** One attempt to have a turn served. `ok` means that the backend has begun to answer: `held` comes before the rest. */
 export type Attempt =
@@ -35,12 +39,8 @@ export type SendPorts = {
   readonly clock: Clock;
 };
 
-// An error body tells its kind in the first lines; the rest is a web page.
-const MOST_ERROR_BYTES = 64 * 1024;
-const ERROR_BODY_MS = 5000;
-
 /**
- * Posts the turn and reads on to the commit point: the first event that means output.
+ * Posts the turn and reads on to the commit point: the first event that means output; of a compaction, its end.
  * Whatever fails before it, an error event inside a 200 included, comes back as a failure, the connection closed.
  */
 export async function sendTurn(
@@ -56,47 +56,85 @@ export async function sendTurn(
     stop.detach();
     return posted;
   }
-  const { headers, body, status } = posted.response;
+  const { response } = posted;
+  const { headers, body, status } = response;
+  const isByEndpoint = turn.compaction?.way === "endpoint";
   const isStream = /text\/event-stream/i.test(headers.get("content-type") ?? "");
-  if (status !== 200 || body === null || !isStream) {
-    const refusal = { status, headers, body: await readSome(posted.response, clock, stop) };
+  if (isByEndpoint && status === 200) {
+    const read = await readAnswer(response, turn, options.idleMs, { stop, clock });
     stop.stop(DONE);
     stop.detach();
-    const failure = request.reason() ?? classifyRefusal(refusal, turn.model, clock.now());
-    return { ok: false, failure, headers };
+    if (read.ok) return { ok: true, held: read.steps, stream: endedStream(headers) };
+    return { ok: false, failure: request.reason() ?? read.failure, headers };
+  }
+  if (status !== 200 || body === null || !isStream) {
+    const { text: words } = await readText(response, ERROR_BODY, stop, clock);
+    stop.stop(DONE);
+    stop.detach();
+    const refusal = classifyRefusal({ status, headers, body: words }, turn.model, clock.now());
+    return { ok: false, failure: request.reason() ?? readRefusal(refusal, turn), headers };
   }
   const stream = readTurn({ headers, body }, stop, options, clock);
-  const begun = await readToCommit(stream, turn.model, ports);
-  if (begun.ok) return { ok: true, held: begun.held, stream };
+  const begun = await readBeginning(stream, turn, ports);
+  if (begun.ok) return { ok: true, held: begun.steps, stream };
   stream.close();
   return { ok: false, failure: request.reason() ?? begun.failure, headers };
 }
 
 type Begun =
-  | { readonly ok: true; readonly held: readonly Step[] }
+  | { readonly ok: true; readonly steps: readonly Step[] }
   | { readonly ok: false; readonly failure: Failure };
 
 /** Reads up to the commit point; what has been read is handed on with it. */
-async function readToCommit(stream: TurnStream, model: string, ports: SendPorts): Promise<Begun> {
+function readBeginning(stream: TurnStream, turn: TurnRequest, ports: SendPorts): Promise<Begun> {
+  if (turn.compaction === undefined) return readToCommit(stream, turn, ports);
+  return readCompaction(stream, (step) => toldFailure(step, turn, ports.clock.now()));
+}
+
+async function readToCommit(
+  stream: TurnStream,
+  turn: TurnRequest,
+  ports: SendPorts,
+): Promise<Begun> {
   const held: Step[] = [];
+  const judge = createJudge(turn, ports);
   for (;;) {
     const batch = await stream.read();
     if (batch.type === "broken") return { ok: false, failure: batch.failure };
     if (batch.type === "end") return { ok: false, failure: EMPTY };
     held.push(...batch.steps);
     for (const step of batch.steps) {
-      const failure = failureOf(step, model, ports.clock.now());
-      if (failure !== undefined) return { ok: false, failure };
-      if (!isPreamble(step.role)) return { ok: true, held };
+      const verdict = judge(step);
+      if (verdict === "begun") return { ok: true, steps: held };
+      if (verdict !== undefined) return { ok: false, failure: verdict };
     }
   }
 }
 
-/** Why a step that comes before any output means that there will be none; undefined when it does not. */
-function failureOf(step: Step, model: string, now: number): Failure | undefined {
-  if (step.role === "failed" || step.role === "error")
-    return classifyEvent(step.data(), model, now);
-  return step.role === "completed" && isEmptyTurn(step) ? EMPTY : undefined;
+/** Judges a turn's first events: has the answer begun, or has the attempt failed? Undefined while it is neither. */
+function createJudge(
+  turn: TurnRequest,
+  { clock }: SendPorts,
+): (step: Step) => Failure | "begun" | undefined {
+  const disguise = createDisguise();
+  let hasOutput = false;
+  return (step) => {
+    const failure = toldFailure(step, turn, clock.now());
+    if (failure !== undefined) return failure;
+    const suspicion = disguise.judge(step);
+    if (suspicion === "confirmed") return OVERLOADED;
+    if (suspicion === "cleared") {
+      return !hasOutput && step.role === "completed" && isEmptyTurn(step) ? EMPTY : "begun";
+    }
+    hasOutput ||= !isPreamble(step.role);
+    return undefined;
+  };
+}
+
+/** The failure that the step itself tells. */
+function toldFailure(step: Step, turn: TurnRequest, now: number): Failure | undefined {
+  if (step.role !== "failed" && step.role !== "error") return undefined;
+  return readRefusal(classifyEvent(step.data(), turn.model, now), turn);
 }
 
 /** Whether a turn that completed without any event of output really holds nothing. */
@@ -111,10 +149,20 @@ const EMPTY: Failure = {
   kind: "empty",
   message: "The backend completed the turn without any output.",
 };
+const OVERLOADED: Failure = {
+  kind: "overloaded",
+  message: "The backend has no capacity; it said so in place of an answer.",
+};
 const DONE: Failure = { kind: "client-left", message: "The answer has been read." };
+// An error body tells its kind in the first lines; the rest is a web page.
+const ERROR_BODY = { mostBytes: 64 * 1024, limitMs: 5000, tooLate: DONE };
 const NO_HEADERS: Failure = {
   kind: "timeout",
   message: "The backend did not answer in time (connect-timeout-sec).",
+};
+const NO_ANSWER: Failure = {
+  kind: "timeout",
+  message: "The backend did not answer a compaction in time (event-idle-timeout-sec).",
 };
 
 type Posted =
@@ -127,10 +175,15 @@ async function post(
   stop: Stop,
   { options, clock }: SendPorts,
 ): Promise<Posted> {
-  const cancel =
-    options.connectMs > 0 ? clock.after(options.connectMs, () => stop.stop(NO_HEADERS)) : () => {};
+  const isByEndpoint = turn.compaction?.way === "endpoint";
+  // An answer in one piece has its headers when the work is done: that is silence inside an answer, not before one.
+  const [limitMs, silence] = isByEndpoint
+    ? [options.idleMs, NO_ANSWER]
+    : [options.connectMs, NO_HEADERS];
+  const cancel = limitMs > 0 ? clock.after(limitMs, () => stop.stop(silence)) : () => {};
   try {
-    const response = await fetch(`${options.baseUrl}/responses`, {
+    const path = isByEndpoint ? "/responses/compact" : "/responses";
+    const response = await fetch(`${options.baseUrl}${path}`, {
       method: "POST",
       headers: turnHeaders(turn, identity, options.headers),
       body: turn.bytes,
@@ -154,25 +207,4 @@ export function describeNetwork(cause: unknown): Failure {
   );
   const said = text(code) ?? text(message) ?? "unknown error";
   return { kind: "network", message: `The backend could not be reached (${redact(said)}).` };
-}
-
-/** The first part of an error body; what cannot be read in time is left. */
-async function readSome(response: Response, clock: Clock, stop: Stop): Promise<string> {
-  if (response.body === null) return "";
-  const cancel = clock.after(ERROR_BODY_MS, () => stop.stop(DONE));
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let body = "";
-  try {
-    while (body.length < MOST_ERROR_BYTES) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      body += decoder.decode(value, { stream: true });
-    }
-  } catch {
-    // What has been read must do: the status alone classifies too.
-  } finally {
-    cancel();
-  }
-  return body;
 }

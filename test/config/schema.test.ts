@@ -87,6 +87,19 @@ describe("schema", () => {
     ]);
   });
 
+  test("B1-8: clients that wait 300 s hear of every silence before that", () => {
+    const config = defaults();
+    expect(config["heartbeat-sec"]).toBeLessThanOrEqual(15);
+    for (const key of [
+      "connect-timeout-sec",
+      "first-event-timeout-sec",
+      "event-idle-timeout-sec",
+    ] as const) {
+      expect(config[key]).toBeGreaterThan(0);
+      expect(config[key]).toBeLessThan(300);
+    }
+  });
+
   test("five keys need a restart, all others change live", () => {
     expect(KEYS.filter((key) => !specOf(key).live).toSorted()).toEqual([
       "auth-dir",

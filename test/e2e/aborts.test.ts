@@ -48,7 +48,7 @@ const NAMES: readonly Phase[] = [
   "at the end",
 ];
 
-test("1,000 clients that leave at random moments do no harm (cases.md B1-12 to B1-14)", async () => {
+test("B1-12, B1-13, B1-14: 1,000 clients that leave at random moments do no harm", async () => {
   const random = createRandom(SEED);
   for (let round = 0; round < ROUNDS; round++) {
     const phase = NAMES[round % NAMES.length] ?? "at the end";
@@ -83,7 +83,7 @@ test("1,000 clients that leave at random moments do no harm (cases.md B1-12 to B
   expect(proxy.logs()).not.toMatch(/ status=5\d\d /);
 });
 
-test("a client that leaves is logged as 499", async () => {
+test("B1-14: a client that leaves is logged as 499", async () => {
   const before = proxy.logs().length;
   for (const account of accounts) account.always({ kind: "hang-mid-text" });
   const leaving = { words: "Bye", isStream: true, isReset: false, share: 1 };
@@ -119,7 +119,7 @@ for (const phase of ["before headers", "in the preamble", "in the middle of the 
   });
 }
 
-test("a client that leaves while a failure is on its way costs no second post", async () => {
+test("B1-12: a client that leaves while a failure is on its way costs no second post", async () => {
   const body: Outcome = { kind: "hang-before-headers" };
   for (const account of accounts) account.always(body);
   backend.forget();

@@ -86,7 +86,7 @@ describe("account files, while the program runs", () => {
     }
   });
 
-  test("a changed file: its new tokens are used, and what else is in it stays", async () => {
+  test("B5-10: a changed file: its new tokens are used, and what else is in it stays", async () => {
     const account = fresh();
     const other = fresh();
     await using proxy = await start([account]);
@@ -493,7 +493,7 @@ describe("conversations", () => {
     quiet.turns().filter((turn) => turn.account === account.name).length;
   const lastHome = (): string => quiet.turns().at(-1)?.account ?? "";
 
-  test("each stays on its account, and many spread", async () => {
+  test("B5-3: each stays on its account, and many spread", async () => {
     const homes = new Map<string, Set<string>>();
     for (let round = 0; round < 4; round++) {
       for (let session = 0; session < 6; session++) {
@@ -538,7 +538,7 @@ describe("conversations", () => {
     expect(quiet.turns().at(-1)?.headers["session-id"]).toBeDefined();
   });
 
-  test("a bound account that is exhausted: the conversation moves once, and stays there", async () => {
+  test("B5-4: a bound account that is exhausted: the conversation moves once, and stays there", async () => {
     const session = { session_id: "moving" };
     await expectServed(proxy, session);
     const home = three.find(({ name }) => name === lastHome());

@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => backend.stop());
 
 describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () => {
-  test("a turn with a tool call, its first account overloaded inside a 200", async () => {
+  test("B1-1: a turn with a tool call, its first account overloaded inside a 200", async () => {
     backend.forget();
     const full = backend.account("1-full");
     const good = backend.account("1-good");
@@ -85,7 +85,7 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     expect(requestsIn(proxy.logs())).toBe(1);
   });
 
-  test("a full backend on every account: the CLI's own bounded retry works", async () => {
+  test("B1-4: a full backend on every account: the CLI's own bounded retry works", async () => {
     backend.forget();
     const account = backend.account("3-only");
     account.script({ kind: "fault", name: "503-overloaded" });
@@ -150,6 +150,39 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     expect(turn?.headers["x-openai-internal-codex-responses-lite"]).toBe("true");
     expect(itemTypes(dict(turn?.body))).toContain("additional_tools");
   });
+
+  // The CLI asks the backend for a compaction, by a trigger, where the provider is called so.
+  const compacting = ['name = "OpenAI"'];
+  const early = ["model_auto_compact_token_limit = 2000"];
+  test.each([
+    ["trigger", "HTTP", compacting],
+    ["endpoint", "HTTP", compacting],
+    ["endpoint", "a WebSocket", [...compacting, SOCKETS]],
+  ] as const)(
+    "B4-10: a conversation that is compacted in the middle, by a backend that knows only the %s, over %s",
+    async (compaction, _transport, provider) => {
+      const knowing = await startBackend({ compaction });
+      try {
+        const account = knowing.account("8-only");
+        account.script({ kind: "ok", tool: "shell-echo" }, { kind: "ok" });
+        account.always({ kind: "ok", text: "Compacted and done." });
+        await using proxy = await startProxy({
+          backend: knowing,
+          accounts: [account],
+          binary: true,
+        });
+        const run = await runCodex(proxy.url, "Print", provider, KEY, "gpt-5.5", early);
+        expectCalm(run);
+        expect(run.output).toContain("context compacted");
+        expect(run.stdout).toContain("Compacted and done.");
+        const last = dict(knowing.turns().at(-1)?.body);
+        expect(itemTypes(last).filter((type) => type === "compaction")).toHaveLength(1);
+        expect(knowing.compactions()).toHaveLength(compaction === "endpoint" ? 1 : 0);
+      } finally {
+        await knowing.stop();
+      }
+    },
+  );
 });
 
 describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
@@ -263,15 +296,17 @@ async function runCodex(
   provider: readonly string[] = [],
   key = KEY,
   model = "gpt-5.5",
+  settings: readonly string[] = [],
 ): Promise<Run> {
   if (!codex.ok) throw new Error(codex.reason);
   const home = await mkdtemp(join(tmpdir(), "codex-home-"));
   const folder = await mkdtemp(join(tmpdir(), "codex-work-"));
   const config = [
+    ...settings,
     `model = "${model}"`,
     'model_provider = "proxy"',
     "[model_providers.proxy]",
-    'name = "proxy"',
+    ...(provider.some((line) => line.startsWith("name")) ? [] : ['name = "proxy"']),
     `base_url = "${url}/v1"`,
     'wire_api = "responses"',
     'env_key = "CODEX_PROXY_KEY"',

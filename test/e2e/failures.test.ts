@@ -227,7 +227,7 @@ const FORMS = [
   ["a flat error event", { kind: "error-event", shape: "flat" }],
 ] as const;
 
-describe("an error inside a 200, before any output (upstream.md 4)", () => {
+describe("B1-1: an error inside a 200, before any output (upstream.md 4)", () => {
   for (const [code, expected] of Object.entries(STREAM_CODES)) {
     for (const [form, shape] of FORMS) {
       const outcome: Outcome = { ...shape, code, after: "created" };
@@ -238,7 +238,7 @@ describe("an error inside a 200, before any output (upstream.md 4)", () => {
   }
 });
 
-describe("an error inside a 200, after text (upstream.md 4)", () => {
+describe("B1-3, B1-4: an error inside a 200, after text (upstream.md 4)", () => {
   for (const [code, expected] of Object.entries(STREAM_CODES)) {
     for (const [form, shape] of FORMS) {
       const outcome: Outcome = { ...shape, code, after: "text" };
@@ -253,6 +253,27 @@ describe("an error inside a 200, after text (upstream.md 4)", () => {
         besideGood(outcome, meant, [WHOLE]));
     }
   }
+});
+
+describe("B1-2: an overload told as ordinary text", () => {
+  const sentence = "Our servers are currently overloaded. Please try again later.";
+
+  test("with a good account beside it, and with only such accounts", async () => {
+    const outcome: Outcome = { kind: "ok", reasoning: false, text: sentence };
+    await besideGood(outcome, OVERLOADED);
+    await onlyBad(outcome, OVERLOADED);
+  });
+
+  test("the sentence quoted, and followed by more text, is an answer", async () => {
+    for (const words of [`"${sentence}" was the answer.`, `${sentence} So they said.`]) {
+      const outcome: Outcome = { kind: "ok", reasoning: false, text: words };
+      const { bad, good, proxy } = await pair(outcome, "ok");
+      await using _ = proxy;
+      const answer = await call(proxy, STREAM);
+      expect(streamedText(answer.events)).toBe(words);
+      expect([postsOf(bad), postsOf(good)]).toEqual([1, 0]);
+    }
+  });
 });
 
 describe("a connection that fails before any output", () => {
@@ -270,7 +291,7 @@ describe("a connection that fails before any output", () => {
   }
 });
 
-describe("a silent backend", () => {
+describe("B1-7: a silent backend", () => {
   const rows: readonly [name: string, outcome: Outcome, key: string][] = [
     ["no headers", { kind: "hang-before-headers" }, "connect-timeout-sec"],
     ["headers only", { kind: "hang-after-headers" }, "first-event-timeout-sec"],
@@ -308,7 +329,7 @@ describe("what the backend refuses and the proxy can take out", () => {
   };
   const question = { type: "message", role: "user", content: [{ type: "input_text", text: "Go" }] };
 
-  test("reasoning of another account goes, the conversation stays, and one post more is made", async () => {
+  test("B5-1: reasoning of another account goes, the conversation stays, and one post more is made", async () => {
     const { bad, good, proxy } = await pair({ kind: "ok" }, "ok");
     await using _ = proxy;
     const body = turnBody("", { input: [thought, question] });
@@ -352,7 +373,7 @@ describe("the bound on posts", () => {
     }
   });
 
-  test("empty turns are bounded by empty-retry-max inside max-retry", async () => {
+  test("B1-6: empty turns are bounded by empty-retry-max inside max-retry", async () => {
     const five = Array.from({ length: 5 }, () => named("bad"));
     for (const account of five) account.always({ kind: "empty" });
     const config = { ...LOOSE, "max-retry": 4, "empty-retry-max": 1 };
@@ -364,7 +385,7 @@ describe("the bound on posts", () => {
 });
 
 describe("a mixed pool", () => {
-  test("all exhausted: 429 with the earliest reset (cases.md B1-10)", async () => {
+  test("B1-10: all exhausted: 429 with the earliest reset", async () => {
     const early = named("early");
     const late = named("late");
     late.usage(100, 34, 7200);
@@ -383,7 +404,7 @@ describe("a mixed pool", () => {
     expect(postsOf(early) + postsOf(late)).toBe(posts);
   });
 
-  test("a 5xx on the only healthy account is not told as a limit (cases.md B1-9)", async () => {
+  test("B1-9: a 5xx on the only healthy account is not told as a limit", async () => {
     const spent = named("spent");
     const broken = named("broken");
     spent.always({ kind: "fault", name: "429-usage" });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { type Dict, dict, list, text } from "../../src/wire/json.ts";
+import { type Dict, dict, list, parseDict, text } from "../../src/wire/json.ts";
 import { createFrameSplitter, formatEvent } from "../../src/wire/sse.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { streamedText, turnBody } from "../support/backend/ask.ts";
@@ -79,7 +79,7 @@ describe("the backend's bytes cut in two at every offset", () => {
     });
   });
 
-  test("another client gets the same events each time (cases.md B1-16)", async () => {
+  test("B1-16: another client gets the same events each time", async () => {
     await using proxy = await serveCut();
     const whole = eventsIn((await call(proxy.at(RECORDING.length))).bytes);
     // Without codex.rate_limits, keepalive and the event that is not the public API's.
@@ -101,6 +101,20 @@ describe("the backend's bytes cut in two at every offset", () => {
       if (!Bun.deepEquals(json, wanted)) expect([offset, json]).toEqual([offset, wanted]);
     });
   });
+});
+
+test("B1-15: every event of a stream has its name in a line of its own", async () => {
+  await using proxy = await serveCut();
+  for (const headers of [CODEX, {}]) {
+    const { bytes } = await call(proxy.at(RECORDING.length), { headers });
+    const frames = new TextDecoder().decode(bytes).split("\n\n").slice(0, -1);
+    const events = frames.filter((each) => !each.startsWith(":"));
+    expect(events.length).toBeGreaterThan(5);
+    for (const event of events) {
+      const [, name, data] = /^event: (.+)\ndata: (.+)$/.exec(event) ?? [];
+      expect([event, parseDict(data ?? "")?.["type"]]).toEqual([event, name]);
+    }
+  }
 });
 
 describe("the scripted backend's own stream in portions of every small size", () => {

@@ -8,14 +8,18 @@ import {
   type Limits,
   type Ports,
 } from "../../src/engine/execute.ts";
+import type { Ledger } from "../../src/engine/ledger.ts";
 import { createRefusedParameters } from "../../src/engine/refused.ts";
 import type { Watched } from "../../src/engine/watch.ts";
+import { createWays, type Ways } from "../../src/engine/ways.ts";
+import type { Wish } from "../../src/pool/pool.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
 import { createStop, type Stop } from "../../src/turn/stop.ts";
 import type { Attempt } from "../../src/upstream/send.ts";
 import {
   completed,
+  emptyLedger,
   type FakeStream,
   failure,
   gate,
@@ -46,6 +50,8 @@ type Script = {
   readonly turn?: TurnRequest;
   readonly finish?: (turn: Watched) => Promise<Finished>;
   readonly onPick?: (stop: Stop) => void;
+  readonly ledger?: Ledger;
+  readonly ways?: Ways;
 };
 
 const PARAMETER = failure("unsupported-parameter", { param: "top_k" });
@@ -76,9 +82,13 @@ function stage(script: Script = {}) {
   const leases: ReturnType<typeof leaseOf>[] = [];
   const outcomes: string[] = [];
   const renewals: string[] = [];
+  const wishes: Wish[] = [];
+  const { ledger = emptyLedger(), ways = createWays(() => NOON) } = script;
   const ports: Ports = {
     clock: { now: () => NOON, after: () => () => {} },
-    pick: ({ tried }) => {
+    pick: (wish) => {
+      const { tried } = wish;
+      wishes.push(wish);
       script.onPick?.(stop);
       const account = accounts.find((id) => !tried.has(id));
       if (account === undefined) return undefined;
@@ -108,6 +118,8 @@ function stage(script: Script = {}) {
       return attemptOf(answer);
     },
     refused: script.refused ?? createRefusedParameters(),
+    ledger,
+    ways,
     shortage: () => script.shortage,
   };
   const job: Job = {
@@ -123,6 +135,7 @@ function stage(script: Script = {}) {
     stop,
     record,
     posts,
+    wishes,
     posted: () => posts.map(({ account }) => account).join(""),
     leases,
     outcomes,
@@ -320,6 +333,129 @@ describe("execute, what is amended", () => {
   });
 });
 
+describe("execute, ciphertext that only its maker can read (B5-1)", () => {
+  const thought = (encrypted_content: string) => ({ type: "reasoning", encrypted_content });
+  const made = (by: string, encrypted_content: string, ledger: Ledger): void =>
+    ledger.note(
+      by,
+      step("response.output_item.done", { item: thought(encrypted_content) }).frame.bytes,
+    );
+
+  test("the account that made it is asked for", async () => {
+    const ledger = emptyLedger();
+    made("b", "bees", ledger);
+    const { run, wishes } = stage({ ledger, turn: turnOf({ input: [thought("bees")] }) });
+    await run();
+    expect(wishes).toMatchObject([{ owner: { accountId: "b", isNeeded: false } }]);
+  });
+
+  test("of unknown origin, nobody is asked for", async () => {
+    const { run, wishes } = stage({ turn: turnOf({ input: [thought("bees")] }) });
+    await run();
+    expect(wishes.map((wish) => "owner" in wish)).toEqual([false]);
+  });
+
+  test("what an account has refused is left out before its next post, and recorded", async () => {
+    const ledger = emptyLedger();
+    const turn = turnOf({ input: [thought("bees"), { role: "user" }] });
+    await stage({ ledger, turn, answers: [REASONING, "ok"] }).run();
+    const next = stage({ ledger, turn, answers: ["network", "ok"] });
+    expect(told(await next.run())).toBe("ok");
+    expect(next.posts.map((post) => [post.account, post.turn.body["input"]])).toEqual([
+      ["a", [{ role: "user" }]],
+      ["b", turn.body["input"]],
+    ]);
+    expect(next.record.removed).toEqual([]);
+    const last = stage({ ledger, turn });
+    await last.run();
+    expect(last.record.removed).toEqual(["input.reasoning"]);
+  });
+
+  test("what the account itself made stays while something else explains the refusal", async () => {
+    const ledger = emptyLedger();
+    made("a", "mine", ledger);
+    made("z", "theirs", ledger);
+    const input = [thought("mine"), thought("theirs"), thought("unknown")];
+    const { run, posts } = stage({ ledger, turn: turnOf({ input }), answers: [REASONING, "ok"] });
+    expect(told(await run())).toBe("ok");
+    expect(posts.at(1)?.turn.body["input"]).toEqual([thought("mine")]);
+  });
+
+  test("a compaction of another account's cannot be left out: the client is told in words", async () => {
+    const compaction = { type: "compaction", id: "cmp_1", encrypted_content: "x" };
+    const turn = turnOf({ input: [compaction, thought("y")] });
+    const { run, posts } = stage({ turn, answers: [REASONING] });
+    const execution = await run();
+    expect(execution).toMatchObject({ failure: { kind: "foreign-reasoning" } });
+    expect(execution.ok ? "" : execution.failure.message).toContain("compacted by another account");
+    // The next account may be the one that made it, and gets all of it.
+    expect(posts.map((post) => [post.account, post.turn.body["input"]])).toEqual([
+      ["a", [compaction, thought("y")]],
+      ["a", [compaction]],
+      ["b", [compaction, thought("y")]],
+    ]);
+  });
+
+  test("a compaction of unknown origin is another account's own, which is asked for from then on", async () => {
+    const ledger = emptyLedger();
+    const compaction = { type: "compaction", id: "cmp_1", encrypted_content: "x" };
+    const turn = turnOf({ input: [compaction] });
+    const first = stage({ ledger, turn, answers: [REASONING, "ok"] });
+    expect(told(await first.run())).toBe("ok");
+    expect(first.posted()).toBe("ab");
+    const next = stage({ ledger, turn });
+    await next.run();
+    expect(next.wishes).toMatchObject([{ owner: { accountId: "b", isNeeded: true } }]);
+  });
+});
+
+describe("execute, the two ways to compact (B4-10)", () => {
+  const UNKNOWN = failure("unknown-compaction", { status: 404 });
+  const compacting: TurnRequest = {
+    ...turnOf({ input: [{ role: "user" }] }),
+    compaction: { asked: "endpoint", way: "endpoint" },
+  };
+  const waysOf = (posts: readonly { readonly turn: TurnRequest }[]): unknown[] =>
+    posts.map(({ turn }) => turn.compaction?.way);
+
+  test("a way that the backend lacks: the other one, on the same account", async () => {
+    const { run, posts, posted, outcomes } = stage({ turn: compacting, answers: [UNKNOWN, "ok"] });
+    expect(told(await run())).toBe("ok");
+    expect(posted()).toBe("aa");
+    expect(waysOf(posts)).toEqual(["endpoint", "trigger"]);
+    expect(outcomes).toContain("a:unknown-compaction");
+  });
+
+  test("neither way: told after one post for each", async () => {
+    const { run, posts } = stage({ turn: compacting, answers: [UNKNOWN] });
+    expect(told(await run())).toBe("unknown-compaction");
+    expect(waysOf(posts)).toEqual(["endpoint", "trigger"]);
+  });
+
+  test("the next compaction does not probe again, for as long as that is remembered", async () => {
+    let now = NOON;
+    const ways = createWays(() => now);
+    await stage({ turn: compacting, ways, answers: [UNKNOWN, "ok"] }).run();
+    const next = stage({ turn: compacting, ways });
+    await next.run();
+    expect(waysOf(next.posts)).toEqual(["trigger"]);
+    now += 3_600_000;
+    const later = stage({ turn: compacting, ways });
+    await later.run();
+    expect(waysOf(later.posts)).toEqual(["endpoint"]);
+  });
+
+  test("without a post left for the other way the refusal is told, and remembered all the same", async () => {
+    const ways = createWays(() => NOON);
+    const limits = { maxRetry: 0 };
+    const first = stage({ turn: compacting, ways, limits, answers: [UNKNOWN, "ok"] });
+    expect(told(await first.run())).toBe("unknown-compaction");
+    const second = stage({ turn: compacting, ways, limits });
+    expect(told(await second.run())).toBe("ok");
+    expect(waysOf(second.posts)).toEqual(["trigger"]);
+  });
+});
+
 describe("execute, empty turns", () => {
   test.each([
     [0, 5, 1],
@@ -341,7 +477,7 @@ describe("execute, empty turns", () => {
     },
   );
 
-  test("two of them and then an answer is an answer", async () => {
+  test("B1-6: two of them and then an answer is an answer", async () => {
     const { run, posted } = stage({ answers: ["empty", "empty", "ok"] });
     expect(told(await run())).toBe("ok");
     expect(posted()).toBe("abc");
@@ -621,7 +757,10 @@ describe("execute, whatever happens", () => {
           accounts: Array.from({ length: seed.accounts }, (_, index) => `${index}`),
           answers: [...answers, "server-error"],
           limits: { maxRetry: seed.maxRetry, emptyRetryMax: seed.emptyRetryMax },
-          turn: turnOf({ top_k: 1, input: [{ type: "reasoning" }] }),
+          turn: {
+            ...turnOf({ top_k: 1, input: [{ type: "reasoning" }] }),
+            compaction: { asked: "endpoint", way: "endpoint" },
+          },
           refused: createRefusedParameters(),
           renew: async () => (seed.canRenew ? undefined : failure("renewal-failed")),
           identify: async (accountId) => {

@@ -1,3 +1,4 @@
+import { createLedger, type Ledger } from "../../src/engine/ledger.ts";
 import type { TurnRecord } from "../../src/engine/record.ts";
 import { openRecord } from "../../src/engine/record.ts";
 import type { Login } from "../../src/pool/account.ts";
@@ -155,4 +156,9 @@ export function gate<T>(): {
 /** Lets everything that is ready to run do so. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+/** A ledger in which nothing is noted: every ciphertext is of unknown origin. */
+export function emptyLedger(): Ledger {
+  return createLedger(() => NOON);
 }

@@ -28,14 +28,16 @@ function watched(held: readonly Step[], batches: readonly Batch[] = [], isMeasur
   const record = recordOf();
   const outcomes: Outcome[] = [];
   const counted: unknown[] = [];
+  const noted: unknown[] = [];
   const ports: WatchPorts = {
     clock: { now: () => NOON },
     settle: (_accountId, outcome) => outcomes.push(outcome),
     count: (accountId, usage) => counted.push([accountId, usage]),
+    ledger: { note: (accountId, frame) => noted.push([accountId, frame]) },
   };
   const server = { lease, model: "gpt-5.4", tag: "t1", isMeasured };
   const turn = watchTurn({ held, stream }, server, record, ports);
-  return { turn, stream, lease, record, outcomes, counted };
+  return { turn, stream, lease, record, outcomes, counted, noted };
 }
 
 describe("watchTurn", () => {
@@ -122,6 +124,24 @@ describe("watchTurn", () => {
     ]);
   });
 
+  test("finished items are handed to the ledger as bytes; neither they nor the text are parsed", async () => {
+    let parsed = 0;
+    const spied = (event: Step): Step => ({
+      ...event,
+      data: () => {
+        parsed += 1;
+        return event.data();
+      },
+    });
+    const item = { type: "reasoning", encrypted_content: "gAAA" };
+    const done = step("response.output_item.done", { output_index: 0, item });
+    const { turn, noted } = watched([spied(DELTA)], [steps(spied(done), spied(DELTA))]);
+    await turn.read();
+    await turn.read();
+    expect(noted).toEqual([["a", done.frame.bytes]]);
+    expect(parsed).toBe(0);
+  });
+
   test("a stream that breaks settles the account", async () => {
     const broken: Batch = { type: "broken", failure: failure("cut-short") };
     const { turn, record, outcomes } = watched([DELTA], [broken]);
@@ -158,7 +178,12 @@ describe("watchTurn", () => {
       { held: [], stream: streamOf([]) },
       { lease, model: "m", tag: "t", isMeasured: false },
       recordOf(),
-      { clock: { now: () => NOON }, settle: () => {}, count: () => {} },
+      {
+        clock: { now: () => NOON },
+        settle: () => {},
+        count: () => {},
+        ledger: { note: () => {} },
+      },
     );
     turn.close();
     turn.close();

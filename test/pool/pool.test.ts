@@ -240,7 +240,7 @@ describe("a conversation", () => {
       expect(pool.pick(wish, NOON)).toMatchObject({ accountId: "a", isBound: true });
   });
 
-  test("does not move while its account is merely fuller than another", () => {
+  test("B5-6: does not move while its account is merely fuller than another", () => {
     const pool = poolOf(logins("a", "b"));
     const [one, two] = [wishOf(), wishOf()];
     pool.pick(one, NOON)?.release(NOON);
@@ -312,11 +312,47 @@ describe("a conversation", () => {
     expect(pool.pick(wish, NOON)).toMatchObject({ accountId: "c", isBound: true });
   });
 
-  test("is forgotten after its time without use", () => {
+  test("B5-5: is forgotten after its time without use", () => {
     const pool = poolOf(logins("a", "b"));
     const wish = wishOf();
     pool.pick(wish, NOON)?.release(NOON);
     expect(pool.pick(wish, NOON + HOUR)).toMatchObject({ accountId: "b", isBound: false });
+  });
+
+  describe("whose content an account made (B5-1)", () => {
+    const owned = (accountId: string, isNeeded = false) => ({ owner: { accountId, isNeeded } });
+
+    test("begins on that account, and stays there", () => {
+      const pool = poolOf(logins("a", "b", "c"));
+      const wish = wishOf();
+      expect(pool.pick({ ...wish, ...owned("c") }, NOON)).toMatchObject({ accountId: "c" });
+      expect(pool.pick(wish, NOON)).toMatchObject({ accountId: "c", isBound: true });
+    });
+
+    test("stays on the account it is bound to, unless only the owner can go on with it", () => {
+      const pool = poolOf(logins("a", "b", "c"));
+      const wish = wishOf();
+      pool.pick(wish, NOON);
+      pool.pick(wish, NOON);
+      expect(pool.pick({ ...wish, ...owned("c") }, NOON)?.accountId).toBe("a");
+      expect(pool.pick({ ...wish, ...owned("c", true) }, NOON)?.accountId).toBe("c");
+      expect(pool.pick(wish, NOON)).toMatchObject({ accountId: "c", isBound: true });
+    });
+
+    test.each([false, true])("moves freely where the owner cannot serve (B5-2)", (isNeeded) => {
+      const pool = poolOf(logins("a", "b"));
+      pool.settle("a", failed("exhausted", { resetsAtMs: NOON + DAY }), NOON);
+      const wish = { ...wishOf(), ...owned("a", isNeeded) };
+      expect(pool.pick(wish, NOON)?.accountId).toBe("b");
+      expect(pool.pick({ ...wish, tried: new Set(["b"]) }, NOON)).toBeUndefined();
+      expect(pool.pick({ ...wishOf(), ...owned("gone", isNeeded) }, NOON)?.accountId).toBe("b");
+    });
+
+    test("goes to another where the owner has already failed this request", () => {
+      const pool = poolOf(logins("a", "b"));
+      const wish = { ...wishOf(), ...owned("a", true), tried: new Set(["a"]) };
+      expect(pool.pick(wish, NOON)?.accountId).toBe("b");
+    });
   });
 
   test("without affinity moves freely", () => {

@@ -513,7 +513,7 @@ describe("createProxy, headers of the backend's", () => {
   });
 });
 
-test("conversations are kept apart by caller and by how their key came about", async () => {
+test("B5-8: conversations are kept apart by caller and by how their key came about", async () => {
   const keyOf = async (turn: Partial<TurnRequest>, scope: string) => {
     const jobs: Job[] = [];
     const proxy = createProxy({

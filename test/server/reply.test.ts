@@ -184,7 +184,7 @@ describe("streamReply, back-pressure", () => {
 describe("streamReply, signs of life", () => {
   const never = (): Promise<Batch> => new Promise(() => {});
 
-  test("come in silence only, by the clock", async () => {
+  test("B1-8: come in silence only, by the clock", async () => {
     const { clock, next, reader } = stage({ batches: [DELTA, never], heartbeatMs: 15_000 });
     expect(await next()).toBe("[output]");
     await settled();

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { clientStatus, type FailureKind } from "../../src/turn/failure.ts";
+import type { Compaction } from "../../src/turn/request.ts";
 import { createStop, type Stop } from "../../src/turn/stop.ts";
 import {
   type Attempt,
@@ -9,9 +10,10 @@ import {
   sendTurn,
 } from "../../src/upstream/send.ts";
 import { systemClock } from "../../src/wire/clock.ts";
+import type { Dict } from "../../src/wire/json.ts";
 import { join } from "../../src/wire/sse.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
-import { eventsOf, streamedText } from "../support/backend/ask.ts";
+import { eventsOf, itemsOf, streamedText, turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { FAULTS, type FaultName } from "../support/backend/faults.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
@@ -471,6 +473,225 @@ describe("an answer that is no stream", () => {
     await peer.write('HTTP/1.1 401 No\r\ncontent-length: 500\r\n\r\n{"error":');
     peer.end();
     expect((await failed(attempt)).failure).toMatchObject({ kind: "unauthorized", status: 401 });
+  });
+});
+
+/** The events of a message that says `words` in as many deltas as it has words, and of its turn. */
+function saying(words: string, more: readonly Dict[] = []): Outcome {
+  const item = { id: "msg_1", type: "message", role: "assistant" };
+  const at = { item_id: "msg_1", output_index: 0, content_index: 0 };
+  const part = { type: "output_text", annotations: [], text: "" };
+  const pieces = words.match(/\s*\S+/g) ?? [];
+  return {
+    kind: "ok",
+    events: [
+      { type: "response.output_item.added", output_index: 0, item: { ...item, content: [] } },
+      { type: "response.content_part.added", ...at, part },
+      ...pieces.map((delta) => ({ type: "response.output_text.delta", ...at, delta })),
+      { type: "response.output_text.done", ...at, text: words },
+      { type: "response.content_part.done", ...at, part: { ...part, text: words } },
+      {
+        type: "response.output_item.done",
+        output_index: 0,
+        item: { ...item, content: [{ ...part, text: words }] },
+      },
+      ...more,
+    ],
+  };
+}
+
+describe("an overload told as ordinary text (B1-2)", () => {
+  const sentence = "Our servers are currently overloaded. Please try again later.";
+
+  test("is an overload, whatever it claims to have cost", async () => {
+    const { failure } = await failed(send(newAccount(saying(sentence))));
+    expect(failure).toMatchObject({ kind: "overloaded" });
+    const usage = { input_tokens: 1, output_tokens: 0, total_tokens: 1 };
+    const free = { type: "response.completed", response: { id: "resp_1", output: [], usage } };
+    expect((await failed(send(newAccount(saying(sentence, [free]))))).failure.kind).toBe(
+      "overloaded",
+    );
+  });
+
+  test.each([`${sentence} That is what it said.`, `It said: ${sentence}`, "Our servers are fine."])(
+    "is not, quoted: %s",
+    async (words) => {
+      const { events } = await readOn(await served(send(newAccount(saying(words)))));
+      expect(streamedText(events)).toBe(words);
+    },
+  );
+
+  test("holds an ordinary message back until its first words only", async () => {
+    const { attempt } = sendRaw();
+    const peer = await raw.next();
+    const added =
+      'event: response.output_item.added\ndata: {"type":"response.output_item.added","item":{"type":"message"}}\n\n';
+    await peer.write(STREAM_HEAD + chunk(CREATED + added));
+    await settleDown();
+    await peer.write(chunk(DELTA));
+    const { held, stream } = await served(attempt);
+    expect(held.map(({ frame }) => frame.event)).toEqual([
+      "response.created",
+      "response.output_item.added",
+      "response.output_text.delta",
+    ]);
+    stream.close();
+  });
+
+  test("cut in the middle of the sentence is a failure that nobody has seen", async () => {
+    const { attempt } = sendRaw();
+    const peer = await raw.next();
+    const begun = DELTA.replace('"x"', '"Our servers"');
+    await peer.write(STREAM_HEAD + chunk(CREATED + begun));
+    peer.end();
+    expect((await failed(attempt)).failure.kind).toBe("cut-short");
+  });
+});
+
+describe("a compaction by the endpoint", () => {
+  const hi = { type: "message", role: "user", content: [{ type: "input_text", text: "hi" }] };
+  const compaction: Compaction = { asked: "endpoint", way: "endpoint" };
+  const turn = makeTurn({ compaction }, { model: "gpt-5.5", input: [hi], instructions: "" });
+  const compact = (account: FakeAccount, request: Stop = createStop()): Promise<Attempt> =>
+    sendTurn(turn, identityOf(account), request, {
+      options: { ...OPTIONS, baseUrl: backend.url },
+      clock: systemClock,
+    });
+
+  test("is posted there as it is, and its answer comes as finished events", async () => {
+    const attempt = await served(compact(newAccount()));
+    const [request] = backend.compactions();
+    expect(request?.body).toEqual(turn.body);
+    expect(request?.headers["accept"]).toBe("*/*");
+    expect(attempt.held.at(-1)?.data()["response"]).toMatchObject({
+      object: "response.compaction",
+      output: [hi, { type: "compaction" }],
+    });
+    expect(await attempt.stream.read()).toEqual({ type: "end" });
+    expect(attempt.stream.headers.get("content-type")).toContain("json");
+    attempt.stream.close();
+  });
+
+  test("without a compaction in it is a failure of the attempt", async () => {
+    const { failure } = await failed(compact(newAccount({ kind: "ok", items: [hi] })));
+    expect(failure.kind).toBe("no-compaction");
+  });
+
+  const rows: [status: number, kind: FailureKind][] = [
+    [404, "unknown-compaction"],
+    [405, "unknown-compaction"],
+    [410, "unknown-compaction"],
+    [400, "bad-request"],
+    [500, "server-error"],
+  ];
+  test.each(rows)("%p is %s", async (status, kind) => {
+    const account = newAccount({ kind: "status", status, body: { detail: "No." } });
+    expect((await failed(compact(account))).failure).toMatchObject({ kind, status });
+  });
+
+  const sendCompact = (limits: Partial<SendOptions>) => {
+    const clock = createManualClock(1_795_219_200_000);
+    const options = { ...OPTIONS, ...limits, baseUrl: raw.url };
+    const identity = { accessToken: "token", workspaceId: "workspace", tag: "one" };
+    return { attempt: sendTurn(turn, identity, createStop(), { options, clock }), clock };
+  };
+  const HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
+
+  test("takes its time before the headers: the work is done by then", async () => {
+    const { attempt, clock } = sendCompact({ connectMs: 3000, idleMs: 7000 });
+    const peer = await raw.next();
+    clock.advance(6999);
+    await settleDown();
+    clock.advance(1);
+    const { failure } = await failed(attempt);
+    expect(failure.kind).toBe("timeout");
+    expect(failure.message).toContain("event-idle-timeout-sec");
+    await peer.closed;
+  });
+
+  test("that breaks off, or does not end, is told so", async () => {
+    const broken = sendCompact({});
+    const peer = await raw.next();
+    await peer.write(`${HEAD}{"id":`);
+    peer.end();
+    expect((await failed(broken.attempt)).failure.kind).toBe("cut-short");
+    const silent = sendCompact({ idleMs: 7000 });
+    const other = await raw.next();
+    await other.write(`${HEAD}{"id":`);
+    const { failure } = await failed(advanceUntil(silent.attempt, silent.clock, 100));
+    expect(failure).toMatchObject({ kind: "timeout" });
+    await other.closed;
+  });
+
+  test("that is no JSON is no answer of the backend's", async () => {
+    const account = newAccount({
+      kind: "raw",
+      status: 200,
+      headers: { "content-type": "text/html" },
+      chunks: ["<html>Welcome to the hotel</html>"],
+    });
+    expect((await failed(compact(account))).failure.kind).toBe("server-error");
+  });
+
+  test("ends with the request", async () => {
+    const request = createStop();
+    const attempt = compact(newAccount({ kind: "hang-before-headers" }), request);
+    await backend.until(() => backend.compactions().length === 1);
+    request.stop({ kind: "client-left", message: "The client went away." });
+    expect((await failed(attempt)).failure.kind).toBe("client-left");
+    await backend.until(() => backend.openRequests() === 0);
+  });
+});
+
+describe("a compaction by a trigger", () => {
+  const trigger = { type: "compaction_trigger" };
+  const compaction: Compaction = { asked: "trigger", way: "trigger" };
+  const turn = makeTurn({ compaction }, turnBody("", { input: [trigger] }));
+  const compact = (account: FakeAccount): Promise<Attempt> =>
+    sendTurn(turn, identityOf(account), createStop(), {
+      options: { ...OPTIONS, baseUrl: backend.url },
+      clock: systemClock,
+    });
+  const item = (id: string) => ({ type: "compaction", id, encrypted_content: `g${id}` });
+
+  test("is handed on whole, the backend's own bytes", async () => {
+    const attempt = await served(compact(newAccount()));
+    expect(attempt.held.at(-1)?.role).toBe("completed");
+    const { events, batch } = await readOn(attempt);
+    expect(batch.type).toBe("end");
+    expect(itemsOf(events)).toMatchObject([{ type: "compaction" }]);
+    expect(events.map((event) => event["sequence_number"])).toEqual(events.map((_, at) => at));
+  });
+
+  test("of several compactions the last one is told", async () => {
+    const outcome: Outcome = { kind: "ok", items: [item("cmp_1"), item("cmp_2")] };
+    const { events } = await readOn(await served(compact(newAccount(outcome))));
+    expect(itemsOf(events)).toEqual([item("cmp_2")]);
+    expect(events.filter((event) => event["type"] === "response.output_item.added")).toHaveLength(
+      1,
+    );
+  });
+
+  const rows: [outcome: Outcome, kind: FailureKind][] = [
+    [{ kind: "ok", items: [{ type: "message", content: [{ text: "No." }] }] }, "no-compaction"],
+    [{ kind: "empty" }, "no-compaction"],
+    [{ kind: "incomplete", reason: "max_output_tokens" }, "no-compaction"],
+    [{ kind: "failed", code: "server_is_overloaded", after: "text" }, "overloaded"],
+    [{ kind: "cut-mid-text" }, "cut-short"],
+    [{ kind: "end-after-created" }, "cut-short"],
+    [{ kind: "fault", name: "404-detail" }, "bad-request"],
+    [
+      {
+        kind: "error-event",
+        code: "invalid_value",
+        message: "No compaction_trigger.",
+        after: "created",
+      },
+      "unknown-compaction",
+    ],
+  ];
+  test.each(rows)("%j is %s, and nothing is handed on", async (outcome, kind) => {
+    expect((await failed(compact(newAccount(outcome)))).failure.kind).toBe(kind);
   });
 });
 

@@ -46,6 +46,7 @@ function shouldRetry(failure: Failure, waitSeconds: number | undefined): boolean
     case "content-refused":
     case "unsupported-parameter":
     case "foreign-reasoning":
+    case "unknown-compaction":
     case "client-left":
     case "internal":
     // Stands on the way to the backend until somebody changes the way.
@@ -67,6 +68,7 @@ function shouldRetry(failure: Failure, waitSeconds: number | undefined): boolean
     case "timeout":
     case "cut-short":
     case "empty":
+    case "no-compaction":
     case "renewal-failed":
       return true;
   }

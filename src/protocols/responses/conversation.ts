@@ -1,6 +1,8 @@
 import { type Failure, refuse } from "../../turn/failure.ts";
+import type { Millis } from "../../wire/clock.ts";
 import { type Dict, isDict, text } from "../../wire/json.ts";
 import { itemsOf } from "./input.ts";
+import type { ResponseMemory } from "./memory.ts";
 
 /** What is remembered of the caller's earlier turns. */
 export type Past = {
@@ -9,6 +11,14 @@ export type Past = {
   /** An item of those turns by its own id. */
   readonly find: (itemId: string) => Dict | undefined;
 };
+
+/** What `memory` holds of one caller's turns. */
+export function pastOf(memory: ResponseMemory, scope: string, now: Millis): Past {
+  return {
+    recall: (responseId) => memory.recall(scope, responseId, now),
+    find: (itemId) => memory.find(scope, itemId, now),
+  };
+}
 
 /** A conversation as far as a request tells it. */
 export type Conversation = {

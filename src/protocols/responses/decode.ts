@@ -1,9 +1,10 @@
 import { encodeBody } from "../../turn/amend.ts";
+import { triggered } from "../../turn/compaction.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
 import type { ModelChoice } from "../../turn/model.ts";
 import { createToolNames, type ToolNames } from "../../turn/names.ts";
 import type { TurnRequest } from "../../turn/request.ts";
-import { type Dict, dict, isDict, list, text } from "../../wire/json.ts";
+import { type Dict, dict, list, text } from "../../wire/json.ts";
 import { parseBody } from "../parse.ts";
 import type { Call } from "../protocol.ts";
 import { readSession, wireKey } from "../session.ts";
@@ -69,12 +70,14 @@ export function decode(call: Call, past: Past): ResponsesRequest | Failure {
   // The backend routes by the header; it serves the cache best with the same value in both places.
   const sessionId = text(edit.get("prompt_cache_key")) ?? wireKey(session.key);
   const body = edit.result();
+  const compaction = triggered(body);
   return {
     askedModel,
     wantsStream: asked["stream"] === true,
     names,
     conversation,
-    wantsStored: !isNative && asked["store"] !== false && !said.some(isCompactionTrigger),
+    // After a compaction the client goes on from its result, not from what was said before: no id tells that.
+    wantsStored: !isNative && asked["store"] !== false && compaction.compaction === undefined,
     turn: {
       model: resolved.choice.model,
       isFast: body["service_tier"] === "priority",
@@ -85,6 +88,7 @@ export function decode(call: Call, past: Past): ResponsesRequest | Failure {
       session,
       isNative,
       headers: isNative ? nativeHeaders(call.headers) : { "session-id": sessionId },
+      ...compaction,
     },
   };
 }
@@ -119,11 +123,6 @@ function applyInput(
 /** Whether the client's own list holds just these items. */
 function isSame(input: unknown, items: readonly unknown[]): boolean {
   return Array.isArray(input) && input.every((item, at) => item === items[at]);
-}
-
-/** After a compaction the client goes on from its result and not from what was said before: that is not told by an id. */
-function isCompactionTrigger(item: unknown): boolean {
-  return isDict(item) && item["type"] === "compaction_trigger";
 }
 
 /** What Codex itself always sends and other clients do not know of. */

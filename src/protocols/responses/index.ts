@@ -5,7 +5,7 @@ import { type Dict, list, text } from "../../wire/json.ts";
 import { fail } from "../openai-error.ts";
 import type { Call, Protocol } from "../protocol.ts";
 import { createBodyEncoder } from "./body.ts";
-import type { Past } from "./conversation.ts";
+import { pastOf } from "./conversation.ts";
 import { decode, type ResponsesRequest } from "./decode.ts";
 import type { ResponseMemory } from "./memory.ts";
 import { createStreamEncoder } from "./stream.ts";
@@ -22,11 +22,6 @@ const MUCH_BYTES = 1_048_576;
 
 /** OpenAI's Responses over HTTP, which is also what the backend speaks: most of it passes through. */
 export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
-  const pastOf = ({ scope }: Call): Past => ({
-    recall: (responseId) => memory.recall(scope, responseId, clock.now()),
-    find: (itemId) => memory.find(scope, itemId, clock.now()),
-  });
-
   /** Keeps what was said and answered, so that the client may go on from the answer by its id. */
   const keep = (call: Call, { conversation }: ResponsesRequest, response: Dict): void => {
     const responseId = text(response["id"]);
@@ -45,7 +40,7 @@ export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
     path: "/responses",
     fail,
     decode: (call) => {
-      const request = decode(call, pastOf(call));
+      const request = decode(call, pastOf(memory, call.scope, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
       const { turn, askedModel, wantsStream, names } = request;
       const { isNative, model } = turn;

@@ -34,6 +34,8 @@ export type BackendOptions = {
   readonly models?: readonly Dict[];
   /** True: any model runs. False: only the catalogue's. Default: the catalogue's and the seed's (`SEED_MODELS`). */
   readonly acceptUnknownModels?: boolean;
+  /** By which ways a conversation can be compacted; default "both". */
+  readonly compaction?: "both" | "endpoint" | "trigger" | "neither";
   /** Keeps what came in; default true. A bench turns it off. */
   readonly record?: boolean;
   /** The backend's clock; default the machine's. */
@@ -52,6 +54,8 @@ export type FakeBackend = {
   readonly requests: readonly RecordedRequest[];
   /** The model turns among them. */
   readonly turns: () => readonly RecordedRequest[];
+  /** The posts to `/codex/responses/compact` among them. */
+  readonly compactions: () => readonly RecordedRequest[];
   /** The token refreshes among them. */
   readonly refreshes: () => readonly RecordedRequest[];
   /** Turns whose response headers are out and whose body is not finished. */
@@ -79,6 +83,7 @@ type Recording = {
 export async function startBackend(options: BackendOptions = {}): Promise<FakeBackend> {
   const now = options.now ?? Date.now;
   const rateLimits = options.rateLimits ?? "both";
+  const compaction = options.compaction ?? "both";
   const ledger = createLedger(now);
   let models = options.models ?? CATALOGUE;
   const state: BackendState = {
@@ -92,6 +97,8 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
       unknownEvents: options.unknownEvents ?? false,
     },
     hasLimitHeaders: rateLimits === "both" || rateLimits === "headers",
+    hasCompactEndpoint: compaction === "both" || compaction === "endpoint",
+    knowsTrigger: compaction === "both" || compaction === "trigger",
     models: () => models,
     knowsModel: (model) =>
       options.acceptUnknownModels === true ||
@@ -168,6 +175,7 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
     account: ledger.account,
     requests: watch.recordings,
     turns: () => watch.recordings.filter((each) => isPost(each, PATHS.turn)),
+    compactions: () => watch.recordings.filter((each) => isPost(each, PATHS.compact)),
     refreshes: () => watch.recordings.filter((each) => isPost(each, PATHS.token)),
     openStreams: watch.openStreams,
     openRequests: watch.openRequests,

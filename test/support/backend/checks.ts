@@ -7,6 +7,8 @@ export type CheckScene = {
   /** Name of the account that asks: encrypted content is bound to it. */
   readonly account: string;
   readonly knowsModel: (model: string) => boolean;
+  /** Default true. */
+  readonly knowsTrigger?: boolean;
 };
 
 /** Parameters that `/codex/responses` refuses (upstream.md 3.2). */
@@ -55,6 +57,7 @@ const CHECKS: readonly Check[] = [
   (body) => noParameterOf(REFUSED_PARAMETERS, body),
   serviceTier,
   knownModel,
+  triggerKnown,
   lengths,
   flatTools,
   assistantText,
@@ -125,6 +128,16 @@ function knownModel(body: Dict, scene: CheckScene): Refusal | undefined {
   const model = body["model"];
   if (typeof model === "string" && scene.knowsModel(model)) return undefined;
   return detail(400, unsupportedModel(String(model)));
+}
+
+function triggerKnown(body: Dict, scene: CheckScene): Refusal | undefined {
+  if (scene.knowsTrigger !== false) return undefined;
+  const at = itemsOf(body).findIndex((item) => item["type"] === "compaction_trigger");
+  if (at < 0) return undefined;
+  return modelError(
+    "Invalid value: 'compaction_trigger'. Supported values are: 'message', 'reasoning' and 'function_call'.",
+    { param: `input[${at}].type`, code: "invalid_value" },
+  );
 }
 
 function lengths(body: Dict): Refusal | undefined {

@@ -37,6 +37,9 @@ export type BackendState = {
   readonly now: () => number;
   readonly style: StreamStyle;
   readonly hasLimitHeaders: boolean;
+  readonly hasCompactEndpoint: boolean;
+  /** Whether a `compaction_trigger` is an input item like others. */
+  readonly knowsTrigger: boolean;
   readonly models: () => readonly Dict[];
   readonly knowsModel: (model: string) => boolean;
 };
@@ -121,7 +124,7 @@ function answerTurn(request: Incoming, account: AccountState, state: BackendStat
   const { body } = request;
   if (!isDict(body)) return reply(detail(400, "Invalid JSON body"));
   const { name } = account.handle;
-  const refusal = checkTurn(body, { account: name, knowsModel: state.knowsModel });
+  const refusal = checkTurn(body, { account: name, ...state });
   if (refusal) return reply(refusal);
   const outcome = account.nextOutcome();
   switch (outcome.kind) {
@@ -193,11 +196,19 @@ const RETAINED_ROLES: readonly unknown[] = ["user"];
 
 function answerCompact(request: Incoming, account: AccountState, state: BackendState): Reply {
   const { body } = request;
+  if (!state.hasCompactEndpoint) return reply(detail(404, "Not Found"));
   if (!isDict(body)) return reply(detail(400, "Invalid JSON body"));
   const { name } = account.handle;
-  const refusal = checkCompact(body, { account: name, knowsModel: state.knowsModel });
+  const refusal = checkCompact(body, { account: name, ...state });
   if (refusal) return reply(refusal);
+  const outcome = account.nextOutcome();
+  if (outcome.kind === "status") return reply(outcome);
+  if (outcome.kind === "fault") return reply(...faultAnswer(outcome, body, account, state));
+  if (outcome.kind === "raw") return outcome;
+  if (outcome.kind === "hang-before-headers") return { kind: "silence" };
   const id = randomBytes(12).toString("hex");
+  const compacted = { type: "compaction", id: `cmp_${id}`, encrypted_content: seal(name) };
+  const items = (outcome.kind === "ok" ? outcome.items : undefined) ?? [compacted];
   const retained = list(body["input"]).filter((item) =>
     RETAINED_ROLES.includes(dict(item)["role"]),
   );
@@ -207,7 +218,7 @@ function answerCompact(request: Incoming, account: AccountState, state: BackendS
       id: `resp_${id}`,
       object: "response.compaction",
       created_at: Math.floor(state.now() / 1000),
-      output: [...retained, { type: "compaction", id: `cmp_${id}`, encrypted_content: seal(name) }],
+      output: [...retained, ...items],
       usage: usageFor({ bodyBytes: request.bodyBytes, isCached: false }, 1200),
     },
   });

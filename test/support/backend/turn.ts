@@ -98,13 +98,13 @@ function playOk(stream: Stream, scene: TurnScene, outcome: Ok): void {
 }
 
 function playItems(stream: Stream, scene: TurnScene, outcome: Ok): void {
+  if (outcome.items) {
+    for (const item of outcome.items) stream.item(item);
+    return;
+  }
   if (dict(list(scene.body["input"]).at(-1))["type"] === "compaction_trigger") {
     const id = `cmp_${stream.id}`;
     stream.item({ type: "compaction", id, encrypted_content: seal(scene.account) });
-    return;
-  }
-  if (outcome.items) {
-    for (const item of outcome.items) stream.item(item);
     return;
   }
   if (outcome.reasoning !== false) stream.reasoning();

@@ -12,11 +12,20 @@ export type ClientPackage = {
   readonly version: string;
   /** The command that the package brings. */
   readonly command: string;
+  /** Where the program lies in its installation, as a glob; by default it is the command in npm's `.bin`. */
+  readonly program?: string;
 };
 
 /** The client programs that the tests know. */
 export const CLIENTS = {
   codex: { name: "@openai/codex", version: "0.169.0", command: "codex" },
+  claude: {
+    name: "@anthropic-ai/claude-code",
+    version: "2.1.332",
+    command: "claude",
+    // Its installation script would put the program of the platform's package into `.bin`; no scripts are run here.
+    program: "node_modules/@anthropic-ai/claude-code-*/claude{,.exe}",
+  },
 } as const satisfies Record<string, ClientPackage>;
 
 /** Where a client's command is, or why it could not be had. */
@@ -37,8 +46,8 @@ const UNREACHABLE =
  */
 export async function installClient(client: ClientPackage): Promise<Installed> {
   const folder = join(ROOT, "node_modules/.cache/clients", `${client.command}-${client.version}`);
-  const path = join(folder, "node_modules/.bin", client.command);
-  if (await exists(path)) return { ok: true, path };
+  const present = await findProgram(client, folder);
+  if (present !== undefined) return { ok: true, path: present };
   const npm = Bun.which("npm");
   if (npm === null) return { ok: false, reason: "npm is not installed" };
   // Whole or not at all: an installation that was broken off must not look like one.
@@ -58,7 +67,9 @@ export async function installClient(client: ClientPackage): Promise<Installed> {
   if (exitCode === 0) {
     await rm(folder, { recursive: true, force: true });
     await rename(staging, folder);
-    return { ok: true, path };
+    const path = await findProgram(client, folder);
+    if (path !== undefined) return { ok: true, path };
+    return { ok: false, reason: `${client.name} has no program for this platform` };
   }
   await rm(staging, { recursive: true, force: true });
   if (child.signalCode !== null || UNREACHABLE.test(stderr)) {
@@ -67,11 +78,12 @@ export async function installClient(client: ClientPackage): Promise<Installed> {
   throw new Error(`npm install ${what} ended with ${exitCode}\n${stdout}${stderr}`);
 }
 
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
+async function findProgram(client: ClientPackage, folder: string): Promise<string | undefined> {
+  const program = client.program ?? `node_modules/.bin/${client.command}`;
+  const isThere = await stat(folder).catch(() => undefined);
+  if (isThere === undefined) return undefined;
+  const found = new Bun.Glob(program).scan({ cwd: folder, dot: true, absolute: true });
+  return (await found.next()).value;
 }
 
 if (import.meta.main) {

@@ -16,10 +16,14 @@ import { type Dict, dict, list } from "../../src/wire/json.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
+import { textOf } from "../support/backend/stream.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
-import { failureOf, lastBody, lastInput, PDF, PNG } from "../support/sdk.ts";
+import { contentSent, failureOf, lastBody, lastInput, PDF, PNG } from "../support/sdk.ts";
 
 setDefaultTimeout(30_000);
+
+// The AI SDK warns of models that it does not know.
+Reflect.set(globalThis, "AI_SDK_LOG_WARNINGS", false);
 
 let backend: FakeBackend;
 let account: FakeAccount;
@@ -136,8 +140,8 @@ describe.each(FACES)("the AI SDK over %s", (face) => {
         },
       ],
     });
-    expect(lastInput(backend).at(-1)?.["content"]).toMatchObject([
-      { type: "input_text", text: "What is this?" },
+    expect(textOf(lastInput(backend).at(-1)?.["content"])).toStartWith("What is this?");
+    expect(contentSent(backend)).toMatchObject([
       { type: "input_image", image_url: `data:image/png;base64,${PNG}` },
       { type: "input_file", file_data: `data:application/pdf;base64,${PDF}` },
     ]);
@@ -147,7 +151,7 @@ describe.each(FACES)("the AI SDK over %s", (face) => {
     { kind: "end-mid-text" },
     { kind: "cut-mid-text" },
     { kind: "failed", code: "server_error", after: "text" },
-    { kind: "failed", code: "rate_limit_exceeded", after: "text" },
+    { kind: "failed", code: "invalid_prompt", after: "text" },
     { kind: "error-event", code: "server_error", after: "text" },
     { kind: "error-event", code: "server_error", after: "text", shape: "flat" },
   ];
@@ -167,7 +171,6 @@ describe.each(FACES)("the AI SDK over %s", (face) => {
     }
     expect(errors).not.toEqual([]);
     for (const error of errors) expect(TypeValidationError.isInstance(error)).toBe(false);
-    expect(JSON.stringify(errors) + String(errors)).not.toContain("[object Object]undefined");
     expect(finishes).not.toContain("stop");
   });
 

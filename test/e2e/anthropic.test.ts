@@ -8,7 +8,7 @@ import type { FakeAccount } from "../support/backend/account.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
-import { failureOf, lastBody, lastInput, PDF, PNG } from "../support/sdk.ts";
+import { contentSent, failureOf, lastBody, lastInput, PDF, PNG } from "../support/sdk.ts";
 import { until } from "../support/until.ts";
 
 setDefaultTimeout(30_000);
@@ -194,7 +194,7 @@ describe("the official Anthropic SDK", () => {
     const source = { type: "base64", media_type: "application/pdf", data: PDF } as const;
     const content = [IMAGE, { type: "document", source, title: "one.pdf" } as const];
     await client.messages.create({ ...ASK, messages: [{ role: "user", content }] });
-    expect(lastInput(backend).at(-1)?.["content"]).toMatchObject([
+    expect(contentSent(backend)).toMatchObject([
       { type: "input_image", image_url: `data:image/png;base64,${PNG}` },
       { type: "input_file", file_data: `data:application/pdf;base64,${PDF}` },
     ]);

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import OpenAI from "openai";
+import { zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
+import { z } from "zod";
 import { dict, list } from "../../src/wire/json.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
+import { contentSent, failureOf, lastBody, lastInput, PDF, PNG } from "../support/sdk.ts";
 
 setDefaultTimeout(30_000);
 
@@ -25,6 +28,7 @@ afterAll(async () => {
 });
 
 const MODEL = "gpt-5.4-high";
+const Word = z.object({ word: z.string() });
 const TOOL = {
   type: "function",
   name: "look_up",
@@ -45,7 +49,7 @@ describe("the official OpenAI SDK", () => {
     expect(response.output_text).toContain("You said: Hello there");
     expect(response.output.map(({ type }) => type)).toEqual(["reasoning", "message"]);
     expect(response.usage?.total_tokens).toBeGreaterThan(0);
-    expect(dict(backend.turns().at(-1)?.body)).toMatchObject({
+    expect(lastBody(backend)).toMatchObject({
       model: "gpt-5.4",
       reasoning: { effort: "high" },
       stream: true,
@@ -72,7 +76,7 @@ describe("the official OpenAI SDK", () => {
       service_tier: "auto",
     });
     expect(response.status).toBe("completed");
-    const sent = dict(backend.turns().at(-1)?.body);
+    const sent = lastBody(backend);
     expect(sent).toMatchObject({ instructions: "Be brief.", parallel_tool_calls: true });
     expect(dict(list(sent["input"])[0])).toMatchObject({
       role: "developer",
@@ -136,9 +140,37 @@ describe("the official OpenAI SDK", () => {
       .finalResponse();
     expect(second.output_text).toContain("The tool answered: A simple person");
     // The model's thoughts went back with their ciphertext, and without an id that nobody could look up.
-    const items = list(dict(backend.turns().at(-1)?.body)["input"]).map(dict);
+    const items = lastInput(backend);
     const thought = items.find(({ type }) => type === "reasoning");
     expect(thought?.["encrypted_content"]).toEqual(expect.stringMatching(/^gAAAA/));
+  });
+
+  test("parse with a text format and a tool made of zod schemas", async () => {
+    account.script({ kind: "ok", text: '{"word":"naïf"}' }, TOOL_CALL);
+    const ask = { model: MODEL, input: "A word, please" };
+    const text = { format: zodTextFormat(Word, "a_word") };
+    const parsed = await client.responses.parse({ ...ask, text });
+    expect(parsed.output_parsed).toEqual({ word: "naïf" });
+    expect(dict(lastBody(backend)["text"])["format"]).toMatchObject({
+      type: "json_schema",
+      name: "a_word",
+      strict: true,
+    });
+    const tool = zodResponsesFunction({ name: "look_up", parameters: Word });
+    const called = await client.responses.stream({ ...ask, tools: [tool] }).finalResponse();
+    const call = called.output.find((item) => item.type === "function_call");
+    expect(call?.parsed_arguments).toEqual({ word: "naïf" });
+  });
+
+  test("an image and a PDF", async () => {
+    const image_url = `data:image/png;base64,${PNG}`;
+    const file_data = `data:application/pdf;base64,${PDF}`;
+    const content: OpenAI.Responses.ResponseInputContent[] = [
+      { type: "input_image", image_url, detail: "auto" },
+      { type: "input_file", filename: "one.pdf", file_data },
+    ];
+    await client.responses.create({ model: MODEL, input: [{ role: "user", content }] });
+    expect(contentSent(backend)).toEqual(content.map((part) => ({ ...part })));
   });
 
   test("an aborted stream ends the backend's work", async () => {
@@ -158,10 +190,7 @@ describe("the official OpenAI SDK", () => {
     expect(ids).toContain("gpt-5.4-high-fast");
     expect(new Set(ids).size).toBe(ids.length);
     expect((await client.models.retrieve("gpt-5.1-codex-max")).object).toBe("model");
-    const missing = await client.models.retrieve("gpt-0").then(
-      () => "found",
-      (cause: unknown) => cause,
-    );
+    const missing = await failureOf(client.models.retrieve("gpt-0"));
     expect(missing).toBeInstanceOf(OpenAI.NotFoundError);
   });
 });
@@ -222,11 +251,7 @@ type ApiError = InstanceType<typeof OpenAI.APIError>;
 
 /** The error that a request ends in. */
 async function errorOf(from: OpenAI, model = MODEL): Promise<ApiError> {
-  try {
-    await from.responses.create({ model, input: "Hello" });
-  } catch (cause) {
-    if (cause instanceof OpenAI.APIError) return cause;
-    throw cause;
-  }
-  throw new Error("the request was served");
+  const error = await failureOf(from.responses.create({ model, input: "Hello" }));
+  if (error instanceof OpenAI.APIError) return error;
+  throw error;
 }

@@ -242,7 +242,9 @@ export function runProgram(
 export function plainEnvironment(): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    const isOurs = /^(?:CODEX_|OPENAI_|BUN_CONFIG_)|_proxy$|^FORCE_COLOR$/i.test(name);
+    const isOurs = /^(?:CODEX_|OPENAI_|ANTHROPIC_|CLAUDE|BUN_CONFIG_)|_proxy$|^FORCE_COLOR$/i.test(
+      name,
+    );
     if (value !== undefined && !isOurs) environment[name] = value;
   }
   return { ...environment, NO_COLOR: "1", NO_PROXY: "127.0.0.1,localhost" };

@@ -22,6 +22,12 @@ export function lastInput(backend: Pick<FakeBackend, "turns">): readonly Dict[] 
   return list(lastBody(backend)["input"]).map(dict);
 }
 
+/** The images and files in the last message of that turn; the words between them are the protocols' own business. */
+export function contentSent(backend: Pick<FakeBackend, "turns">): readonly Dict[] {
+  const content = list(lastInput(backend).at(-1)?.["content"]).map(dict);
+  return content.filter(({ type }) => type !== "input_text");
+}
+
 /** What a promise is rejected with. */
 export async function failureOf(promise: PromiseLike<unknown>): Promise<unknown> {
   try {

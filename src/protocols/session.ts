@@ -1,6 +1,7 @@
 import type { Session } from "../turn/request.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Dict, isDict, list, text } from "../wire/json.ts";
+import type { Call } from "./protocol.ts";
 
 // A key of more characters is refused upstream.
 const LONGEST_KEY = 64;
@@ -8,9 +9,14 @@ const LONGEST_KEY = 64;
 /**
  * The conversation's key: the client's own in the order of product.md 7, else a hash of its first messages,
  * up to and with the first of the user's, which stay the same as the conversation grows. `body` is what the client
- * sent, `conversation` the backend's form of it (`instructions`, `input`) where that is another one.
+ * sent, `conversation` the backend's form of it (`instructions`, `input`) where that is another one. Two callers who begin
+ * with the same words do not get one key, since the backend would see one conversation in the two (cases.md B5-8).
  */
-export function readSession(body: Dict, headers: Headers, conversation: Dict = body): Session {
+export function readSession(
+  body: Dict,
+  { headers, scope }: Pick<Call, "headers" | "scope">,
+  conversation: Dict = body,
+): Session {
   const named =
     text(body["session_id"]) ??
     text(body["prompt_cache_key"]) ??
@@ -22,7 +28,7 @@ export function readSession(body: Dict, headers: Headers, conversation: Dict = b
     text(headers.get("x-claude-code-session-id")) ??
     text(body["conversation_id"]);
   if (named !== undefined) return { key: named, isExplicit: true };
-  return { key: sha256(firstMessages(conversation)), isExplicit: false };
+  return { key: sha256(`${scope}\n${firstMessages(conversation)}`), isExplicit: false };
 }
 
 /** The key as the backend takes it: as it is, or hashed when it is too long or cannot stand in a header. */

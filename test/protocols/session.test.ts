@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readSession, wireKey } from "../../src/protocols/session.ts";
 import type { Dict } from "../../src/wire/json.ts";
 
-const none = new Headers();
+const none = { headers: new Headers(), scope: "" };
 
 function keyOf(body: Dict): string {
   return readSession(body, none).key;
@@ -27,9 +27,18 @@ describe("readSession", () => {
       for (const [place, name] of sources.slice(from)) {
         (place === "body" ? body : headers)[name] = `by ${name}`;
       }
-      const session = readSession(body, new Headers(headers));
+      const session = readSession(body, { headers: new Headers(headers), scope: "a" });
       expect(session).toEqual({ key: `by ${wanted}`, isExplicit: true });
     }
+  });
+
+  test("B5-8: keeps callers apart who begin with the same words, and nothing apart that has a name", () => {
+    const body = { input: "Hello" };
+    const of = (scope: string) => readSession(body, { ...none, scope }).key;
+    expect(of("one")).not.toBe(of("other"));
+    expect(of("one")).toBe(of("one"));
+    const named = (scope: string) => readSession({ session_id: "s" }, { ...none, scope }).key;
+    expect(named("one")).toBe(named("other"));
   });
 
   test("passes over keys that are blank or no text", () => {

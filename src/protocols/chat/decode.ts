@@ -49,7 +49,7 @@ export function decode(
   const tools = readTools(asked, notes);
   const instructions = asked.instructions ?? "";
   const input = readInput(asked, { tools, notes, recall });
-  const session = readSession(asked, call.headers, { instructions, input });
+  const session = readSession(asked, call, { instructions, input });
   const key = wireKey(session.key);
   const stops = readStops(asked.stop, notes);
   const body: Dict = {

@@ -49,7 +49,7 @@ export function decode(call: Call): MessagesRequest | Failure {
   if (fault !== undefined) return fault;
 
   const input = [...system, ...history.items];
-  const session = findSession(parsed.body, sessionOf(metadata?.user_id), input, call.headers);
+  const session = findSession(parsed.body, sessionOf(metadata?.user_id), input, call);
   const key = wireKey(session.key);
   const isFast = choice.isFast || asked.speed === "fast";
   const include = [
@@ -109,14 +109,14 @@ function findSession(
   asked: Dict,
   claudeSession: string | undefined,
   input: readonly unknown[],
-  headers: Headers,
+  call: Call,
 ): Session {
   const named = {
     session_id: text(asked["session_id"]) ?? claudeSession,
     prompt_cache_key: asked["prompt_cache_key"],
     conversation_id: asked["conversation_id"],
   };
-  return readSession(named, headers, { input });
+  return readSession(named, call, { input });
 }
 
 function effortOf(effort: string | undefined): Pick<TurnRequest, "effort"> {

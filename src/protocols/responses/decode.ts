@@ -49,7 +49,7 @@ export function decode(call: Call, past: Past): ResponsesRequest | Failure {
 
   const { previousId, recalled, said } = conversation;
   const whole = previousId === undefined ? asked : { ...asked, input: [...recalled, ...said] };
-  const session = readSession(asked, call.headers, whole);
+  const session = readSession(asked, call, whole);
   const names = createToolNames();
   const edit = createEdit(asked);
   edit.set("model", resolved.choice.model);

@@ -40,8 +40,8 @@ describe.each(REQUESTS)("a request %s", (_name, request) => {
     },
   );
 
-  test("gets any turn alike in pieces and in one", () => {
-    fc.assert(
+  test("gets any turn alike in pieces and in one", async () => {
+    await fc.assert(
       fc.property(turns, (turn) => expectAgreement(request, stepsOf(turn))),
       { numRuns: 300 },
     );

@@ -133,7 +133,7 @@ describe("decode", () => {
     expect(stopsOf(["a", "b", "c", "d", "e"])).toBe("stop");
   });
 
-  test("takes or refuses by a path whatever stands in a request, and never breaks", () => {
+  test("takes or refuses by a path whatever stands in a request, and never breaks", async () => {
     const word = fc.constantFrom(...WORDS);
     const value = fc.letrec((tie) => ({
       any: fc.oneof(
@@ -155,7 +155,7 @@ describe("decode", () => {
       },
       { requiredKeys: [] },
     );
-    fc.assert(
+    await fc.assert(
       fc.property(fields, request, (more, asked) => {
         const said = { messages: [{ role: "user", content: "Hi" }] };
         const body = { model: "gpt-5.4", ...said, ...more, ...asked };

@@ -1,21 +1,13 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { CLIENTS, installClient } from "../../scripts/clients.ts";
 import { type Dict, dict, list, parseDict, text } from "../../src/wire/json.ts";
-import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import { type BackendOptions, type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { TOOL_ECHO } from "../support/backend/codex-tool.ts";
-import { KEY, plainEnvironment, startProxy } from "../support/proxy.ts";
+import { listenBetween } from "../support/between.ts";
+import { codex, expectCalm, runCodex, SOCKETS } from "../support/codex.ts";
+import { KEY, startProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 
 setDefaultTimeout(60_000);
-
-// The real CLI is over 400 MB, so it is no dependency: it is installed when these tests run for the first time.
-const codex = await installClient(CLIENTS.codex);
-if (!codex.ok) console.warn(`The tests of the real Codex CLI are skipped: ${codex.reason}.`);
-
-const SOCKETS = "supports_websockets = true";
 
 let backend: FakeBackend;
 
@@ -41,10 +33,10 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     expect(run.stdout).toContain(TOOL_ECHO);
     const turns = backend.turns();
     expect(turns.map(({ account }) => account)).toEqual(["1-full", "1-good", "1-good"]);
-    expect(between.bodies).toHaveLength(2);
+    expect(between.requests).toHaveLength(2);
 
     // What the client sent is what the backend got, byte for byte, on the second account too.
-    const [first, second] = between.bodies;
+    const [first, second] = between.requests.map(({ body }) => body);
     const sent = turns.map(({ rawBody }) => Buffer.from(rawBody).toString("latin1"));
     expect(sent).toEqual([first, first, second].map((body) => body?.toString("latin1") ?? ""));
 
@@ -101,7 +93,7 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     const account = backend.account("4-only");
     const config = { "enable-websocket": false };
     await using proxy = await startProxy({ backend, accounts: [account], binary: true, config });
-    const run = await runCodex(proxy.url, "Say hi", [SOCKETS]);
+    const run = await runCodex(proxy.url, "Say hi", { provider: [SOCKETS] });
     // It logs that there is no WebSocket, and has tried once: seven tries would take it 6.8 s.
     expect(run.exitCode).toBe(0);
     expect(run.output).not.toMatch(/Reconnecting|Falling back/);
@@ -127,12 +119,10 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     backend.forget();
     const account = backend.account("6-only");
     await using proxy = await startProxy({ backend, accounts: [account], binary: true });
-    const run = await runCodex(
-      proxy.url,
-      "Say hi",
-      ["stream_max_retries = 0"],
-      "sk-wrong-0123456789",
-    );
+    const run = await runCodex(proxy.url, "Say hi", {
+      provider: ["stream_max_retries = 0"],
+      key: "sk-wrong-0123456789",
+    });
     expect(run.exitCode).not.toBe(0);
     expect(run.output).toContain("401");
     expect(backend.turns()).toHaveLength(0);
@@ -143,46 +133,50 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 through the compiled program", () 
     const account = backend.account("7-only");
     account.always({ kind: "ok", tool: "shell-echo" });
     await using proxy = await startProxy({ backend, accounts: [account], binary: true });
-    const run = await runCodex(proxy.url, "Print a line", [], KEY, "gpt-6-sol");
+    const run = await runCodex(proxy.url, "Print a line", { model: "gpt-6-sol" });
     expectCalm(run);
     expect(run.stdout).toContain(TOOL_ECHO);
     const [turn] = backend.turns();
     expect(turn?.headers["x-openai-internal-codex-responses-lite"]).toBe("true");
     expect(itemTypes(dict(turn?.body))).toContain("additional_tools");
   });
+});
 
-  // The CLI asks the backend for a compaction, by a trigger, where the provider is called so.
-  const compacting = ['name = "OpenAI"'];
-  const early = ["model_auto_compact_token_limit = 2000"];
-  test.each([
-    ["trigger", "HTTP", compacting],
-    ["endpoint", "HTTP", compacting],
-    ["endpoint", "a WebSocket", [...compacting, SOCKETS]],
-  ] as const)(
-    "B4-10: a conversation that is compacted in the middle, by a backend that knows only the %s, over %s",
-    async (compaction, _transport, provider) => {
-      const knowing = await startBackend({ compaction });
-      try {
-        const account = knowing.account("8-only");
-        account.script({ kind: "ok", tool: "shell-echo" }, { kind: "ok" });
-        account.always({ kind: "ok", text: "Compacted and done." });
-        await using proxy = await startProxy({
-          backend: knowing,
-          accounts: [account],
-          binary: true,
-        });
-        const run = await runCodex(proxy.url, "Print", provider, KEY, "gpt-5.5", early);
-        expectCalm(run);
-        expect(run.output).toContain("context compacted");
-        expect(run.stdout).toContain("Compacted and done.");
-        const last = dict(knowing.turns().at(-1)?.body);
-        expect(itemTypes(last).filter((type) => type === "compaction")).toHaveLength(1);
-        expect(knowing.compactions()).toHaveLength(compaction === "endpoint" ? 1 : 0);
-      } finally {
-        await knowing.stop();
-      }
-    },
-  );
+// The provider's name makes the CLI compact remotely, and the limit makes it do so after the first tool call.
+const COMPACTS = { providerName: "OpenAI", settings: ["model_auto_compact_token_limit = 500"] };
+
+describe.skipIf(!codex.ok)("Codex CLI 0.169.0 whose conversation is compacted", () => {
+  const ways: [name: string, compaction: "both" | "endpoint" | "trigger", provider: string[]][] = [
+    ["a backend that knows the trigger and the endpoint", "both", []],
+    ["one that has the endpoint only", "endpoint", []],
+    ["one that knows the trigger only", "trigger", []],
+    ["one that knows both, over a WebSocket", "both", [SOCKETS]],
+    ["one that has the endpoint only, over a WebSocket", "endpoint", [SOCKETS]],
+  ];
+  test.each(ways)("B4-10: %s: one compaction, and it goes on from there", async (...row) => {
+    const [, compaction, provider] = row;
+    await using own = await openBackend({ keepalives: true, obfuscation: true, compaction });
+    const account = own.backend.account("compacts");
+    account.script({ kind: "ok", tool: "shell-echo" });
+    await using proxy = await startProxy({
+      backend: own.backend,
+      accounts: [account],
+      binary: true,
+    });
+    const run = await runCodex(proxy.url, "Print a line, please", { ...COMPACTS, provider });
+    expectCalm(run);
+    expect(run.output).toContain("context compacted");
+    expect(run.stdout).toContain("You said: Print a line, please");
+    const last = dict(own.backend.turns().at(-1)?.body);
+    const compacted = list(last["input"])
+      .map(dict)
+      .filter(({ type }) => type === "compaction");
+    expect(compacted).toEqual([
+      expect.objectContaining({ encrypted_content: expect.stringMatching(/^gAAAA/) }),
+    ]);
+    expect(itemTypes(last)).not.toContain("function_call_output");
+    expect(own.backend.compactions()).toHaveLength(compaction === "endpoint" ? 1 : 0);
+  });
 });
 
 describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
@@ -194,7 +188,7 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
     good.always({ kind: "ok", tool: "shell-echo" });
     await using proxy = await startProxy({ backend, accounts: [full, good], binary: true });
     await using between = await relaySockets(proxy.url);
-    const run = await runCodex(between.url, "Print a line, please", [SOCKETS]);
+    const run = await runCodex(between.url, "Print a line, please", { provider: [SOCKETS] });
 
     expectCalm(run);
     expect(run.stdout).toContain(`The tool answered: `);
@@ -246,7 +240,10 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
     const account = backend.account("12-only");
     account.always({ kind: "ok", tool: "shell-echo" });
     await using proxy = await startProxy({ backend, accounts: [account], binary: true });
-    const run = await runCodex(proxy.url, "Print a line", [SOCKETS], KEY, "gpt-6-sol");
+    const run = await runCodex(proxy.url, "Print a line", {
+      provider: [SOCKETS],
+      model: "gpt-6-sol",
+    });
     expectCalm(run);
     expect(run.stdout).toContain(TOOL_ECHO);
     for (const { headers, body } of backend.turns()) {
@@ -261,7 +258,7 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
     const account = backend.account("13-spent");
     account.always({ kind: "fault", name: "429-usage" });
     await using proxy = await startProxy({ backend, accounts: [account], binary: true });
-    const run = await runCodex(proxy.url, "Say hi", [SOCKETS]);
+    const run = await runCodex(proxy.url, "Say hi", { provider: [SOCKETS] });
     expect(run.exitCode).not.toBe(0);
     expect(run.output).toContain("hit your usage limit");
     expect(run.output).toMatch(/try again at/i);
@@ -274,7 +271,7 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
     const account = backend.account("14-only");
     account.script({ kind: "cut-mid-text" });
     await using proxy = await startProxy({ backend, accounts: [account], binary: true });
-    const run = await runCodex(proxy.url, "Say hi", [SOCKETS]);
+    const run = await runCodex(proxy.url, "Say hi", { provider: [SOCKETS] });
     expect(run.exitCode).toBe(0);
     expect(run.stdout).toContain("You said: Say hi");
     expect(run.output).not.toContain("Falling back");
@@ -282,67 +279,10 @@ describe.skipIf(!codex.ok)("Codex CLI 0.169.0 over a WebSocket", () => {
   });
 });
 
-type Run = {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly output: string;
-  readonly tookMs: number;
-};
-
-/** Runs one turn of the CLI in an empty folder and with a home of its own. */
-async function runCodex(
-  url: string,
-  prompt: string,
-  provider: readonly string[] = [],
-  key = KEY,
-  model = "gpt-5.5",
-  settings: readonly string[] = [],
-): Promise<Run> {
-  if (!codex.ok) throw new Error(codex.reason);
-  const home = await mkdtemp(join(tmpdir(), "codex-home-"));
-  const folder = await mkdtemp(join(tmpdir(), "codex-work-"));
-  const config = [
-    ...settings,
-    `model = "${model}"`,
-    'model_provider = "proxy"',
-    "[model_providers.proxy]",
-    ...(provider.some((line) => line.startsWith("name")) ? [] : ['name = "proxy"']),
-    `base_url = "${url}/v1"`,
-    'wire_api = "responses"',
-    'env_key = "CODEX_PROXY_KEY"',
-    ...provider,
-    "[analytics]",
-    "enabled = false",
-  ];
-  try {
-    await writeFile(join(home, "config.toml"), `${config.join("\n")}\n`);
-    const startedMs = performance.now();
-    const words = ["exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", prompt];
-    const child = Bun.spawn([codex.path, ...words], {
-      cwd: folder,
-      env: { ...plainEnvironment(), CODEX_HOME: home, CODEX_PROXY_KEY: key },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      timeout: 50_000,
-    });
-    const [stdout, stderr, exitCode] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    const tookMs = performance.now() - startedMs;
-    return { exitCode, stdout, output: stdout + stderr, tookMs };
-  } finally {
-    await rm(home, { recursive: true, force: true });
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** The user has noticed nothing. */
-function expectCalm({ exitCode, output }: Run): void {
-  expect(output).not.toMatch(/Reconnecting|ERROR|Falling back|at capacity/);
-  expect(exitCode).toBe(0);
+/** A backend of a test's own. */
+async function openBackend(options: BackendOptions) {
+  const own = await startBackend(options);
+  return { backend: own, [Symbol.asyncDispose]: own.stop };
 }
 
 /** The log lines of turns that came over a WebSocket. */
@@ -357,35 +297,6 @@ function requestsIn(logs: string): number {
 
 function itemTypes(body: Dict): readonly unknown[] {
   return list(body["input"]).map((item) => dict(item)["type"]);
-}
-
-type Between = AsyncDisposable & {
-  readonly url: string;
-  /** Bodies as the client sent them. */
-  readonly bodies: readonly Buffer[];
-};
-
-/** Stands between the client and the proxy, and writes down what the client says. */
-async function listenBetween(target: string): Promise<Between> {
-  const bodies: Buffer[] = [];
-  const server = Bun.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    idleTimeout: 0,
-    fetch: async (request) => {
-      const { pathname, search } = new URL(request.url);
-      const body = Buffer.from(await request.arrayBuffer());
-      bodies.push(body);
-      const { method, headers } = request;
-      const answer = await fetch(`${target}${pathname}${search}`, { method, headers, body });
-      return new Response(answer.body, { status: answer.status, headers: answer.headers });
-    },
-  });
-  return {
-    url: `http://127.0.0.1:${server.port}`,
-    bodies,
-    [Symbol.asyncDispose]: () => server.stop(true),
-  };
 }
 
 type Relay = AsyncDisposable & {

@@ -173,6 +173,30 @@ describe("the official OpenAI SDK", () => {
     expect(contentSent(backend)).toEqual(content.map((part) => ({ ...part })));
   });
 
+  test("B4-10: compact, and a conversation that goes on from what it gives", async () => {
+    const compacted = await client.responses.compact({
+      model: MODEL,
+      input: [
+        { type: "message", role: "user", content: "My word is periwinkle" },
+        { type: "message", role: "assistant", content: "Noted." },
+      ],
+    });
+    expect(compacted.object).toBe("response.compaction");
+    expect(compacted.usage.total_tokens).toBeGreaterThan(0);
+    expect(compacted.output.map(({ type }) => type)).toEqual(["message", "compaction"]);
+    // The type of what is given is one of those that are taken, but for roles that only the model has.
+    const input = compacted.output.filter((item) => item.type === "compaction");
+    const response = await client.responses.create({
+      model: MODEL,
+      input: [...input, { role: "user", content: "And now?" }],
+    });
+    expect(response.output_text).toContain("You said: And now?");
+    expect(lastInput(backend)[0]).toMatchObject({
+      type: "compaction",
+      encrypted_content: expect.stringMatching(/^gAAAA/),
+    });
+  });
+
   test("an aborted stream ends the backend's work", async () => {
     account.script({ kind: "hang-mid-text" });
     const stream = await client.responses.create({ model: MODEL, input: "Hello", stream: true });

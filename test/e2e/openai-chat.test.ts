@@ -136,6 +136,21 @@ describe("the official OpenAI SDK on Chat Completions", () => {
     expect(items[call + 1]).toMatchObject({ type: "function_call_output" });
   });
 
+  test("a call without arguments is one with none, not one that cannot be parsed", async () => {
+    account.script({ kind: "ok", tool: { name: "now", arguments: "" } });
+    const parameters = z.object({});
+    const tool = zodFunction({ name: "now", parameters, function: () => "noon" });
+    const runner = client.chat.completions.runTools({
+      model: MODEL,
+      messages: HELLO,
+      tools: [tool],
+      stream: true,
+    });
+    await runner.finalContent();
+    const outputs = lastInput(backend).filter(({ type }) => type === "function_call_output");
+    expect(outputs.map(({ output }) => output)).toEqual(["noon"]);
+  });
+
   test.each([false, true])("parallel calls keep their indexes (stream: %p)", async (stream) => {
     account.script({
       kind: "ok",

@@ -143,8 +143,10 @@ export function createTeller(options: AnswerOptions): Teller {
     const block = open.get(key);
     if (block === undefined) return;
     const { voice, index, form } = block;
-    if (voice === "call") told.push({ type: "input", index, form, text: words });
-    else if (voice === "content") {
+    if (voice === "call") {
+      block.hasSpoken = true;
+      told.push({ type: "input", index, form, text: words });
+    } else if (voice === "content") {
       thoughts.speak();
       say(block, voice, filter.push(words));
     } else say(block, voice, words);
@@ -154,6 +156,11 @@ export function createTeller(options: AnswerOptions): Teller {
     const block = open.get(key);
     open.delete(key);
     if (block?.voice === "content") say(block, "content", filter.end());
+    const isCalled = item["type"] === "function_call" && item["status"] === "completed";
+    if (isCalled && block?.hasSpoken === false) {
+      // Clients parse the arguments as JSON, and no text is none. A call that was cut short stays as it is.
+      told.push({ type: "input", index: block.index, form: block.form, text: "{}" });
+    }
     if (item["type"] === "reasoning") thoughts.think(item);
     const image = item["type"] === "image_generation_call" ? text(item["result"]) : undefined;
     if (image !== undefined) {

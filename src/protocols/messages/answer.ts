@@ -203,7 +203,7 @@ export function createAnswer(options: AnswerOptions): Answer {
 
 function blankMessage(responseId: string, { askedModel }: AnswerOptions): Dict {
   return {
-    id: `msg_${responseId.replace(/^resp_/, "")}`,
+    id: `msg_${responseId.replace(/^resp_/, "") || "unknown"}`,
     type: "message",
     role: "assistant",
     model: askedModel,

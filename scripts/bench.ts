@@ -1,5 +1,5 @@
 // How fast the compiled program is, beside the least that a relay can be. Speed is measured here and never in tests.
-// `bun run bench`; `--quick` takes less than a minute, `--json FILE` keeps the numbers. docs/PERFORMANCE.md explains.
+// `bun run bench`; `--quick` takes a minute and a half, `--json FILE` keeps the numbers. docs/PERFORMANCE.md explains.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -10,13 +10,15 @@ import { makeTokens, uuidFrom } from "../test/support/backend/tokens.ts";
 import { KEY, type Plan, type Result, type Target } from "./bench/load.ts";
 import { pickNanoseconds } from "./bench/pick.ts";
 import { residentKilobytes } from "./bench/process.ts";
+import { type Content, type Dialect, PATHS } from "./bench/request.ts";
+import { EVENT_COUNTS, type Inside } from "./bench/translate.ts";
 import { EXECUTABLE } from "./build.ts";
 
 const USAGE = `Measures codex-proxy against a bare relay, on this machine only.
 
   bun run bench [--quick] [--json FILE]
 
-  --quick       less than a minute, and less exact
+  --quick       about a minute and a half, and less exact
   --json FILE   writes all figures to FILE`;
 
 const HERE = import.meta.dirname;
@@ -128,6 +130,7 @@ type Crew = {
   readonly startPart: (...words: string[]) => Promise<Part>;
   readonly startProxy: (folder: string, accounts: number, base: string) => Promise<Part>;
   readonly load: (plan: Plan) => Promise<readonly Result[]>;
+  readonly translate: () => Promise<Inside>;
   readonly stop: () => Promise<void>;
 };
 
@@ -176,16 +179,21 @@ function createCrew(): Crew {
     return { port, pid: child.pid };
   };
 
-  const load = async (plan: Plan): Promise<readonly Result[]> => {
+  /** What a script prints, which is JSON. */
+  const ask = async (name: string, ...words: string[]): Promise<string> => {
     const child = follow(
-      Bun.spawn([process.execPath, script("load.ts"), JSON.stringify(plan)], {
+      Bun.spawn([process.execPath, script(name), ...words], {
         env: ENVIRONMENT,
         stdin: "ignore",
         stdout: "pipe",
         stderr: "inherit",
       }),
     );
-    const results: readonly Result[] = JSON.parse(await new Response(child.stdout).text());
+    return new Response(child.stdout).text();
+  };
+
+  const load = async (plan: Plan): Promise<readonly Result[]> => {
+    const results: readonly Result[] = JSON.parse(await ask("load.ts", JSON.stringify(plan)));
     for (const { name, errors } of results) {
       if (errors > 0) throw new Error(`${name}: ${errors} requests were not answered whole`);
     }
@@ -197,7 +205,8 @@ function createCrew(): Crew {
     for (const child of children) child.kill("SIGKILL");
     await Promise.all(children.map((child) => child.exited));
   };
-  return { startPart, startProxy, load, stop };
+  const translate = async (): Promise<Inside> => JSON.parse(await ask("translate.ts"));
+  return { startPart, startProxy, load, translate, stop };
 }
 
 function freePort(): number {
@@ -460,6 +469,136 @@ async function measureMost(field: Field): Promise<Figure[]> {
   ];
 }
 
+/** Clients whose requests and answers are translated, and one whose are not. */
+const DIALECTS: readonly (readonly [name: string, dialect: Dialect])[] = [
+  [CODEX, "codex"],
+  ["codex-proxy, Chat Completions", "chat"],
+  ["codex-proxy, Claude Messages", "messages"],
+];
+const MANY_EVENTS = 200;
+const LARGE: Content = { bytes: 1_000_000, hasTools: true };
+
+async function measureTranslation(field: Field, direct: Target, proxy: Part): Promise<Figure[]> {
+  const clients = DIALECTS.map(([name, dialect]) => ({
+    name,
+    ...proxy,
+    dialect,
+    path: PATHS[dialect],
+  }));
+  return [
+    ...(await measureAdded(field, [direct, ...clients])),
+    ...(await measureEvents(field, clients)),
+    ...(await measureLarge(field, clients)),
+  ];
+}
+
+async function measureAdded(
+  { crew, size, style }: Field,
+  targets: readonly Target[],
+): Promise<Figure[]> {
+  await style(20, 0);
+  for (const target of targets) {
+    const plan = { connections: 32, warmup: size.warmup / 4, requests: 1, perSecond: 0 };
+    await crew.load({ targets: [target], ...plan });
+  }
+  const rounds: (readonly Result[])[] = [];
+  for (let round = 1; round <= size.rounds; round++) {
+    const plan = { ...ALTERNATELY, warmup: 50, requests: size.sequential };
+    rounds.push(await crew.load({ targets, ...plan }));
+    say(`translated latency, round ${round} of ${size.rounds}`);
+  }
+  const section = "Translated: added latency, one request at a time, 8 KB in, 20 events out";
+  return DIALECTS.map(([name, dialect]) =>
+    summarize(
+      { section, name: `${name}: p50`, unit: "ms", ...(dialect === "codex" ? {} : ADDED) },
+      rounds.map((results) => added(results, name, "wholeMs", 0.5)),
+    ),
+  );
+}
+
+const ADDED = { target: 0.4 };
+const PER_EVENT = { target: 20 };
+const PER_LARGE = { target: 12 };
+
+/** CPU time that a long answer costs for each event of the backend's, above what it costs when nothing is translated. */
+async function measureEvents(field: Field, targets: readonly Target[]): Promise<Figure[]> {
+  await field.style(MANY_EVENTS, 0);
+  const load = { connections: 4, perSecond: 100, requests: 100 * field.size.seconds };
+  const results = await press({ ...field, targets }, "translated events", load);
+  const perEvent = (name: string): number[] =>
+    (results.get(name) ?? []).map(
+      ({ cpuMs = Number.NaN, wholeMs }) => (cpuMs * 1000) / wholeMs.length / MANY_EVENTS,
+    );
+  const passed = perEvent(CODEX);
+  const section = `Translated: CPU per event, ${MANY_EVENTS} events at once, 100 answers a second`;
+  return [
+    summarize({ section, name: CODEX, unit: "us" }, passed),
+    ...DIALECTS.slice(1).map(([name]) =>
+      summarize(
+        { section, name: `${name}, above that`, unit: "us", ...PER_EVENT },
+        perEvent(name).map((cost, round) => cost - (passed[round] ?? Number.NaN)),
+      ),
+    ),
+  ];
+}
+
+/** CPU time of a request of a megabyte, a tenth of it schemas in need of repair, from its first byte to the answer's last. */
+async function measureLarge(field: Field, clients: readonly Target[]): Promise<Figure[]> {
+  await field.style(20, 0);
+  const others = clients.map((client) =>
+    client.name === CODEX ? { ...client, name: OTHER, dialect: "responses" as const } : client,
+  );
+  const targets = others.map((target) => ({ ...target, content: LARGE }));
+  const load = { connections: 2, perSecond: 20, requests: 20 * field.size.seconds };
+  const results = await press({ ...field, targets }, "large requests", load);
+  const section = "Translated: CPU per request of 1 MB with 100 KB of broken schemas";
+  return targets.map(({ name }) =>
+    summarize(
+      { section, name, unit: "ms", ...PER_LARGE },
+      (results.get(name) ?? []).map(({ cpuMs = Number.NaN, wholeMs }) => cpuMs / wholeMs.length),
+    ),
+  );
+}
+
+/** What has to be measured inside of a process, without the network. */
+async function measureInside({ rounds }: Size, crew: Crew): Promise<Figure[]> {
+  const inside: Inside[] = [];
+  for (let round = 0; round < rounds; round++) inside.push(await crew.translate());
+  say("aggregation and counting");
+  const section = "Answers in one piece: time for each event";
+  const counted = "count_tokens";
+  const of = (pick: (figures: Inside) => number | undefined): number[] =>
+    inside.map((figures) => pick(figures) ?? Number.NaN);
+  const names = Object.keys(inside[0]?.perEventUs ?? {});
+  return [
+    ...names.flatMap((name) => [
+      // Under ten thousand the runtime's own housekeeping is hardly to be seen.
+      summarize(
+        { section, name: `${name}: of 100,000 / of 10,000`, unit: "x", target: 2 },
+        of(({ perEventUs: { [name]: costs = [] } }) => (costs[2] ?? 0) / (costs[1] ?? 0)),
+      ),
+      ...EVENT_COUNTS.map((events, at) =>
+        summarize(
+          { section, name: `${name}: of ${events.toLocaleString("en")}`, unit: "us" },
+          of(({ perEventUs }) => perEventUs[name]?.[at]),
+        ),
+      ),
+    ]),
+    summarize(
+      { section: counted, name: "loading the vocabulary, once", unit: "ms" },
+      of(({ loadMs }) => loadMs),
+    ),
+    summarize(
+      { section: counted, name: "1 MB of prose", unit: "ms" },
+      of(({ countMs }) => countMs),
+    ),
+    summarize(
+      { section: counted, name: "1 MB of random letters", unit: "ms" },
+      of(({ worstMs }) => worstMs),
+    ),
+  ];
+}
+
 async function measureStart(folder: string, base: string, size: Size): Promise<Figure[]> {
   const section = "Start: from the command to the first answer of /health/live";
   const figures: Figure[] = [];
@@ -537,16 +676,23 @@ async function run(size: Size): Promise<Figure[]> {
     const read = await crew.startPart("relay.ts", "read", base);
     const proxy = await crew.startProxy(folder, 10, base);
     const idle = memoryFigure("idle", proxy.pid);
-    const path = "/v1/responses";
+    const path = PATHS.responses;
+    const direct: Target = {
+      name: DIRECT,
+      port: upstream.port,
+      path: TURN_PATH,
+      dialect: "codex",
+      pid: upstream.pid,
+    };
     const field: Field = {
       crew,
       size,
       targets: [
-        { name: DIRECT, port: upstream.port, path: TURN_PATH, isCodex: true, pid: upstream.pid },
-        { name: PIPE, ...pipe, path, isCodex: true },
-        { name: READ, ...read, path, isCodex: true },
-        { name: CODEX, ...proxy, path, isCodex: true },
-        { name: OTHER, ...proxy, path, isCodex: false },
+        direct,
+        { name: PIPE, ...pipe, path, dialect: "codex" },
+        { name: READ, ...read, path, dialect: "codex" },
+        { name: CODEX, ...proxy, path, dialect: "codex" },
+        { name: OTHER, ...proxy, path, dialect: "responses" },
       ],
       style: async (events, paceMs) => {
         const url = `${origin}/style?events=${events}&pace=${paceMs}`;
@@ -560,8 +706,12 @@ async function run(size: Size): Promise<Figure[]> {
     const cpu = await measureCpu(field);
     const most = await measureMost(field);
     const loaded = memoryFigure("after the load", proxy.pid);
+    const translated = await measureTranslation(field, direct, proxy);
+    const inside = await measureInside(size, crew);
     const start = await measureStart(folder, base, size);
-    return [...cpu, ...latency, ...most, ...cold, ...start, ...measurePick(size), idle, loaded];
+    const load = [...cpu, ...latency, ...most, ...cold];
+    const rest = [...start, ...measurePick(size), idle, loaded];
+    return [...load, ...translated, ...inside, ...rest];
   } finally {
     await crew.stop();
     await rm(folder, { recursive: true, force: true });

@@ -3,14 +3,18 @@
 
 import type { Socket } from "bun";
 import { cpuMs, residentKilobytes } from "./process.ts";
+import { type Content, type Dialect, LAST_EVENTS, requestBody } from "./request.ts";
 
 /** Where requests go, and as whom. */
 export type Target = {
   readonly name: string;
   readonly port: number;
   readonly path: string;
-  /** A Codex client's request passes unchanged; another's is brought into the backend's form. */
-  readonly isCodex: boolean;
+  readonly dialect: Dialect;
+  /** What each request holds; 8 KB of text where nothing is said. */
+  readonly content?: Content;
+  /** The dialect of the answers, where a bare relay or the backend gives them. */
+  readonly answers?: Dialect;
   /** The process whose CPU time is read around the measured part. */
   readonly pid?: number;
 };
@@ -38,31 +42,15 @@ export type Result = {
   readonly residentKilobytes: number | undefined;
 };
 
-const BODY_BYTES = 8192;
+/** The client key that the bench's proxy is started with. */
 export const KEY = "sk-bench-0123456789";
 
-/** A request of 8 KB, like a short turn of the Codex CLI's. */
-function requestOf({ path, port, isCodex }: Target, conversation: number): Buffer {
+/** A short turn of the Codex CLI's has about this much. */
+const SMALL: Content = { bytes: 8192, hasTools: false };
+
+function requestOf({ path, port, dialect, content = SMALL }: Target, conversation: number): Buffer {
   const key = `bench-${conversation}`;
-  const message = (text: string) => ({
-    type: "message",
-    role: "user",
-    content: [{ type: "input_text", text }],
-  });
-  const bare = (text: string) =>
-    JSON.stringify({
-      model: "gpt-5.4",
-      instructions: "You are measured.",
-      input: [message("What follows is there to be carried."), message(text)],
-      tools: [],
-      tool_choice: "auto",
-      parallel_tool_calls: false,
-      reasoning: { effort: "medium", summary: "auto" },
-      ...(isCodex ? { store: false, include: ["reasoning.encrypted_content"] } : {}),
-      stream: true,
-      prompt_cache_key: key,
-    });
-  const body = bare("carry ".repeat(BODY_BYTES).slice(0, BODY_BYTES - bare("").length));
+  const body = requestBody(dialect, content, key);
   const head = [
     `POST ${path} HTTP/1.1`,
     `host: 127.0.0.1:${port}`,
@@ -70,13 +58,14 @@ function requestOf({ path, port, isCodex }: Target, conversation: number): Buffe
     `content-length: ${body.length}`,
     `authorization: Bearer ${KEY}`,
     "accept: text/event-stream",
-    ...(isCodex
+    ...(dialect === "codex"
       ? [
           "originator: codex_cli_rs",
           "user-agent: codex_cli_rs/0.169.0 (bench)",
           `session-id: ${key}`,
         ]
       : ["user-agent: curl/8.5.0"]),
+    ...(dialect === "messages" ? ["anthropic-version: 2023-06-01"] : []),
   ].join("\r\n");
   return Buffer.from(`${head}\r\n\r\n${body}`);
 }
@@ -88,8 +77,6 @@ type Line = { readonly ask: () => Promise<Timing | undefined>; readonly close: (
 
 const ENDING = Buffer.from("\r\n0\r\n\r\n");
 const HEAD_END = "\r\n\r\n";
-const LAST_EVENT = "event: response.completed";
-const KEPT = LAST_EVENT.length;
 
 /** Follows one answer. The runtime sends a body that it has whole with its length, any other in chunks. */
 type Answer = {
@@ -99,7 +86,9 @@ type Answer = {
   readonly isGood: () => boolean;
 };
 
-function openAnswer(): Answer {
+function openAnswer(lastEvent: string): Answer {
+  // Enough for what may lie across two reads, and for the end of a chunked body.
+  const kept = Math.max(lastEvent.length, ENDING.length);
   let head = "";
   let left: number | undefined;
   let isSeen = false;
@@ -121,9 +110,9 @@ function openAnswer(): Answer {
     push: (chunk) => {
       const body = passHead(chunk);
       // What is looked for may lie across two reads.
-      const seam = Buffer.concat([tail, body.subarray(0, KEPT)]);
-      isSeen ||= body.includes(LAST_EVENT) || seam.includes(LAST_EVENT);
-      tail = body.length >= KEPT ? Buffer.from(body.subarray(-KEPT)) : seam.subarray(-KEPT);
+      const seam = Buffer.concat([tail, body.subarray(0, kept)]);
+      isSeen ||= body.includes(lastEvent) || seam.includes(lastEvent);
+      tail = body.length >= kept ? Buffer.from(body.subarray(-kept)) : seam.subarray(-kept);
       if (left === undefined) return tail.subarray(-ENDING.length).equals(ENDING);
       left -= body.length;
       return left <= 0;
@@ -136,7 +125,9 @@ function openAnswer(): Answer {
 async function openLine(target: Target, conversation: number): Promise<Line> {
   const bytes = requestOf(target, conversation);
   let settle: ((timing: Timing | undefined) => void) | undefined;
-  let answer = openAnswer();
+  const lastEvent = LAST_EVENTS[target.answers ?? target.dialect];
+  let answer = openAnswer(lastEvent);
+  let unsent: Buffer = Buffer.alloc(0);
   let sentMs = 0;
   let firstMs = 0;
 
@@ -159,6 +150,9 @@ async function openLine(target: Target, conversation: number): Promise<Line> {
         opened.setNoDelay(true);
       },
       data: (_socket, chunk) => take(chunk),
+      drain: (draining) => {
+        unsent = unsent.subarray(draining.write(unsent));
+      },
       close: () => end(undefined),
     },
   });
@@ -167,10 +161,9 @@ async function openLine(target: Target, conversation: number): Promise<Line> {
       new Promise((resolve) => {
         settle = resolve;
         firstMs = 0;
-        answer = openAnswer();
+        answer = openAnswer(lastEvent);
         sentMs = performance.now();
-        const written = socket.write(bytes);
-        if (written !== bytes.length) end(undefined);
+        unsent = bytes.subarray(socket.write(bytes));
       }),
     close: () => socket.end(),
   };

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { pickNanoseconds } from "../../scripts/bench/pick.ts";
 import { cpuMs, residentKilobytes } from "../../scripts/bench/process.ts";
+import { PATHS, requestBody } from "../../scripts/bench/request.ts";
+import { aggregateMicroseconds, protocols } from "../../scripts/bench/translate.ts";
 import { type Figure, quantile, summarize, table } from "../../scripts/bench.ts";
 
 // That the figures are put together rightly. Speed itself is no test's business.
@@ -59,4 +61,35 @@ test("the kernel tells CPU time and memory on Linux, and nothing about a process
     isLinux ? ["number", "number"] : ["undefined", "undefined"],
   );
   expect([cpuMs(-1), residentKilobytes(-1)]).toEqual([undefined, undefined]);
+});
+
+describe("a request of the bench", () => {
+  const dialects = ["codex", "responses", "chat", "messages"] as const;
+
+  test.each(dialects)(
+    "in the dialect %s is as large as it should be, and understood",
+    (dialect) => {
+      for (const content of [
+        { bytes: 8192, hasTools: false },
+        { bytes: 50_000, hasTools: true },
+      ]) {
+        const body = requestBody(dialect, content, "bench-1");
+        expect(body).toHaveLength(content.bytes);
+        const protocol = protocols().find(({ path }) => PATHS[dialect] === `/v1${path}`);
+        const decoded = protocol?.decode({
+          bytes: new TextEncoder().encode(body),
+          headers: new Headers(),
+          scope: "bench",
+          resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
+        });
+        expect(decoded).toMatchObject({ ok: true, exchange: { wantsStream: true } });
+      }
+    },
+  );
+});
+
+test("an answer in one piece has a cost for each event that can be measured, in every protocol", () => {
+  for (const protocol of protocols()) {
+    expect(aggregateMicroseconds(protocol, 100)).toBeGreaterThan(0);
+  }
 });

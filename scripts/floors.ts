@@ -7,6 +7,7 @@ import { posix } from "node:path";
 const FLOORS: Readonly<Record<string, number>> = {
   wire: 0,
   turn: 1,
+  tokens: 1,
   config: 1,
   protocols: 2,
   pool: 2,
@@ -39,8 +40,8 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
     where: "src/config and the protocols' schema.ts",
   },
   "gpt-tokenizer": {
-    isAllowed: (path) => path === "src/turn/vocabulary.ts",
-    where: "src/turn/vocabulary.ts",
+    isAllowed: (path) => path === "src/tokens/vocabulary.ts",
+    where: "src/tokens/vocabulary.ts",
   },
   yaml: { isAllowed: (path) => path === "src/config/load.ts", where: "src/config/load.ts" },
   bun: { isAllowed: isAboveCore, where: "floor 3 and above" },

@@ -3,9 +3,9 @@
 import type { Exchange, Protocol } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
 import { createResponseMemory } from "../../src/protocols/responses/memory.ts";
-import { countTokens } from "../../src/turn/count.ts";
+import { countTokens } from "../../src/tokens/count.ts";
+import { loadVocabulary } from "../../src/tokens/vocabulary.ts";
 import { readStep, type Step } from "../../src/turn/step.ts";
-import { loadVocabulary } from "../../src/turn/vocabulary.ts";
 import { createFrameSplitter } from "../../src/wire/sse.ts";
 import { requestBody } from "./request.ts";
 import { framesOf } from "./turn.ts";

@@ -1,5 +1,5 @@
-import { type Counting, countTokens } from "../turn/count.ts";
-import { loadVocabulary } from "../turn/vocabulary.ts";
+import { type Counting, countTokens } from "../tokens/count.ts";
+import { loadVocabulary } from "../tokens/vocabulary.ts";
 import type { LocalRoute, Protocol } from "./protocol.ts";
 
 /**

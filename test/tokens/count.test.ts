@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { countTokens } from "../../src/turn/count.ts";
-import { loadVocabulary } from "../../src/turn/vocabulary.ts";
+import { countTokens } from "../../src/tokens/count.ts";
+import { loadVocabulary } from "../../src/tokens/vocabulary.ts";
 import type { Dict } from "../../src/wire/json.ts";
 
 const countText = await loadVocabulary();

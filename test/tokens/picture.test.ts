@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { pictureSize, pictureTokens } from "../../src/turn/picture.ts";
+import { pictureSize, pictureTokens } from "../../src/tokens/picture.ts";
 
 /** Bytes of words and numbers, filled up to what a picture has at least. */
 function bytes(...parts: (string | readonly number[])[]): Uint8Array {

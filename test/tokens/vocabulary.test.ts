@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { loadVocabulary } from "../../src/turn/vocabulary.ts";
+import { loadVocabulary } from "../../src/tokens/vocabulary.ts";
 
 const countText = await loadVocabulary();
 

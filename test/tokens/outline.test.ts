@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { outlineTools } from "../../src/turn/outline.ts";
+import { outlineTools } from "../../src/tokens/outline.ts";
 import type { Dict } from "../../src/wire/json.ts";
 
 /** The outline of one function's parameter `a`. */

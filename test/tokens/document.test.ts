@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { pdfTokens, unknownDocumentTokens } from "../../src/turn/document.ts";
+import { pdfTokens, unknownDocumentTokens } from "../../src/tokens/document.ts";
 
 const PAGE = pdfTokens("%PDF-1.4\n<< /Type /Page >>");
 

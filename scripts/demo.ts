@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Dict, number, parseDict, text } from "../src/wire/json.ts";
+import { type Dict, dict, list, number, parseDict, text } from "../src/wire/json.ts";
 import { createFrameSplitter, dataOf } from "../src/wire/sse.ts";
 import { type FakeBackend, startBackend } from "../test/support/backend/backend.ts";
 
@@ -214,6 +214,42 @@ async function ask(origin: string): Promise<void> {
   if (words !== ANSWER) throw new Error("the answer is not the one that the backend gave");
 }
 
+/** The same question in the other dialects, each answered in one piece, and where in it the words are. */
+const DIALECTS: readonly {
+  readonly path: string;
+  readonly body: Dict;
+  readonly words: (answer: Dict) => unknown;
+}[] = [
+  {
+    path: "/v1/chat/completions",
+    body: { messages: [{ role: "user", content: QUESTION }] },
+    words: ({ choices }) => dict(dict(list(choices)[0])["message"])["content"],
+  },
+  {
+    path: "/v1/messages",
+    body: { max_tokens: 1000, messages: [{ role: "user", content: QUESTION }] },
+    words: ({ content }) => dict(list(content)[0])["text"],
+  },
+];
+
+/** Asks in every other dialect at once. @throws Error when an answer is another one than the backend gave */
+async function askOthers(origin: string): Promise<void> {
+  const answers = DIALECTS.map(async ({ path, body, words }) => {
+    const response = await fetch(`${origin}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${KEY}` },
+      body: JSON.stringify({ model: MODEL, ...body }),
+      signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
+      proxy: false,
+    });
+    const answer = await response.text();
+    if (words(parseDict(answer) ?? {}) === ANSWER) return path;
+    throw new Error(`POST ${path} answers ${response.status}: ${answer.slice(0, 500)}`);
+  });
+  for (const path of await Promise.all(answers))
+    say(`  POST ${path.padEnd(22)} ${green("the same words")}`);
+}
+
 /** What the proxy's own log line tells about the request. @throws Error when the switch did not happen */
 function explain(line: Dict): void {
   const tried = text(line["tried"])?.split(",") ?? [];
@@ -307,6 +343,9 @@ async function show({ backend, proxy, accounts }: Stage): Promise<void> {
   await ask(proxy.origin);
   say();
   explain(await within(ANSWER_LIMIT_MS, "the log line", [request]));
+  say();
+  say(bold("The same question, as Chat Completions and Claude Messages ask it"));
+  await askOthers(proxy.origin);
 }
 
 /** The whole demonstration. */

@@ -1,5 +1,7 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+
+setDefaultTimeout(30_000);
 
 const DEMO = join(import.meta.dirname, "../../scripts/demo.ts");
 
@@ -50,6 +52,8 @@ test("shows an answer whole, the account that failed before it, and a line to tr
   );
   expect(stdout).toMatch(/^ {2}2\. bo\*\*\*@example\.com#\w{4} {2}served/m);
   expect(stdout).toContain("status 200");
+  expect(stdout).toMatch(/^ {2}POST \/v1\/chat\/completions +the same words$/m);
+  expect(stdout).toMatch(/^ {2}POST \/v1\/messages +the same words$/m);
   expect(stdout).toMatch(/^ {2}curl -N http:\/\/127\.0\.0\.1:\d+\/v1\/responses \\$/m);
   // Plain where nobody looks at it in a terminal, and nothing wider than one.
   expect(stdout).not.toContain("\u001b");

@@ -1,3 +1,4 @@
+import { createBounded } from "../wire/bounded.ts";
 import type { Millis } from "../wire/clock.ts";
 
 /** Where a conversation is. */
@@ -15,48 +16,17 @@ export type Affinity = {
   readonly count: () => number;
 };
 
-// The share of the bindings, and of their time, by which they may be older than they should before they go.
-const SHARE = 16;
-
-type Binding = { readonly home: Home; readonly usedMs: Millis };
-
-/**
- * Bindings that end after `ttlMs` without use; of more than `most`, those longest unused go, a few at a time.
- * A Map keeps insertion order, so with each use moved to the end the first entry is the oldest.
- */
+/** Bindings that end after `ttlMs` without use; of more than `most`, those longest unused go. */
 export function createAffinity(ttlMs: () => Millis, most: number): Affinity {
-  const bindings = new Map<string, Binding>();
-  const put = (key: string, home: Home, now: Millis): void => {
-    bindings.delete(key);
-    bindings.set(key, { home, usedMs: now });
-  };
-  // In JavaScriptCore the way to a Map's first entry leads past all that were deleted before it, so that looking
-  // there at each binding would cost as much as there are bindings: old ones go many at a time.
-  let sweepAtMs: Millis = Number.NEGATIVE_INFINITY;
-  const dropOld = (now: Millis): void => {
-    if (bindings.size <= most && now < sweepAtMs) return;
-    const enough = bindings.size > most ? most - Math.floor(most / SHARE) : most;
-    for (const [key, { usedMs }] of bindings) {
-      if (bindings.size <= enough && usedMs + ttlMs() > now) break;
-      bindings.delete(key);
-    }
-    sweepAtMs = now + ttlMs() / SHARE;
-  };
+  const bounds = () => ({
+    mostBytes: Number.POSITIVE_INFINITY,
+    mostCount: most,
+    ttlMs: ttlMs(),
+  });
+  const homes = createBounded<Home>(bounds);
   return {
-    find: (key, now) => {
-      const binding = bindings.get(key);
-      if (binding === undefined) return undefined;
-      if (binding.usedMs + ttlMs() <= now) {
-        bindings.delete(key);
-        return undefined;
-      }
-      put(key, binding.home, now);
-      return binding.home;
-    },
-    bind: (key, home, now) => {
-      put(key, home, now);
-      dropOld(now);
-    },
-    count: () => bindings.size,
+    find: homes.get,
+    bind: (key, home, now) => homes.set(key, home, 0, now),
+    count: homes.count,
   };
 }

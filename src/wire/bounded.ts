@@ -12,54 +12,97 @@ export type Bounded<V> = {
 };
 
 /** How much a memory may hold, and for how long without use. */
-export type Bounds = { readonly mostBytes: number; readonly ttlMs: Millis };
+export type Bounds = {
+  readonly mostBytes: number;
+  /** How many entries; absent: as many as there is room for. */
+  readonly mostCount?: number;
+  readonly ttlMs: Millis;
+};
 
-type Entry<V> = { readonly value: V; readonly bytes: number; readonly usedMs: Millis };
+/** An entry between its neighbours in the order of use. */
+type Entry<V> = {
+  readonly key: string;
+  readonly value: V;
+  readonly bytes: number;
+  usedMs: Millis;
+  older: Entry<V> | undefined;
+  newer: Entry<V> | undefined;
+};
 
 // What an entry takes beside its value, about.
 const OVERHEAD = 200;
 
-/** An empty memory; `bounds` is read anew each time. */
+/**
+ * An empty memory; `bounds` is read anew each time. Every call takes constant time, apart from what it drops: the order
+ * of use is a list of its own, because the way to the first entry of a JavaScriptCore Map leads past all that were
+ * deleted before it.
+ */
 export function createBounded<V>(bounds: () => Bounds): Bounded<V> {
   const entries = new Map<string, Entry<V>>();
+  let oldest: Entry<V> | undefined;
+  let newest: Entry<V> | undefined;
   let total = 0;
-  const drop = (key: string): void => {
-    const entry = entries.get(key);
-    if (entry === undefined) return;
-    entries.delete(key);
+
+  const unlink = ({ older, newer }: Entry<V>): void => {
+    if (older === undefined) oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) newest = older;
+    else newer.older = older;
+  };
+
+  const append = (entry: Entry<V>): void => {
+    entry.older = newest;
+    entry.newer = undefined;
+    if (newest === undefined) oldest = entry;
+    else newest.newer = entry;
+    newest = entry;
+  };
+
+  const drop = (entry: Entry<V>): void => {
+    entries.delete(entry.key);
+    unlink(entry);
     total -= entry.bytes;
   };
-  const put = (key: string, entry: Entry<V>): void => {
-    drop(key);
-    entries.set(key, entry);
-    total += entry.bytes;
+
+  const dropKey = (key: string): void => {
+    const entry = entries.get(key);
+    if (entry !== undefined) drop(entry);
   };
+
   const dropOld = (now: Millis): void => {
-    const { mostBytes, ttlMs } = bounds();
-    // A Map keeps the order of insertion, and each use inserts anew: the first is the longest unused.
-    for (const [key, { usedMs }] of entries) {
-      if (total <= mostBytes && usedMs + ttlMs > now) return;
-      drop(key);
+    const { mostBytes, mostCount = Number.POSITIVE_INFINITY, ttlMs } = bounds();
+    while (oldest !== undefined) {
+      const fits = total <= mostBytes && entries.size <= mostCount;
+      if (fits && oldest.usedMs + ttlMs > now) return;
+      drop(oldest);
     }
   };
+
   return {
     get: (key, now) => {
       const entry = entries.get(key);
       if (entry === undefined) return undefined;
       if (entry.usedMs + bounds().ttlMs <= now) {
-        drop(key);
+        drop(entry);
         return undefined;
       }
-      put(key, { ...entry, usedMs: now });
+      entry.usedMs = now;
+      unlink(entry);
+      append(entry);
       return entry.value;
     },
     set: (key, value, bytes, now) => {
-      drop(key);
+      dropKey(key);
       const size = bytes + key.length + OVERHEAD;
-      if (size <= bounds().mostBytes) put(key, { value, bytes: size, usedMs: now });
+      if (size <= bounds().mostBytes) {
+        const entry = { key, value, bytes: size, usedMs: now, older: undefined, newer: undefined };
+        entries.set(key, entry);
+        append(entry);
+        total += size;
+      }
       dropOld(now);
     },
-    delete: drop,
+    delete: dropKey,
     bytes: () => total,
     count: () => entries.size,
   };

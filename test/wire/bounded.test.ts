@@ -1,8 +1,38 @@
 import { describe, expect, test } from "bun:test";
-import { createBounded } from "../../src/wire/bounded.ts";
+import fc from "fast-check";
+import { type Bounded, createBounded } from "../../src/wire/bounded.ts";
 
 const memory = (mostBytes: number, ttlMs = 1000) =>
   createBounded<string>(() => ({ mostBytes, ttlMs }));
+
+/** A bounded memory as one would write it down: slow, and plainly right. */
+function createList(mostBytes: number, ttlMs: number): Bounded<string> {
+  let list: { key: string; value: string; size: number; usedMs: number }[] = [];
+  const bytes = () => list.reduce((sum, { size }) => sum + size, 0);
+  const drop = (key: string): void => {
+    list = list.filter((entry) => entry.key !== key);
+  };
+  return {
+    bytes,
+    count: () => list.length,
+    delete: drop,
+    get: (key, now) => {
+      const found = list.find((entry) => entry.key === key && entry.usedMs + ttlMs > now);
+      drop(key);
+      if (found !== undefined) list.push({ ...found, usedMs: now });
+      return found?.value;
+    },
+    set: (key, value, size, now) => {
+      drop(key);
+      list.push({ key, value, size: size + key.length + 200, usedMs: now });
+      if (size + key.length + 200 > mostBytes) list.pop();
+      const isOld = (usedMs: number) => usedMs + ttlMs <= now;
+      while (bytes() > mostBytes || list.slice(0, 1).some(({ usedMs }) => isOld(usedMs))) {
+        list.shift();
+      }
+    },
+  };
+}
 
 describe("a bounded memory", () => {
   test("gives back what it was given, until it has not been used for its time", () => {
@@ -40,6 +70,36 @@ describe("a bounded memory", () => {
     expect(bounded.count()).toBe(1);
     bounded.delete("b");
     expect(bounded.bytes()).toBe(0);
+  });
+
+  test("holds no more entries than it may, where their number is bound", () => {
+    const bounded = createBounded<number>(() => ({ mostBytes: 10_000, mostCount: 2, ttlMs: 1000 }));
+    for (const [at, key] of ["a", "b", "a", "c"].entries()) bounded.set(key, at, 0, at);
+    expect(["a", "b", "c"].map((key) => bounded.get(key, 4))).toEqual([2, undefined, 3]);
+  });
+
+  test("is what a plain list of its entries in order of use would be", () => {
+    const step = fc.record({
+      kind: fc.constantFrom("get", "set", "delete"),
+      key: fc.constantFrom("a", "b", "c", "d", "e"),
+      bytes: fc.constantFrom(0, 100, 300, 900),
+      waitMs: fc.constantFrom(0, 1, 400),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const both = [memory(1500), createList(1500, 1000)];
+        let now = 0;
+        for (const [at, { kind, key, bytes, waitMs }] of steps.entries()) {
+          now += waitMs;
+          const [told, expected] = both.map((each) => {
+            if (kind === "set") each.set(key, `${at}`, bytes, now);
+            if (kind === "delete") each.delete(key);
+            return [kind === "get" ? each.get(key, now) : "", each.count(), each.bytes()];
+          });
+          expect(told).toEqual(expected ?? []);
+        }
+      }),
+    );
   });
 
   test("with a bound of nothing keeps nothing", () => {

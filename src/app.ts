@@ -13,6 +13,7 @@ import { createCounter } from "./engine/totals.ts";
 import { createWays } from "./engine/ways.ts";
 import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
+import { createReasoningMemory } from "./protocols/reasoning.ts";
 import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
 import { createLocal } from "./server/local.ts";
@@ -96,6 +97,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const counter = createCounter();
   const refused = createRefusedParameters();
   const memory = createResponseMemory(() => perConfig.responses);
+  const reasoning = createReasoningMemory();
   const ledger = createLedger(clock.now);
   const ways = createWays(clock.now);
 
@@ -129,7 +131,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   };
   const newRequestId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
   const access = () => perConfig.access;
-  const protocols = createProtocols({ clock, memory });
+  const protocols = createProtocols({ clock, memory, reasoning });
   const protocol = protocols.find(({ name }) => name === "responses");
   if (protocol === undefined) throw new Error("WebSockets have no protocol to speak");
   const sockets = createSockets({ ...ports, protocol, access, newRequestId });
@@ -144,7 +146,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       hasSockets: () => config["enable-websocket"],
       protocols,
       local: createLocal({ clock, options: () => perConfig.proxy, resolve }),
-      localRoutes: createLocalRoutes({ clock }, giveWay),
+      localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),

@@ -1,32 +1,26 @@
-import type { Clock } from "../wire/clock.ts";
 import { createChat } from "./chat/index.ts";
 import { createTokenCount } from "./count.ts";
 import { createMessages } from "./messages/index.ts";
 import { fail as failAsOpenAi } from "./openai-error.ts";
 import type { LocalRoute, Protocol } from "./protocol.ts";
+import type { ReasoningPorts } from "./reasoning.ts";
 import { createCompact } from "./responses/compact.ts";
-import { createResponses } from "./responses/index.ts";
-import type { ResponseMemory } from "./responses/memory.ts";
+import { createResponses, type ResponsesPorts } from "./responses/index.ts";
 
 /** What protocols need from outside. */
-export type ProtocolPorts = {
-  readonly clock: Pick<Clock, "now">;
-  /** What was said in conversations that clients go on with by the id of a response. */
-  readonly memory: ResponseMemory;
-};
+export type ProtocolPorts = ResponsesPorts & ReasoningPorts;
 
 /** Every protocol; a new one is a line here. */
 export function createProtocols(ports: ProtocolPorts): readonly Protocol[] {
-  const { clock } = ports;
-  return [createResponses(ports), createCompact(ports), createChat(clock), createMessages(clock)];
+  return [createResponses(ports), createCompact(ports), createChat(ports), createMessages(ports)];
 }
 
 /** Every route that needs no account. `pause` lets others have the processor in the middle of long work. */
 export function createLocalRoutes(
-  { clock }: Pick<ProtocolPorts, "clock">,
+  ports: ReasoningPorts,
   pause: () => Promise<void>,
 ): readonly LocalRoute[] {
-  return [createTokenCount(createMessages(clock), pause)];
+  return [createTokenCount(createMessages(ports), pause)];
 }
 
 /** How a refusal is worded where no protocol was called: as the client's own API does, by its headers. */

@@ -207,23 +207,30 @@ describe("B5-1: other protocols carry the same ciphertext", () => {
     });
   });
 
-  test("Claude Messages", async () => {
-    const ask = { role: "user", content: "Call it" };
-    const body = {
-      model: "gpt-5.5",
-      max_tokens: 1000,
-      thinking: { type: "adaptive" },
-      messages: [ask],
-      tools: [{ name: "f", input_schema: schema }],
-    };
-    await expectOwner("/v1/messages", body, (answer, session) => {
-      const content = list(answer["content"]).map(dict);
-      const called = content.find((block) => block["type"] === "tool_use");
-      const result = { type: "tool_result", tool_use_id: called?.["id"], content: "Done." };
-      const messages = [ask, { role: "assistant", content }, { role: "user", content: [result] }];
-      return { ...body, messages, metadata: { user_id: JSON.stringify({ session_id: session }) } };
-    });
-  });
+  test.each([{ type: "adaptive" }, undefined])(
+    "Claude Messages, thinking: %j",
+    async (thinking) => {
+      const ask = { role: "user", content: "Call it" };
+      const body = {
+        model: "gpt-5.5",
+        max_tokens: 1000,
+        ...(thinking === undefined ? {} : { thinking }),
+        messages: [ask],
+        tools: [{ name: "f", input_schema: schema }],
+      };
+      await expectOwner("/v1/messages", body, (answer, session) => {
+        const content = list(answer["content"]).map(dict);
+        const called = content.find((block) => block["type"] === "tool_use");
+        const result = { type: "tool_result", tool_use_id: called?.["id"], content: "Done." };
+        const messages = [ask, { role: "assistant", content }, { role: "user", content: [result] }];
+        return {
+          ...body,
+          messages,
+          metadata: { user_id: JSON.stringify({ session_id: session }) },
+        };
+      });
+    },
+  );
 });
 
 describe("B5-2: what can move does, what cannot does not", () => {

@@ -2,8 +2,12 @@ import { describe, expect, test } from "bun:test";
 import type { Call } from "../../src/protocols/protocol.ts";
 import { createLocalRoutes } from "../../src/protocols/registry.ts";
 import { dict } from "../../src/wire/json.ts";
+import { portsOf } from "./turns.ts";
 
-const [count] = createLocalRoutes({ clock: { now: () => 0 } }, async () => {});
+const [count] = createLocalRoutes(
+  portsOf(() => 0),
+  async () => {},
+);
 if (count === undefined) throw new Error("there is no local route");
 const { answer, fail, path } = count;
 

@@ -8,16 +8,7 @@ import { generateText, type LanguageModel, streamText } from "ai";
 import { createProtocols } from "../../src/protocols/registry.ts";
 import type { Json } from "../../src/wire/json.ts";
 import { CLIENTS, type Client, exchangeOf } from "./clients.ts";
-import {
-  batchesOf,
-  encode,
-  eventsIn,
-  memoryOf,
-  NOON,
-  recordingOf,
-  TURNS,
-  terminalOf,
-} from "./turns.ts";
+import { batchesOf, encode, eventsIn, portsOf, recordingOf, TURNS, terminalOf } from "./turns.ts";
 
 // The AI SDK warns of models that it does not know.
 Reflect.set(globalThis, "AI_SDK_LOG_WARNINGS", false);
@@ -60,7 +51,7 @@ const JUDGES: Readonly<Record<string, Judge>> = {
   },
 };
 
-const protocols = createProtocols({ clock: { now: () => NOON }, memory: memoryOf() });
+const protocols = createProtocols(portsOf());
 
 /** What a client gets for a turn: the stream, and the body where the turn has one. */
 function answersTo(client: Client, turn: string) {

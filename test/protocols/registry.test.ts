@@ -12,14 +12,14 @@ import {
   encode,
   eventsIn,
   joinAll,
-  memoryOf,
   NOON,
+  portsOf,
   recordingOf,
   TURNS,
   terminalOf,
 } from "./turns.ts";
 
-const protocols = createProtocols({ clock: { now: () => NOON }, memory: memoryOf() });
+const protocols = createProtocols(portsOf());
 
 describe("the registry", () => {
   test("has every protocol under a name and a path of its own", () => {

@@ -1,4 +1,6 @@
 import type { Exchange, StreamEncoder } from "../../src/protocols/protocol.ts";
+import { createReasoningMemory } from "../../src/protocols/reasoning.ts";
+import type { ProtocolPorts } from "../../src/protocols/registry.ts";
 import { createResponses } from "../../src/protocols/responses/index.ts";
 import { createResponseMemory, type ResponseMemory } from "../../src/protocols/responses/memory.ts";
 import { createView, type View, type ViewOptions } from "../../src/protocols/responses/view.ts";
@@ -63,6 +65,15 @@ export function memoryOf(mostBytes = 1_000_000): ResponseMemory {
   return createResponseMemory(() => ({ mostBytes, ttlMs: 3_600_000 }));
 }
 
+/** What protocols need from outside, with nothing remembered; `nowMs` is NOON where nothing else is said. */
+export function portsOf(nowMs: () => number = () => NOON, mostBytes?: number): ProtocolPorts {
+  return {
+    clock: { now: nowMs },
+    memory: memoryOf(mostBytes),
+    reasoning: createReasoningMemory(),
+  };
+}
+
 /** The view of a client without aliases, for whom nothing is held. */
 export function viewOf(options: Partial<ViewOptions>): View {
   return createView({
@@ -77,7 +88,7 @@ export function viewOf(options: Partial<ViewOptions>): View {
 /** An exchange with a client of the kind, in the Responses protocol. */
 export function openExchange(kind: "native" | "foreign"): Exchange {
   const body = JSON.stringify({ model: "gpt-5.4", input: "Say hi", stream: true });
-  const decoded = createResponses({ clock: { now: () => NOON }, memory: memoryOf() }).decode({
+  const decoded = createResponses(portsOf()).decode({
     bytes: new TextEncoder().encode(body),
     headers: new Headers(kind === "native" ? { originator: "codex_exec" } : {}),
     resolve: (model) => resolveModel(model, SEED_CATALOG, []),

@@ -17,7 +17,7 @@ import { sha256 } from "../../src/wire/digest.ts";
 import { dict, type Json } from "../../src/wire/json.ts";
 import { loginOf, NOON, step, steps } from "../engine/parts.ts";
 import { poolOf } from "../engine/vault.ts";
-import { memoryOf } from "../protocols/turns.ts";
+import { portsOf } from "../protocols/turns.ts";
 
 const KEY = "a-client-key-1";
 const ADMIN = "an-admin-key-1";
@@ -60,7 +60,7 @@ const ports: ServerPorts = {
   proxy: (call) => answer(call),
   sockets: { accept: () => WIRE },
   hasSockets: () => hasSockets,
-  protocols: createProtocols({ clock: { now: () => NOON }, memory: memoryOf() }),
+  protocols: createProtocols(portsOf()),
   local: (call) => answerLocally(call),
   localRoutes: [LOCAL],
   catalog: () => CATALOG,

@@ -4,8 +4,8 @@ import { createPartReader } from "../../turn/reader.ts";
 import type { Step } from "../../turn/step.ts";
 import type { Usage } from "../../turn/usage.ts";
 import { type Dict, text } from "../../wire/json.ts";
+import { createThoughts, type Kept } from "../reasoning.ts";
 import { createStopFilter } from "../stop.ts";
-import { type Kept, statelessReasoning } from "./memory.ts";
 import type { Tools } from "./tools.ts";
 
 /** What telling an answer needs to know of the request and of the world. */
@@ -243,36 +243,4 @@ function formOf(name: string, isCustom: boolean, tools: AnswerOptions["tools"]):
   if (tools.isLegacy) return "legacy";
   if (!isCustom) return "function";
   return tools.kindOf(name) === "flat" ? "flat" : "custom";
-}
-
-/** The turn's reasoning, each item before the call that it led to. */
-type Thoughts = {
-  readonly think: (item: Dict) => void;
-  /** Something was said: what was thought until now came before it. */
-  readonly speak: () => void;
-  readonly call: (callId: string) => void;
-  readonly keep: () => void;
-};
-
-function createThoughts(keep: (callId: string, kept: readonly Kept[]) => void): Thoughts {
-  const byCall = new Map<string, readonly Kept[]>();
-  let latest: readonly Kept[] = [];
-  return {
-    think: (item) => {
-      const thought = statelessReasoning(item);
-      if (thought !== undefined) latest = [...latest, { item: thought, isBeforeText: false }];
-    },
-    speak: () => {
-      if (latest.some(({ isBeforeText }) => !isBeforeText)) {
-        latest = latest.map(({ item }) => ({ item, isBeforeText: true }));
-      }
-    },
-    call: (callId) => {
-      if (latest.length > 0) byCall.set(callId, latest);
-      latest = [];
-    },
-    keep: () => {
-      for (const [callId, kept] of byCall) keep(callId, kept);
-    },
-  };
 }

@@ -5,11 +5,11 @@ import type { TurnRequest } from "../../turn/request.ts";
 import { type Dict, dict, given, isDict, list, text } from "../../wire/json.ts";
 import { parseBody } from "../parse.ts";
 import type { Call } from "../protocol.ts";
+import type { Recall } from "../reasoning.ts";
 import { refuseShape } from "../schema.ts";
 import { readSession, wireKey } from "../session.ts";
 import { readChoice } from "./choice.ts";
 import { readFormat } from "./format.ts";
-import type { Kept } from "./memory.ts";
 import { readConversation } from "./messages.ts";
 import { createNotes, type Notes } from "./notes.ts";
 import { noteIgnored, refuseLies } from "./refused.ts";
@@ -31,10 +31,7 @@ export type ChatRequest = {
  * Reads a Chat request into a turn. The body is built anew of what the backend is known to take; what has no
  * counterpart is named in `removed`. `recall` gives the reasoning that once led to a call.
  */
-export function decode(
-  call: Call,
-  recall: (callId: string) => readonly Kept[],
-): ChatRequest | Failure {
+export function decode(call: Call, recall: Recall): ChatRequest | Failure {
   const parsed = parseBody(call.bytes);
   if (!parsed.ok) return parsed.failure;
   const asked: Dict = withoutNulls(parsed.body);
@@ -104,7 +101,7 @@ const OPTIONS = ["stream_options", "reasoning", "text", "web_search_options"];
 type Reading = {
   readonly tools: Tools;
   readonly notes: Notes;
-  readonly recall: (callId: string) => readonly Kept[];
+  readonly recall: Recall;
 };
 
 /**

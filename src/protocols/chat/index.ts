@@ -1,25 +1,23 @@
 import { classifyEvent } from "../../turn/classify.ts";
 import type { Failure } from "../../turn/failure.ts";
-import type { Clock } from "../../wire/clock.ts";
 import type { Dict } from "../../wire/json.ts";
 import { fail } from "../openai-error.ts";
 import type { Protocol } from "../protocol.ts";
+import type { ReasoningPorts } from "../reasoning.ts";
 import type { AnswerOptions } from "./answer.ts";
 import { createBodyEncoder } from "./body.ts";
 import { decode } from "./decode.ts";
-import { createReasoningMemory } from "./memory.ts";
 import { createStreamEncoder } from "./stream.ts";
 
 /** OpenAI's Chat Completions, which the backend does not speak: requests and answers are translated. */
-export function createChat(clock: Pick<Clock, "now">): Protocol {
-  const memory = createReasoningMemory();
+export function createChat({ clock, reasoning }: ReasoningPorts): Protocol {
   return {
     name: "chat",
     path: "/chat/completions",
     fail,
     decode: (call) => {
       const { scope } = call;
-      const request = decode(call, (callId) => memory.recall(scope, callId, clock.now()));
+      const request = decode(call, (callId) => reasoning.recall(scope, callId, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
       const { turn, askedModel, wantsStream, wantsUsage, tools, stops } = request;
       const classify = (event: Dict): Failure => classifyEvent(event, turn.model, clock.now());
@@ -30,7 +28,7 @@ export function createChat(clock: Pick<Clock, "now">): Protocol {
         wantsUsage,
         tools,
         stops,
-        keep: (callId, kept) => memory.keep(scope, callId, kept, clock.now()),
+        keep: (callId, kept) => reasoning.keep(scope, callId, kept, clock.now()),
       };
       return {
         ok: true,

@@ -1,8 +1,8 @@
 import { type Dict, dict, given, isDict, list, text } from "../../wire/json.ts";
+import { type Kept, type Recall, statelessReasoning } from "../reasoning.ts";
 import { refuseShape } from "../schema.ts";
 import { type Answered, type Calls, createCalls } from "./calls.ts";
 import { readContent, textPart } from "./content.ts";
-import { type Kept, statelessReasoning } from "./memory.ts";
 import type { Notes } from "./notes.ts";
 import {
   ASSISTANT,
@@ -21,7 +21,7 @@ export type Scene = {
   readonly tools: Tools;
   readonly notes: Notes;
   /** The reasoning that once led to a call. */
-  readonly recall: (callId: string) => readonly Kept[];
+  readonly recall: Recall;
 };
 
 /**

@@ -3,6 +3,7 @@ import type { ToolNames } from "../../turn/names.ts";
 import type { Block, FinishReason, Part } from "../../turn/part.ts";
 import { NO_USAGE, type Usage } from "../../turn/usage.ts";
 import { type Dict, text } from "../../wire/json.ts";
+import { createThoughts, type Kept } from "../reasoning.ts";
 import { createStopFilter } from "../stop.ts";
 import { type AnswerEvent, createBlockWriter } from "./blocks.ts";
 import { errorOf } from "./failure.ts";
@@ -17,6 +18,8 @@ export type AnswerOptions = {
   readonly names: ToolNames;
   readonly thinking: Thinking;
   readonly stopSequences: readonly string[];
+  /** Keeps reasoning that led to a call and is not told. */
+  readonly keep: (callId: string, kept: readonly Kept[]) => void;
 };
 
 /** Tells a turn as the events of Claude's stream. Its state grows with what is held back, not with what was said. */
@@ -49,6 +52,7 @@ export function createAnswer(options: AnswerOptions): Answer {
   const out = createBlockWriter();
   const stop = createStopFilter(options.stopSequences);
   const searches = createSearches(out);
+  const thoughts = createThoughts(options.keep);
   const queue = new Map<string, Held>();
   let current: string | undefined;
   let teller = SILENT;
@@ -56,7 +60,10 @@ export function createAnswer(options: AnswerOptions): Answer {
   let isRefused = false;
 
   const tellText = (): Teller => ({
-    feed: (words) => out.addText(stop.push(words)),
+    feed: (words) => {
+      thoughts.speak();
+      out.addText(stop.push(words));
+    },
     annotate: (annotation) => {
       const source = citedBy(annotation);
       if (source !== undefined && stop.hit() === undefined) searches.cite(source);
@@ -73,7 +80,7 @@ export function createAnswer(options: AnswerOptions): Answer {
   };
 
   const tellThought = (): Teller => {
-    if (options.thinking === "none") return SILENT;
+    if (options.thinking === "none") return { ...SILENT, close: thoughts.think };
     return {
       ...SILENT,
       feed: options.thinking === "shown" ? out.addThought : SILENT.feed,
@@ -86,6 +93,7 @@ export function createAnswer(options: AnswerOptions): Answer {
   };
 
   const tellCall = (call: Extract<Block, { kind: "tool" }>): Teller => {
+    thoughts.call(call.callId);
     out.openCall("tool_use", call.callId, options.names.fromWire(call.name));
     if (!call.isCustom) return { ...SILENT, feed: out.addInput, close: out.close };
     // Free text, for which Claude's tools have no form: it is the one field of an object.
@@ -113,6 +121,7 @@ export function createAnswer(options: AnswerOptions): Answer {
       case "tool":
         return tellCall(block);
       case "search":
+        thoughts.speak();
         return { ...SILENT, close: (item) => searches.add(block.id, item) };
       case "image":
         // Claude answers without images, and nobody could ask for one.
@@ -150,6 +159,7 @@ export function createAnswer(options: AnswerOptions): Answer {
 
   const finish = (reason: FinishReason, usage: Usage | undefined): void => {
     searches.settle();
+    thoughts.keep();
     const hit = stop.hit();
     const stopReason = hit === undefined ? stopReasonOf(reason, isRefused) : "stop_sequence";
     out.emit({

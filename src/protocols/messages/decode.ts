@@ -5,6 +5,7 @@ import type { Session, TurnRequest } from "../../turn/request.ts";
 import { type Dict, text } from "../../wire/json.ts";
 import { parseBody } from "../parse.ts";
 import type { Call } from "../protocol.ts";
+import type { Recall } from "../reasoning.ts";
 import { readSession, wireKey } from "../session.ts";
 import { readHistory, readSystem } from "./history.ts";
 import { sessionOf } from "./metadata.ts";
@@ -25,8 +26,11 @@ export type MessagesRequest = {
   readonly contextWindow: number | undefined;
 };
 
-/** Reads a Messages request into a turn: the backend's own body, made of what it is known to take and nothing else. */
-export function decode(call: Call): MessagesRequest | Failure {
+/**
+ * Reads a Messages request into a turn: the backend's own body, made of what it is known to take and nothing else.
+ * `recall` gives the reasoning that once led to a call and was not told to the client.
+ */
+export function decode(call: Call, recall: Recall): MessagesRequest | Failure {
   const parsed = parseBody(call.bytes);
   if (!parsed.ok) return parsed.failure;
   const asked = parsed.body;
@@ -39,7 +43,7 @@ export function decode(call: Call): MessagesRequest | Failure {
   refuseStateful(parsed.body, reading);
   const names = createToolNames();
   const system = readSystem(asked.system, reading);
-  const history = readHistory(asked.messages, names, reading);
+  const history = readHistory(asked.messages, { names, reading, recall });
   const wanted = { tools: asked.tools ?? [], choice: asked.tool_choice };
   const tools = readTools(wanted, names, history.tools, reading);
   const wishes = readWishes(asked, history.effort, choice, reading);
@@ -53,7 +57,8 @@ export function decode(call: Call): MessagesRequest | Failure {
   const key = wireKey(session.key);
   const isFast = choice.isFast || asked.speed === "fast";
   const include = [
-    ...wishes.include,
+    // Also for who is told no thoughts: the model gets them back with the calls that they led to.
+    "reasoning.encrypted_content",
     ...(tools.canSearch ? ["web_search_call.action.sources"] : []),
   ];
   const body = {
@@ -65,7 +70,7 @@ export function decode(call: Call): MessagesRequest | Failure {
     ...tools.fields,
     ...wishes.fields,
     ...(isFast ? { service_tier: "priority" } : {}),
-    ...(include.length > 0 ? { include } : {}),
+    include,
     prompt_cache_key: key,
     stream: true,
     store: false,

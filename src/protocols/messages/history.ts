@@ -1,6 +1,7 @@
 import { refuse } from "../../turn/failure.ts";
 import { type ToolNames, wireCallId } from "../../turn/names.ts";
 import { type Dict, dict, list, text } from "../../wire/json.ts";
+import type { Kept, Recall } from "../reasoning.ts";
 import { refuseShape } from "../schema.ts";
 import { blocksOf, type Placed, readPart, refuseBlock, say } from "./content.ts";
 import { createToolLedger, type ToolHistory } from "./ledger.ts";
@@ -43,11 +44,18 @@ export function readSystem(system: unknown, reading: Reading): readonly Dict[] {
   return parts.length === 0 ? [] : [message("developer", parts)];
 }
 
+/** What reading a conversation needs beside it. */
+export type Scene = {
+  readonly names: ToolNames;
+  readonly reading: Reading;
+  /** The reasoning that once led to a call and was not told. */
+  readonly recall: Recall;
+};
+
 /** The messages as items, in order. Calls and their results must match, as they must with Claude. */
 export function readHistory(
   messages: readonly unknown[],
-  names: ToolNames,
-  reading: Reading,
+  { names, reading, recall }: Scene,
 ): History {
   const items: Dict[] = [];
   const tools = createToolLedger(reading);
@@ -55,6 +63,10 @@ export function readHistory(
   /** Calls that wait for their results: where each stands. */
   const waiting = new Map<string, string>();
   let parts: Dict[] = [];
+  /** Where the present message's items since its latest call begin. */
+  let segmentAt = 0;
+  /** The ciphertext of the present message's thinking blocks. */
+  const told = new Set<unknown>();
 
   const flush = (role: "user" | "assistant" | "developer"): void => {
     if (parts.length > 0) items.push(message(role, parts));
@@ -103,17 +115,28 @@ export function readHistory(
     if (waiting.has(call.id)) reading.refuse(refuseTwice(call.id, path));
     waiting.set(call.id, path);
     tools.know(call.name);
-    add("assistant", {
+    flush("assistant");
+    addKept(recall(call.id).filter(({ item }) => !told.has(item["encrypted_content"])));
+    items.push({
       type: "function_call",
       call_id: wireCallId(call.id),
       name: names.toWire(call.name),
       arguments: JSON.stringify(call.input),
     });
+    segmentAt = items.length;
+  };
+
+  /** Puts reasoning that was not told back where it was, before the call that comes next. */
+  const addKept = (kept: readonly Kept[]): void => {
+    const isEarly = ({ isBeforeText }: Kept): boolean => isBeforeText;
+    items.splice(segmentAt, 0, ...kept.filter(isEarly).map(({ item }) => item));
+    items.push(...kept.filter((each) => !isEarly(each)).map(({ item }) => item));
   };
 
   const addThought = (sealed: string, words: string): void => {
     const ciphertext = unseal(sealed);
     if (ciphertext === undefined) return;
+    told.add(ciphertext);
     const summary = words === "" ? [] : [{ type: "summary_text", text: words }];
     add("assistant", { type: "reasoning", summary, encrypted_content: ciphertext });
   };
@@ -171,6 +194,8 @@ export function readHistory(
   const addAssistant = (blocks: readonly Placed[]): void => {
     settle();
     const before = items.length;
+    segmentAt = before;
+    told.clear();
     blocks.forEach(addAssistantBlock);
     flush("assistant");
     if (items.slice(before).every(({ type }) => type === "reasoning")) {

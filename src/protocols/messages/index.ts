@@ -1,28 +1,34 @@
 import { classifyEvent } from "../../turn/classify.ts";
 import type { Failure } from "../../turn/failure.ts";
-import type { Clock } from "../../wire/clock.ts";
 import type { Dict } from "../../wire/json.ts";
 import type { Protocol } from "../protocol.ts";
+import type { ReasoningPorts } from "../reasoning.ts";
 import { createBodyEncoder } from "./body.ts";
 import { decode } from "./decode.ts";
 import { explain, fail } from "./failure.ts";
-import { createStreamEncoder } from "./stream.ts";
+import { createStreamEncoder, type EncoderOptions } from "./stream.ts";
 
 /** Anthropic's Messages, as Claude Code and Anthropic's SDKs speak it. */
-export function createMessages(clock: Pick<Clock, "now">): Protocol {
+export function createMessages({ clock, reasoning }: ReasoningPorts): Protocol {
   return {
     name: "messages",
     path: "/messages",
     fail,
     decode: (call) => {
-      const request = decode(call);
+      const { scope } = call;
+      const request = decode(call, (callId) => reasoning.recall(scope, callId, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
       const { turn, askedModel, wantsStream, contextWindow } = request;
       const words = (failure: Failure): Failure =>
         explain(failure, { body: turn.body, contextWindow });
       const classify = (event: Dict): Failure =>
         words(classifyEvent(event, turn.model, clock.now()));
-      const options = { ...request, classify, explain: words };
+      const options: EncoderOptions = {
+        ...request,
+        classify,
+        explain: words,
+        keep: (callId, kept) => reasoning.keep(scope, callId, kept, clock.now()),
+      };
       return {
         ok: true,
         exchange: {

@@ -12,7 +12,6 @@ export type Thinking = "shown" | "omitted" | "none";
 export type Wishes = {
   /** `reasoning` and `text` of the backend's body, where there is anything to say. */
   readonly fields: Dict;
-  readonly include: readonly string[];
   readonly effort: string | undefined;
   readonly thinking: Thinking;
   /** What the client asked for and cannot have, by its path. */
@@ -60,7 +59,6 @@ export function readWishes(
       ...(Object.keys(reasoning).length > 0 ? { reasoning } : {}),
       ...(format === undefined ? {} : { text: { format: format.wire } }),
     },
-    include: told === "none" ? [] : ["reasoning.encrypted_content"],
     effort,
     thinking: told,
     removed: format?.removed ?? [],

@@ -14,6 +14,7 @@ import { createView } from "./view.ts";
 /** What the protocol needs from outside. */
 export type ResponsesPorts = {
   readonly clock: Pick<Clock, "now">;
+  /** What was said in conversations that clients go on with by the id of a response. */
   readonly memory: ResponseMemory;
 };
 

@@ -5,9 +5,9 @@ import {
   createTeller,
   type Told,
 } from "../../../src/protocols/chat/answer.ts";
-import type { Kept } from "../../../src/protocols/chat/memory.ts";
 import { createNotes } from "../../../src/protocols/chat/notes.ts";
 import { readTools } from "../../../src/protocols/chat/tools.ts";
+import type { Kept } from "../../../src/protocols/reasoning.ts";
 import type { Step } from "../../../src/turn/step.ts";
 import type { Dict } from "../../../src/wire/json.ts";
 import { NOON } from "../turns.ts";

@@ -6,7 +6,7 @@ import { resolveModel } from "../../../src/turn/model.ts";
 import { readStep, type Step } from "../../../src/turn/step.ts";
 import { type Dict, dict, list } from "../../../src/wire/json.ts";
 import { formatEvent } from "../../../src/wire/sse.ts";
-import { eventsIn, joinAll, NOON } from "../turns.ts";
+import { eventsIn, joinAll, NOON, portsOf } from "../turns.ts";
 
 /** What a request may come with beside its body. */
 export type Asking = {
@@ -17,7 +17,7 @@ export type Asking = {
 
 /** A fresh Chat protocol, with nothing remembered. */
 export function openChat(nowMs: () => number = () => NOON): Protocol {
-  return createChat({ now: nowMs });
+  return createChat(portsOf(nowMs));
 }
 
 function decode(body: Dict | string, asking: Asking) {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import OpenAI from "openai";
-import { createChat } from "../../../src/protocols/chat/index.ts";
 import type { Protocol } from "../../../src/protocols/protocol.ts";
 import type { Step } from "../../../src/turn/step.ts";
 import { type Dict, dict, list, parseDict } from "../../../src/wire/json.ts";
@@ -36,7 +35,7 @@ function after(messages: readonly Dict[], answer: Dict): readonly Dict[] {
 
 describe("the Chat protocol", () => {
   test("has a name, a path and OpenAI's errors", () => {
-    const chat = createChat({ now: () => NOON });
+    const chat = openChat();
     expect([chat.name, chat.path]).toEqual(["chat", "/chat/completions"]);
     const { status, body } = chat.fail({ kind: "no-account", message: "None." }, "req_1", NOON);
     expect(status).toBe(503);

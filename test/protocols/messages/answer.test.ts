@@ -13,6 +13,7 @@ const OPTIONS: AnswerOptions = {
   names: createToolNames(),
   thinking: "shown",
   stopSequences: [],
+  keep: () => {},
 };
 
 const start: Part = {
@@ -42,6 +43,12 @@ const tool = (name: string): Block => ({
   namespace: undefined,
   isCustom: false,
 });
+
+const thought = (key: string, secret: string): readonly Part[] => [
+  open(key, THOUGHT),
+  close(key, { type: "reasoning", encrypted_content: secret }),
+];
+const secretOf = (item: Dict): unknown => item["encrypted_content"];
 
 function eventsOf(parts: readonly Part[], more: Partial<AnswerOptions> = {}) {
   const answer = createAnswer({ ...OPTIONS, ...more });
@@ -127,6 +134,37 @@ describe("an answer", () => {
     const message = await messageOf(eventsOf([finish(reason)]));
     expect(String(message.stop_reason)).toBe(told);
     expect(message.stop_details !== null).toBe(told === "refusal");
+  });
+
+  test("keeps thoughts that are not told, with the call that they led to, once the turn has ended", () => {
+    const keptBy = (thinking: AnswerOptions["thinking"], ...ending: readonly Part[]) => {
+      const kept: unknown[] = [];
+      const parts = [
+        ...thought("0", "gAAA1"),
+        open("1:0", TEXT),
+        delta("1:0", "I call."),
+        close("1:0"),
+        ...thought("2", "gAAA2"),
+        open("3", tool("ls")),
+        close("3"),
+        ...thought("4", "gAAA3"),
+        open("5", SEARCH),
+        close("5"),
+        open("6", tool("rm")),
+        close("6"),
+        ...ending,
+      ];
+      const keep: AnswerOptions["keep"] = (callId, thoughts) =>
+        kept.push([callId, ...thoughts.map((each) => [secretOf(each.item), each.isBeforeText])]);
+      eventsOf(parts, { thinking, keep });
+      return kept;
+    };
+    expect(keptBy("none", finish("tool"))).toEqual([
+      ["call_ls", ["gAAA1", true], ["gAAA2", false]],
+      ["call_rm", ["gAAA3", true]],
+    ]);
+    expect(keptBy("none")).toEqual([]);
+    expect([keptBy("shown", finish("tool")), keptBy("omitted", finish("tool"))]).toEqual([[], []]);
   });
 
   test("a refusal is told as text, and stops as one", async () => {

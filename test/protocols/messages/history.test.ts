@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readHistory, readSystem } from "../../../src/protocols/messages/history.ts";
+import { readHistory, readSystem, type Scene } from "../../../src/protocols/messages/history.ts";
 import { createReading } from "../../../src/protocols/messages/schema.ts";
 import { seal } from "../../../src/protocols/messages/signature.ts";
 import { createToolNames } from "../../../src/turn/names.ts";
@@ -15,6 +15,13 @@ const result = (id: string, content: unknown = "done"): Dict => ({
   type: "tool_result",
   tool_use_id: id,
   content,
+});
+
+const scene = (more: Partial<Scene> = {}): Scene => ({
+  names: createToolNames(),
+  reading: createReading(),
+  recall: () => [],
+  ...more,
 });
 
 describe("a history", () => {
@@ -109,6 +116,42 @@ describe("a history", () => {
     ]);
   });
 
+  test("puts reasoning that was not told back where it was, before the call that it led to", () => {
+    const thought = (secret: string): Dict => ({ type: "reasoning", encrypted_content: secret });
+    const kept = (secret: string, isBeforeText: boolean) => ({
+      item: thought(secret),
+      isBeforeText,
+    });
+    const led = new Map([
+      ["a", [kept("1", true), kept("2", false)]],
+      ["b", [kept("3", true)]],
+    ]);
+    const { items } = readHistory(
+      [
+        user("Go"),
+        assistant(text("First."), call("a"), text("Then."), call("b"), call("c")),
+        user([result("a"), result("b"), result("c")]),
+      ],
+      scene({ recall: (callId) => led.get(callId) ?? [] }),
+    );
+    expect(
+      items.slice(1, 9).map((item) => item["encrypted_content"] ?? item["call_id"] ?? item["role"]),
+    ).toEqual(["1", "assistant", "2", "a", "3", "assistant", "b", "c"]);
+  });
+
+  test("puts nothing back that a thinking block of the same message brings along", () => {
+    const item = { type: "reasoning", summary: [], encrypted_content: CIPHERTEXT };
+    const { items } = readHistory(
+      [
+        user("Go"),
+        assistant({ type: "thinking", thinking: "", signature: seal(CIPHERTEXT) }, call("a")),
+        user([result("a")]),
+      ],
+      scene({ recall: () => [{ item, isBeforeText: false }] }),
+    );
+    expect(items.filter(({ type }) => type === "reasoning")).toEqual([item]);
+  });
+
   test("B4-2: a long call id is shortened alike for the call and its result", () => {
     const ids = ["x".repeat(120), `${"x".repeat(119)}y`];
     const items = itemsOf([
@@ -127,8 +170,7 @@ describe("a history", () => {
     const long = "mcp__server__".repeat(8);
     const { items } = readHistory(
       [user("Go"), assistant(call("a", long)), user([result("a")])],
-      names,
-      createReading(),
+      scene({ names }),
     );
     expect(items[1]?.["name"]).toBe(names.toWire(long));
     expect(names.fromWire(String(items[1]?.["name"]))).toBe(long);
@@ -251,8 +293,7 @@ describe("a history", () => {
         }),
         user([result("a", [found])]),
       ],
-      createToolNames(),
-      createReading(),
+      scene(),
     );
     expect([...tools.known]).toEqual(["ToolSearch", "found by the server", "found"]);
   });
@@ -267,7 +308,7 @@ describe("a system message in the conversation", () => {
   const reference = { type: "tool_reference", name: "f" };
   const read = (...messages: readonly Dict[]) => {
     const reading = createReading();
-    const history = readHistory([user("Go"), ...messages], createToolNames(), reading);
+    const history = readHistory([user("Go"), ...messages], scene({ reading }));
     expect(reading.fault()).toBeUndefined();
     return history;
   };

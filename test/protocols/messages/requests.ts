@@ -1,13 +1,13 @@
 import type { MessagesRequest } from "../../../src/protocols/messages/decode.ts";
 import { decode } from "../../../src/protocols/messages/decode.ts";
 import { createMessages } from "../../../src/protocols/messages/index.ts";
-import type { Exchange } from "../../../src/protocols/protocol.ts";
+import type { Call, Exchange, Protocol } from "../../../src/protocols/protocol.ts";
 import { SEED_CATALOG } from "../../../src/turn/catalog.ts";
 import type { Failure } from "../../../src/turn/failure.ts";
 import type { Alias } from "../../../src/turn/model.ts";
 import { resolveModel } from "../../../src/turn/model.ts";
 import { type Dict, list } from "../../../src/wire/json.ts";
-import { NOON } from "../turns.ts";
+import { portsOf } from "../turns.ts";
 
 const ALIASES: readonly Alias[] = [{ pattern: "claude-*", target: "gpt-5.4" }];
 
@@ -16,12 +16,7 @@ export function decodeText(
   text: string,
   headers: Readonly<Record<string, string>> = {},
 ): MessagesRequest | Failure {
-  return decode({
-    bytes: new TextEncoder().encode(text),
-    headers: new Headers(headers),
-    resolve: (model) => resolveModel(model, SEED_CATALOG, ALIASES),
-    scope: "",
-  });
+  return decode(callOf(text, headers), () => []);
 }
 
 /** A request with `more` in it, understood. */
@@ -55,15 +50,23 @@ function asking(more: Dict): Dict {
   };
 }
 
-/** An exchange with a client that wants to see the model think. */
-export function openExchange(more: Dict = {}): Exchange {
-  const body = asking({ thinking: { type: "adaptive" }, stream: true, ...more });
-  const decoded = createMessages({ now: () => NOON }).decode({
-    bytes: new TextEncoder().encode(JSON.stringify(body)),
-    headers: new Headers(),
+function callOf(text: string, headers: Readonly<Record<string, string>>, scope = ""): Call {
+  return {
+    bytes: new TextEncoder().encode(text),
+    headers: new Headers(headers),
     resolve: (model) => resolveModel(model, SEED_CATALOG, ALIASES),
-    scope: "",
-  });
+    scope,
+  };
+}
+
+/** An exchange with a client that wants to see the model think; by a fresh protocol, if it is not given. */
+export function openExchange(
+  more: Dict = {},
+  protocol: Protocol = createMessages(portsOf()),
+  scope = "",
+): Exchange {
+  const body = asking({ thinking: { type: "adaptive" }, stream: true, ...more });
+  const decoded = protocol.decode(callOf(JSON.stringify(body), {}, scope));
   if (!decoded.ok) throw new Error(decoded.failure.message);
   return decoded.exchange;
 }

@@ -51,7 +51,6 @@ describe("readWishes", () => {
     const wishes = readWishes(asked, undefined, choice, createReading());
     expect(wishes).toMatchObject({ thinking, removed: [] });
     expect(wishes.fields).toEqual(fields);
-    expect(wishes.include).toEqual(thinking === "none" ? [] : ["reasoning.encrypted_content"]);
   });
 
   test("takes the effort that the conversation asked for since", () => {

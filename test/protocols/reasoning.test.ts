@@ -1,5 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { createReasoningMemory, statelessReasoning } from "../../../src/protocols/chat/memory.ts";
+import {
+  createReasoningMemory,
+  createThoughts,
+  type Kept,
+  statelessReasoning,
+} from "../../src/protocols/reasoning.ts";
+import { dict } from "../../src/wire/json.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 const kept = (secret: string) => [
@@ -48,5 +54,30 @@ describe("B4-6: reasoning that goes back", () => {
 
   test("is nothing without its ciphertext", () => {
     expect(statelessReasoning({ type: "reasoning", id: "rs_1", summary: [] })).toBeUndefined();
+  });
+});
+
+describe("a turn's thoughts", () => {
+  const thought = (secret: string) => ({ type: "reasoning", encrypted_content: secret });
+
+  test("are handed on by the call that they led to, with their place, at the turn's end", () => {
+    const led = new Map<string, readonly Kept[]>();
+    const thoughts = createThoughts((callId, each) => led.set(callId, each));
+    thoughts.think(thought("a"));
+    thoughts.speak();
+    thoughts.think(thought("b"));
+    thoughts.call("call_1");
+    thoughts.call("call_2");
+    thoughts.think(thought("c"));
+    thoughts.think({ type: "reasoning" });
+    thoughts.call("call_3");
+    thoughts.think(thought("led to nothing"));
+    expect(led.size).toBe(0);
+    thoughts.keep();
+    const [a] = kept("a");
+    expect(Object.fromEntries(led)).toEqual({
+      call_1: [{ item: dict(a?.item), isBeforeText: true }, ...kept("b")],
+      call_3: kept("c"),
+    });
   });
 });

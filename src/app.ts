@@ -15,6 +15,7 @@ import { createPool } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
 import { createReasoningMemory } from "./protocols/reasoning.ts";
 import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
+import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
@@ -134,7 +135,13 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const protocols = createProtocols({ clock, memory, reasoning });
   const protocol = protocols.find(({ name }) => name === "responses");
   if (protocol === undefined) throw new Error("WebSockets have no protocol to speak");
-  const sockets = createSockets({ ...ports, protocol, access, newRequestId });
+  const sockets = createSockets({
+    ...ports,
+    protocol,
+    past: (scope) => pastOf(memory, { scope }, clock.now()),
+    access,
+    newRequestId,
+  });
 
   await models.restore();
   await reload();

@@ -22,6 +22,21 @@ export type Call = {
   readonly resolve: (model: string) => Resolved;
   /** Who calls, as a hash: what is remembered for one caller is not told to another. */
   readonly scope: string;
+  /**
+   * What was said up to and with a response, for calls over a connection that has a memory of its own; undefined where
+   * nobody holds it. Absent: only what the protocol itself remembers counts.
+   */
+  readonly recall?: (responseId: string) => readonly unknown[] | undefined;
+};
+
+/** A conversation as far as a request tells it. */
+export type Conversation = {
+  /** The response that the client goes on from. */
+  readonly previousId: string | undefined;
+  /** What was said up to that response. */
+  readonly recalled: readonly unknown[];
+  /** What the client says now; items that it referred to are put in. */
+  readonly said: readonly unknown[];
 };
 
 /** A call understood, or the client's mistake. */
@@ -39,6 +54,8 @@ export type Exchange = {
   readonly body: () => BodyEncoder;
   /** The failure that an error event of the backend's stands for. */
   readonly classify: (event: Dict) => Failure;
+  /** What the turn goes on with, for a connection that remembers it; absent where clients do not refer back. */
+  readonly conversation?: Conversation;
   /** A failure in the words that clients of this protocol act on, by what is known of this request; absent: its own words. */
   readonly explain?: (failure: Failure) => Failure;
 };

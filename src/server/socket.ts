@@ -1,8 +1,11 @@
 import type { Watched } from "../engine/watch.ts";
 import type { Exchange, Protocol, StreamEncoder } from "../protocols/protocol.ts";
+import { findUnreadable } from "../protocols/responses/check.ts";
 import { type Ask, type Create, readClientFrame } from "../protocols/responses/client-frame.ts";
+import { gather, type Past } from "../protocols/responses/conversation.ts";
 import { turnHeaders } from "../protocols/responses/frame-headers.ts";
-import { createHistory, inputItems } from "../protocols/responses/history.ts";
+import { createHistory } from "../protocols/responses/history.ts";
+import { isNativeClient } from "../protocols/responses/native.ts";
 import {
   errorEvent,
   interruptAccepted,
@@ -35,6 +38,8 @@ import {
 export type SocketPorts = ProxyPorts & {
   /** Its requests and events are those of the socket. */
   readonly protocol: Protocol;
+  /** What is remembered of a caller's turns beyond one connection. */
+  readonly past: (scope: string) => Past;
   readonly access: () => AccessOptions;
   readonly newRequestId: () => string;
   /** Whether the program takes no more turns. */
@@ -86,6 +91,15 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
   const history = createHistory(() => HISTORY);
   const lanes = new Map<string, Running>();
   let isClosed = false;
+
+  /** What this connection remembers, and where it does not, what others do. */
+  const pastOf = ({ scope }: Caller): Past => {
+    const past = ports.past(scope);
+    return {
+      find: past.find,
+      recall: (responseId) => history.recall(responseId, clock.now()) ?? past.recall(responseId),
+    };
+  };
 
   const visitOf = (caller: Caller): Visit =>
     openVisit({ requestId: ports.newRequestId(), protocol: "websocket", caller }, ports);
@@ -153,19 +167,10 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     return failure;
   };
 
-  /** Keeps what was said. Where the request went on from what others remember, the whole of it is new here. */
-  const remember = (
-    { body }: Create,
-    { turn }: Exchange,
-    running: Running,
-    bytes: number,
-    previousId: string | undefined,
-  ): void => {
-    const outcome = running.transcript.outcome();
-    if (outcome === undefined) return;
-    const isWhole = previousId !== undefined || text(body["previous_response_id"]) === undefined;
-    const items = inputItems(isWhole ? body["input"] : turn.body["input"]) ?? [];
-    history.keep({ previousId, items }, outcome, bytes, clock.now());
+  const remember = ({ conversation }: Exchange, { transcript }: Running, bytes: number): void => {
+    const outcome = transcript.outcome();
+    if (outcome === undefined || conversation === undefined) return;
+    history.keep(conversation, outcome, bytes, clock.now());
   };
 
   const run = async (
@@ -175,12 +180,13 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     caller: Caller,
   ): Promise<void> => {
     const { visit, lane } = running;
-    const { body, previousId } = history.resume(create.body, clock.now());
+    const { body } = create;
     const decoded = protocol.decode({
       bytes: encodeBody(body),
       headers: turnHeaders(handshake, create.headers, text(body["model"]) ?? ""),
       resolve: ports.resolve,
       scope: caller.scope,
+      recall: pastOf(caller).recall,
     });
     if (!decoded.ok) {
       refuseTurn(lane, visit, decoded.failure);
@@ -196,7 +202,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     visit.record.status = 200;
     try {
       const failure = await relay(execution.turn, exchange, running);
-      remember(create, exchange, running, bytes, previousId);
+      remember(exchange, running, bytes);
       visit.end(failure);
     } finally {
       execution.turn.close();
@@ -228,20 +234,20 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     const visit = visitOf(caller);
     const { record } = visit;
     const now = clock.now();
-    const { previousId } = history.resume(body, now);
-    const items = inputItems(body["input"]);
-    const model = text(body["model"]);
     record.isPrewarm = true;
     record.isStream = true;
-    record.askedModel = model ?? "";
+    record.askedModel = text(body["model"]) ?? "";
     record.model = record.askedModel;
-    const fault = faultOf(model, items, text(body["previous_response_id"]) === previousId);
-    if (items === undefined || fault !== undefined) {
-      refuseTurn(lane, visit, fault ?? NO_INPUT);
+    // What is sent ahead may be nothing but tools.
+    const asked = { ...body, input: body["input"] ?? [] };
+    const gathered =
+      findUnreadable(asked) ?? gather(asked, pastOf(caller), isNativeClient(handshake));
+    if ("kind" in gathered) {
+      refuseTurn(lane, visit, gathered);
       return;
     }
     const responseId = visit.id.replace(/^req_/, "resp_");
-    history.keep({ previousId, items }, { responseId, items: [] }, bytes, now);
+    history.keep(gathered, { responseId, items: [] }, bytes, now);
     record.status = 200;
     record.firstOutputMs = now;
     record.bytesOut = outlet.tell(lane, prewarmEvents(body, responseId, now));
@@ -347,32 +353,8 @@ function createEventReader(): (pieces: readonly Uint8Array[]) => readonly Told[]
       .filter(({ data }) => data !== "");
 }
 
-/** What is wrong with input that is sent ahead. */
-function faultOf(
-  model: string | undefined,
-  items: readonly unknown[] | undefined,
-  isKnown: boolean,
-): Failure | undefined {
-  if (model === undefined) return NO_MODEL;
-  if (items === undefined) return NO_INPUT;
-  return isKnown ? undefined : NOT_FOUND;
-}
-
 const STOPPING = "The proxy stops; open a new connection.";
 const BINARY = refuse(400, "invalid_frame", "This connection takes text frames of JSON only.");
-const NO_MODEL = refuse(400, "invalid_type", "'model' must be the name of a model.", "model");
-const NO_INPUT = refuse(
-  400,
-  "invalid_type",
-  "'input' must be a string or a list of items.",
-  "input",
-);
-const NOT_FOUND = refuse(
-  400,
-  "previous_response_not_found",
-  "The response that 'previous_response_id' names is not known on this connection: send the whole conversation in 'input'.",
-  "previous_response_id",
-);
 const BUSY = refuse(
   409,
   "response_already_running",

@@ -224,6 +224,34 @@ describe("conversations over a WebSocket", () => {
     talk.close();
   });
 
+  test("the openai SDK's own client goes on by ids, from HTTP to the socket and back", async () => {
+    const client = new OpenAI({ apiKey: KEY, baseURL: `${proxy.url}/v1` });
+    const first = await client.responses.create({ model: "gpt-5.5", input: "One" });
+    const socket = new ResponsesWS(client);
+    const ended = new Promise<OpenAI.Responses.Response>((resolve, reject) => {
+      socket.on("response.completed", ({ response }) => resolve(response));
+      socket.on("error", reject);
+    });
+    socket.send({
+      type: "response.create",
+      model: "gpt-5.5",
+      input: "Two",
+      previous_response_id: first.id,
+    });
+    const second = await within("the SDK hears the answer", ended);
+    socket.close();
+    expect(second.previous_response_id).toBe(first.id);
+    const third = await client.responses.create({
+      model: "gpt-5.5",
+      input: "Three",
+      previous_response_id: second.id,
+    });
+    expect(third.previous_response_id).toBe(second.id);
+    const said = lastInput().map(({ type, role }) => role ?? type);
+    const turn = ["user", "reasoning", "assistant"];
+    expect(said).toEqual([...turn, ...turn, "user"]);
+  });
+
   test("the sticky token of a turn is told in an event and goes back to its account", async () => {
     backend.forget();
     const talk = await openTalk(proxy, CODEX);

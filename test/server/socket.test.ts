@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Execution, Job } from "../../src/engine/execute.ts";
 import type { TurnRecord } from "../../src/engine/record.ts";
 import type { Watched } from "../../src/engine/watch.ts";
+import { pastOf } from "../../src/protocols/responses/conversation.ts";
 import { createResponses } from "../../src/protocols/responses/index.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
 import { createSocket } from "../../src/server/socket.ts";
@@ -67,6 +68,7 @@ function scene(
   more: Dict = {},
 ) {
   const clock = createManualClock(NOON);
+  const memory = memoryOf();
   const sent: Dict[] = [];
   const records: TurnRecord[] = [];
   const jobs: Job[] = [];
@@ -92,7 +94,8 @@ function scene(
     },
     {
       clock,
-      protocol: createResponses({ clock, memory: memoryOf() }),
+      protocol: createResponses({ clock, memory }),
+      past: (scope) => pastOf(memory, { scope }, clock.now()),
       options: () => ({
         maxBodyBytes: state.maxBodyBytes,
         requestMs: 60_000,
@@ -115,7 +118,7 @@ function scene(
   };
   const ask = (input: unknown, fields: Dict = {}) =>
     say({ type: "response.create", model: "gpt-5.5", store: false, input, ...fields });
-  return { socket, sent, records, jobs, faults, closes, state, clock, say, ask };
+  return { socket, sent, records, jobs, faults, closes, state, clock, memory, say, ask };
 }
 
 /** What was sent, by type. */
@@ -357,6 +360,73 @@ describe("going on from what was said", () => {
       { error: { code: "previous_response_not_found" } },
       { error: { param: "model" } },
     ]);
+  });
+
+  test("the Response says what it goes on from, stored or not", async () => {
+    const { ask, sent } = scene();
+    await ask("a");
+    await ask("b", { previous_response_id: "resp_1" });
+    await ask("c", { previous_response_id: "resp_2", store: true });
+    const claims = sent
+      .map(({ response }) => dict(response))
+      .filter(({ id }) => id !== undefined)
+      .map(({ id, previous_response_id, store }) => [id, previous_response_id, store]);
+    expect(claims.slice(2)).toEqual([
+      ["resp_2", "resp_1", false],
+      ["resp_2", "resp_1", false],
+      ["resp_3", "resp_2", true],
+      ["resp_3", "resp_2", true],
+    ]);
+  });
+
+  test("what is stored is stored once, and can be gone on from without this connection", async () => {
+    const { ask, memory } = scene();
+    await ask("not stored");
+    await ask("a", { previous_response_id: "resp_1", store: true });
+    await ask("b", { previous_response_id: "resp_2", store: true });
+    const recalled = (id: string) => memory.recall(CALLER.scope, id, NOON);
+    expect(recalled("resp_1")).toBeUndefined();
+    const upToSecond = [
+      question("not stored"),
+      answer("msg_resp_1"),
+      question("a"),
+      answer("msg_resp_2"),
+    ];
+    expect(recalled("resp_2")).toEqual(upToSecond);
+    // The same items, not copies: the third turn is held as what came after the second.
+    const third = recalled("resp_3") ?? [];
+    expect(third).toEqual([...upToSecond, question("b"), answer("msg_resp_3")]);
+    expect(third[2]).toBe(recalled("resp_2")?.[2]);
+  });
+
+  test("goes on from what was stored over HTTP, and from input sent ahead to it", async () => {
+    const { ask, sent, jobs, memory } = scene();
+    const stored = { previousId: undefined, items: [question("a"), answer("m")], bytes: 10 };
+    memory.keep(CALLER.scope, "resp_http", stored, NOON);
+    await ask("b", { previous_response_id: "resp_http", generate: false });
+    const ahead = dict(sent.at(-1)?.["response"]);
+    expect(ahead["previous_response_id"]).toBe("resp_http");
+    await ask("c", { previous_response_id: ahead["id"] });
+    await ask("d", { previous_response_id: "resp_http" });
+    const before = [question("a"), answer("m")];
+    expect(jobs.map(({ turn }) => turn.body["input"])).toEqual([
+      [...before, question("b"), question("c")],
+      [...before, question("d")],
+    ]);
+    // Kept as a whole here: it can be gone on from when nobody else holds it any more.
+    expect(memory.knows(CALLER.scope, "resp_2", NOON)).toBe(false);
+    await ask([], { previous_response_id: "resp_2" });
+    expect(list(jobs.at(-1)?.turn.body["input"])).toHaveLength(4);
+  });
+
+  test("B5-8: goes on from nothing that is another caller's", async () => {
+    const { ask, sent, memory } = scene();
+    const stored = { previousId: undefined, items: [question("a")], bytes: 10 };
+    memory.keep("somebody else", "resp_http", stored, NOON);
+    for (const more of [{}, { generate: false }]) {
+      await ask("b", { previous_response_id: "resp_http", ...more });
+      expect(errorOf(sent.at(-1))["code"]).toBe("previous_response_not_found");
+    }
   });
 
   test("B5-9: a response that this connection does not know is refused in the words that clients resend on", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { pastOf } from "../../src/protocols/responses/conversation.ts";
 import { createResponses } from "../../src/protocols/responses/index.ts";
 import { createSockets, wireOptions } from "../../src/server/sockets.ts";
 import { failure, NOON } from "../engine/parts.ts";
@@ -7,10 +8,12 @@ import { createManualClock } from "../support/clock.ts";
 
 function scene() {
   const clock = createManualClock(NOON);
+  const memory = memoryOf();
   let ids = 0;
   const sockets = createSockets({
     clock,
-    protocol: createResponses({ clock, memory: memoryOf() }),
+    protocol: createResponses({ clock, memory }),
+    past: (scope) => pastOf(memory, { scope }, clock.now()),
     options: () => ({
       maxBodyBytes: 1000,
       requestMs: 0,

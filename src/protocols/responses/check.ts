@@ -15,14 +15,19 @@ import {
   TYPED,
 } from "./schema.ts";
 
-/** The first thing in a request that no backend could make sense of, whoever the client is. */
+/**
+ * The first thing in a request that no backend could make sense of, whoever the client is. Who goes on from a response
+ * need say nothing new.
+ */
 export function findUnreadable(body: Dict): Failure | undefined {
   const { model, stream, input, previous_response_id: previous } = body;
   if (text(model) === undefined) return refuseShape("model", "the name of a model");
   if (stream !== undefined && stream !== null && typeof stream !== "boolean") {
     return refuseShape("stream", "true or false");
   }
-  if (typeof input !== "string" && !Array.isArray(input)) {
+  const isNothing = input === undefined || input === null;
+  const isOptional = text(previous) !== undefined;
+  if (typeof input !== "string" && !Array.isArray(input) && !(isNothing && isOptional)) {
     return refuseShape("input", "a string or a list of items");
   }
   const stray = list(input).findIndex((item) => !isDict(item));

@@ -26,7 +26,7 @@ export function createCompact({ clock, memory }: ResponsesPorts): Protocol {
     path: "/responses/compact",
     fail,
     decode: (call) => {
-      const request = decode(call, pastOf(memory, call.scope, clock.now()));
+      const request = decode(call, pastOf(memory, call, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
       const turn = asCompaction(request.turn);
       const classify = (event: Dict): Failure => classifyEvent(event, turn.model, clock.now());

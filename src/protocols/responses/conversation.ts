@@ -1,8 +1,9 @@
 import { type Failure, refuse } from "../../turn/failure.ts";
 import type { Millis } from "../../wire/clock.ts";
 import { type Dict, isDict, text } from "../../wire/json.ts";
+import type { Call, Conversation } from "../protocol.ts";
 import { itemsOf } from "./input.ts";
-import type { ResponseMemory } from "./memory.ts";
+import type { RememberedTurn, ResponseMemory } from "./memory.ts";
 
 /** What is remembered of the caller's earlier turns. */
 export type Past = {
@@ -12,23 +13,41 @@ export type Past = {
   readonly find: (itemId: string) => Dict | undefined;
 };
 
-/** What `memory` holds of one caller's turns. */
-export function pastOf(memory: ResponseMemory, scope: string, now: Millis): Past {
+/** What `memory` holds of one caller's turns; a connection that remembers turns itself is asked for those instead. */
+export function pastOf(
+  memory: ResponseMemory,
+  { scope, recall }: Pick<Call, "scope" | "recall">,
+  now: Millis,
+): Past {
   return {
-    recall: (responseId) => memory.recall(scope, responseId, now),
+    recall: recall ?? ((responseId) => memory.recall(scope, responseId, now)),
     find: (itemId) => memory.find(scope, itemId, now),
   };
 }
 
-/** A conversation as far as a request tells it. */
-export type Conversation = {
-  /** The response that the client goes on from. */
-  readonly previousId: string | undefined;
-  /** What was said up to that response. */
-  readonly recalled: readonly unknown[];
-  /** What the client says now; items that it referred to are put in. */
-  readonly said: readonly unknown[];
-};
+// A request of more than this is hardly anything but its input, and too large to be measured anew.
+const MUCH_BYTES = 1_048_576;
+
+/**
+ * What must be kept of a request to go on from its answer: what was said now, or all of it, where the response before
+ * is not held. `sentBytes` is the size of the request.
+ */
+export function rememberedOf(
+  { previousId, recalled, said }: Conversation,
+  sentBytes: number,
+  isHeld: (responseId: string) => boolean,
+): RememberedTurn {
+  if (previousId !== undefined && !isHeld(previousId)) {
+    const items = [...recalled, ...said];
+    return { previousId: undefined, items, bytes: sizeOf(items) };
+  }
+  const bytes = sentBytes > MUCH_BYTES ? sentBytes : sizeOf(said);
+  return { previousId, items: said, bytes };
+}
+
+function sizeOf(items: readonly unknown[]): number {
+  return JSON.stringify(items).length;
+}
 
 /**
  * Puts a conversation together out of what the client sends and what it only refers to, because the backend holds

@@ -5,7 +5,7 @@ import { type Dict, list, text } from "../../wire/json.ts";
 import { fail } from "../openai-error.ts";
 import type { Call, Protocol } from "../protocol.ts";
 import { createBodyEncoder } from "./body.ts";
-import { pastOf } from "./conversation.ts";
+import { pastOf, rememberedOf } from "./conversation.ts";
 import { decode, type ResponsesRequest } from "./decode.ts";
 import type { ResponseMemory } from "./memory.ts";
 import { createStreamEncoder } from "./stream.ts";
@@ -18,22 +18,20 @@ export type ResponsesPorts = {
   readonly memory: ResponseMemory;
 };
 
-// A request of more than this is hardly anything but its input, and too large to be measured anew.
-const MUCH_BYTES = 1_048_576;
-
 /** OpenAI's Responses over HTTP, which is also what the backend speaks: most of it passes through. */
 export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
   /** Keeps what was said and answered, so that the client may go on from the answer by its id. */
   const keep = (call: Call, { conversation }: ResponsesRequest, response: Dict): void => {
     const responseId = text(response["id"]);
     if (responseId === undefined) return;
-    const { previousId, said } = conversation;
+    const { scope, bytes } = call;
+    const now = clock.now();
+    const isHeld = (id: string): boolean => memory.knows(scope, id, now);
+    const turn = rememberedOf(conversation, bytes.length, isHeld);
     const output = list(response["output"]);
-    const sent = call.bytes.length;
-    const saidBytes = sent > MUCH_BYTES ? sent : JSON.stringify(said).length;
-    const bytes = saidBytes + JSON.stringify(output).length;
-    const turn = { previousId, items: [...said, ...output], bytes };
-    memory.keep(call.scope, responseId, turn, clock.now());
+    const items = [...turn.items, ...output];
+    const size = turn.bytes + JSON.stringify(output).length;
+    memory.keep(scope, responseId, { ...turn, items, bytes: size }, now);
   };
 
   return {
@@ -41,7 +39,7 @@ export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
     path: "/responses",
     fail,
     decode: (call) => {
-      const request = decode(call, pastOf(memory, call.scope, clock.now()));
+      const request = decode(call, pastOf(memory, call, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
       const { turn, askedModel, wantsStream, names } = request;
       const { isNative, model } = turn;
@@ -65,6 +63,7 @@ export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
           turn,
           askedModel,
           wantsStream,
+          conversation: request.conversation,
           classify,
           stream: () => createStreamEncoder({ isNative, view, model, nowMs, classify, onFinish }),
           body: () => createBodyEncoder(view, onFinish),

@@ -12,6 +12,8 @@ export type ResponseMemory = {
     responseId: string,
     now: Millis,
   ) => readonly unknown[] | undefined;
+  /** Whether `recall` would find anything. */
+  readonly knows: (scope: string, responseId: string, now: Millis) => boolean;
   /** An item by its own id, for clients that refer to items instead of sending them. */
   readonly find: (scope: string, itemId: string, now: Millis) => Dict | undefined;
   /** Keeps what a turn added to the response before it; nothing, when that is itself not known any more. */
@@ -67,6 +69,7 @@ export function createResponseMemory(bounds: () => Bounds): ResponseMemory {
       walk(scope, responseId, now)
         ?.toReversed()
         .flatMap(({ items }) => items),
+    knows: (scope, responseId, now) => walk(scope, responseId, now) !== undefined,
     find: (scope, itemId, now) => {
       const key = held.get(itemKey(scope, itemId), now);
       const turn = typeof key === "string" ? turnAt(key, now) : undefined;

@@ -154,6 +154,15 @@ describe("findUnreadable", () => {
     expect(findUnreadable(body)).toMatchObject({ status: 400, code: "invalid_type", param: path });
   });
 
+  test("takes a request that goes on from a response and says nothing new", () => {
+    for (const more of [{}, { input: null }]) {
+      const body = { model: "m", previous_response_id: "resp_1", ...more };
+      expect(findUnreadable(body)).toBeUndefined();
+    }
+    const fault = findUnreadable({ model: "m", previous_response_id: "resp_1", input: 7 });
+    expect(fault).toMatchObject({ param: "input" });
+  });
+
   test("leaves to the backend what it alone may judge", () => {
     const body = { model: "m", input: [{}], stream: null, previous_response_id: null, tools: 7 };
     expect(findUnreadable(body)).toBeUndefined();

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { findUnpaired, gather, type Past } from "../../../src/protocols/responses/conversation.ts";
+import {
+  findUnpaired,
+  gather,
+  type Past,
+  pastOf,
+  rememberedOf,
+} from "../../../src/protocols/responses/conversation.ts";
 import type { Dict } from "../../../src/wire/json.ts";
+import { memoryOf } from "../turns.ts";
 
 const thought = { type: "reasoning", id: "rs_1", encrypted_content: "gAAA", summary: [] };
 const past: Past = {
@@ -10,6 +17,52 @@ const past: Past = {
 
 const call = { type: "function_call", call_id: "c1", name: "f", arguments: "{}" };
 const output = { type: "function_call_output", call_id: "c1", output: "ok" };
+
+describe("pastOf", () => {
+  const memory = memoryOf();
+  memory.keep("me", "resp_1", { previousId: undefined, items: [thought], bytes: 10 }, 0);
+
+  test("is what the memory holds of the caller", () => {
+    const mine = pastOf(memory, { scope: "me" }, 0);
+    expect([mine.recall("resp_1"), mine.find("rs_1")]).toEqual([[thought], thought]);
+    const yours = pastOf(memory, { scope: "you" }, 0);
+    expect([yours.recall("resp_1"), yours.find("rs_1")]).toEqual([undefined, undefined]);
+  });
+
+  test("asks the connection for responses, where it remembers any", () => {
+    const recall = (id: string) => (id === "resp_2" ? ["q"] : undefined);
+    const mine = pastOf(memory, { scope: "me", recall }, 0);
+    expect([mine.recall("resp_1"), mine.recall("resp_2")]).toEqual([undefined, ["q"]]);
+    expect(mine.find("rs_1")).toBe(thought);
+  });
+});
+
+describe("rememberedOf", () => {
+  const conversation = { previousId: "resp_1", recalled: ["q", "a"], said: ["q2"] };
+
+  test("is what was said now, after a response that is held or after none", () => {
+    expect(rememberedOf(conversation, 50, () => true)).toEqual({
+      previousId: "resp_1",
+      items: ["q2"],
+      bytes: 6,
+    });
+    const first = { previousId: undefined, recalled: [], said: ["q"] };
+    expect(rememberedOf(first, 50, () => false)).toMatchObject({ items: ["q"], bytes: 5 });
+  });
+
+  test("is the whole conversation after a response that is not held", () => {
+    expect(rememberedOf(conversation, 50, () => false)).toEqual({
+      previousId: undefined,
+      items: ["q", "a", "q2"],
+      bytes: 14,
+    });
+  });
+
+  test("takes the size of a large request for that of what it says", () => {
+    expect(rememberedOf(conversation, 2_000_000, () => true).bytes).toBe(2_000_000);
+    expect(rememberedOf(conversation, 2_000_000, () => false).bytes).toBe(14);
+  });
+});
 
 describe("gather", () => {
   test("puts what is remembered before what is said now", () => {

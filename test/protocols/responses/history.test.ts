@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createHistory, inputItems } from "../../../src/protocols/responses/history.ts";
+import { createHistory } from "../../../src/protocols/responses/history.ts";
 
 const question = (text: string) => ({
   type: "message",
@@ -17,65 +17,44 @@ const outcome = (responseId: string, ...items: readonly object[]) => ({
   ),
 });
 
+const turn = (previousId: string | undefined, said: string, recalled: readonly object[] = []) => ({
+  previousId,
+  recalled,
+  said: [question(said)],
+});
+
 describe("createHistory", () => {
-  test("a request that goes on from a response becomes a whole one, its other fields as they are", () => {
+  test("finds all that was said up to a response, each turn held once", () => {
     const said = history();
-    said.keep(
-      { previousId: undefined, items: [question("a")] },
-      outcome("r1", answer("m1")),
-      10,
-      0,
-    );
-    said.keep({ previousId: "r1", items: [question("b")] }, outcome("r2", answer("m2")), 10, 0);
-    const body = { model: "m", previous_response_id: "r2", input: [question("c")], tools: [] };
-    expect(said.resume(body, 1)).toEqual({
-      body: {
-        model: "m",
-        input: [question("a"), answer("m1"), question("b"), answer("m2"), question("c")],
-        tools: [],
-      },
-      previousId: "r2",
-    });
+    said.keep(turn(undefined, "a"), outcome("r1", answer("m1")), 10, 0);
+    const first = [question("a"), answer("m1")];
+    said.keep(turn("r1", "b", first), outcome("r2", answer("m2")), 10, 0);
+    expect(said.recall("r2", 1)).toEqual([...first, question("b"), answer("m2")]);
+    expect(said.recall("r1", 1)).toEqual(first);
     expect(said.knows("r1", 1)).toBe(true);
   });
 
-  test("new input may be a string, or nothing", () => {
+  test("keeps the whole of a conversation that it did not hold before", () => {
     const said = history();
-    said.keep({ previousId: undefined, items: [question("a")] }, outcome("r1"), 10, 0);
-    expect(said.resume({ previous_response_id: "r1", input: "b" }, 0).body).toEqual({
-      input: [question("a"), question("b")],
-    });
-    expect(said.resume({ previous_response_id: "r1" }, 0).body).toEqual({ input: [question("a")] });
+    const before = [question("a"), answer("m1")];
+    said.keep(turn("from elsewhere", "b", before), outcome("r2", answer("m2")), 10, 0);
+    expect(said.recall("r2", 1)).toEqual([...before, question("b"), answer("m2")]);
+    expect(said.knows("from elsewhere", 1)).toBe(false);
   });
 
-  test("a request that names no response, or one that is not known here, stays as it is", () => {
-    const said = history();
-    for (const body of [{ input: [] }, { input: [], previous_response_id: "r9" }]) {
-      expect(said.resume(body, 0)).toEqual({ body, previousId: undefined });
-    }
-    expect(said.knows("r9", 0)).toBe(false);
+  test("knows no other response", () => {
+    expect([history().recall("r9", 0), history().knows("r9", 0)]).toEqual([undefined, false]);
   });
 
-  test("what is too large is not kept", () => {
+  test("what is too large is not kept, wherever its size comes from", () => {
     const said = history(1000);
-    said.keep({ previousId: undefined, items: [] }, outcome("r1"), 2000, 0);
-    said.keep(
-      { previousId: undefined, items: [] },
-      outcome("r2", { text: "x".repeat(900) }),
-      10,
-      0,
-    );
-    expect(said.knows("r1", 0)).toBe(false);
-    expect(said.knows("r2", 0)).toBe(false);
-  });
-});
-
-describe("inputItems", () => {
-  test("words are one message, a list is itself, nothing is an empty list", () => {
-    expect(inputItems("a")).toEqual([question("a")]);
-    expect(inputItems([1])).toEqual([1]);
-    expect(inputItems(undefined)).toEqual([]);
-    expect(inputItems(null)).toEqual([]);
-    expect(inputItems(7)).toBeUndefined();
+    const large = "x".repeat(900);
+    said.keep(turn(undefined, large), outcome("r1"), 10, 0);
+    said.keep(turn(undefined, "a"), outcome("r2", { text: large }), 10, 0);
+    said.keep(turn("r0", "a", [question(large)]), outcome("r3"), 10, 0);
+    said.keep(turn(undefined, "a"), outcome("r4"), 2_000_000, 0);
+    said.keep(turn(undefined, "a"), outcome("r5"), 10, 0);
+    const ids = ["r1", "r2", "r3", "r4", "r5"];
+    expect(ids.filter((id) => said.knows(id, 0))).toEqual(["r5"]);
   });
 });

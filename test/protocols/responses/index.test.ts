@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { Exchange } from "../../../src/protocols/protocol.ts";
+import type { Call, Exchange } from "../../../src/protocols/protocol.ts";
 import { createResponses } from "../../../src/protocols/responses/index.ts";
 import { type Dict, dict, isDict, type Json, list } from "../../../src/wire/json.ts";
 import { formatEvent } from "../../../src/wire/sse.ts";
@@ -99,18 +99,20 @@ describe("createResponses", () => {
 const CODEX = { originator: "codex_exec" };
 const textDecoder = new TextDecoder();
 
+type Asking = { readonly headers?: Record<string, string> } & Partial<
+  Pick<Call, "scope" | "recall">
+>;
+
 /** A Responses protocol of its own, and what to ask it with. */
 function conversing(mostBytes?: number) {
   const protocol = createResponses({ clock: { now: () => NOON }, memory: memoryOf(mostBytes) });
-  const ask = (
-    body: Dict,
-    { headers = {}, scope = "me" }: { headers?: Record<string, string>; scope?: string } = {},
-  ) => {
+  const ask = (body: Dict, { headers = {}, scope = "me", recall }: Asking = {}) => {
     const decoded = protocol.decode({
       bytes: new TextEncoder().encode(JSON.stringify({ model: "gpt-5.4", ...body })),
       headers: new Headers(headers),
       resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       scope,
+      ...(recall === undefined ? {} : { recall }),
     });
     if (!decoded.ok) return { refused: decoded.failure, exchange: undefined };
     return { refused: undefined, exchange: decoded.exchange };
@@ -198,6 +200,27 @@ describe("going on from a response by its id", () => {
     const { ask, open } = conversing(mostBytes);
     encode(open(body, { headers }).stream(), [turnOf("resp_1", said("One.", "msg_1"))]);
     expect(ask(next, { headers }).refused).toMatchObject({ code: "previous_response_not_found" });
+  });
+
+  test("says nothing new where the client only wants the model to go on", () => {
+    const { open } = conversing();
+    encode(open(first).stream(), [turnOf("resp_1", said("One.", "msg_1"))]);
+    expect(inputOf(open({ previous_response_id: "resp_1" }))).toHaveLength(2);
+  });
+
+  test("goes on from what a connection remembers, and keeps the whole of it for who wants it stored", () => {
+    const { ask, open } = conversing();
+    const recall = (id: string) => (id === "resp_1" ? [said("One.", "msg_1")] : undefined);
+    const over = open(next, { recall });
+    expect(over.conversation).toMatchObject({
+      previousId: "resp_1",
+      recalled: [{ id: "msg_1" }],
+      said: [{ role: "user" }],
+    });
+    const bytes = turnOf("resp_2", said("Two.", "msg_2"));
+    expect(wholeOf(over, bytes)).toMatchObject({ previous_response_id: "resp_1", store: true });
+    expect(inputOf(open({ input: "Three?", previous_response_id: "resp_2" }))).toHaveLength(4);
+    expect(ask(next).refused).toMatchObject({ code: "previous_response_not_found" });
   });
 
   test("tells nobody of another caller's conversation", () => {

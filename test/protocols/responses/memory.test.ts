@@ -18,6 +18,8 @@ describe("the memory of responses", () => {
     responses.keep("me", "r2b", turn("r1", ["q2b", "a2b"]), 0);
     expect(responses.recall("me", "r1", 1)).toEqual(["q1", "a1"]);
     expect(responses.recall("me", "r2", 1)).toEqual(["q1", "a1", "q2", "a2"]);
+    const ids = ["r1", "r2", "r2b", "r3"];
+    expect(ids.filter((id) => responses.knows("me", id, 1))).toEqual(["r1", "r2", "r2b"]);
     expect(responses.recall("me", "r2b", 1)).toEqual(["q1", "a1", "q2b", "a2b"]);
   });
 

@@ -1,6 +1,7 @@
 // What translation costs inside of a process, without any network. `bun scripts/bench/translate.ts` prints an `Inside`.
 
 import type { Exchange, Protocol } from "../../src/protocols/protocol.ts";
+import { createReasoningMemory } from "../../src/protocols/reasoning.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
 import { createResponseMemory } from "../../src/protocols/responses/memory.ts";
 import { countTokens } from "../../src/tokens/count.ts";
@@ -64,7 +65,8 @@ export function aggregateMicroseconds(protocol: Protocol, events: number): numbe
 /** Every protocol, as the program has them. */
 export function protocols(): readonly Protocol[] {
   const clock = { now: () => NOW_MS };
-  return createProtocols({ clock, memory: createResponseMemory(() => NOTHING_KEPT) });
+  const memory = createResponseMemory(() => NOTHING_KEPT);
+  return createProtocols({ clock, memory, reasoning: createReasoningMemory() });
 }
 
 async function countMilliseconds(text: string): Promise<number> {

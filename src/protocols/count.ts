@@ -11,6 +11,7 @@ export function createTokenCount(protocol: Protocol, pause: Counting["pause"]): 
     name: "count_tokens",
     path: `${protocol.path}/count_tokens`,
     fail: protocol.fail,
+    ...(protocol.idHeader === undefined ? {} : { idHeader: protocol.idHeader }),
     answer: async (call) => {
       const decoded = protocol.decode(call);
       if (!decoded.ok) return decoded;

@@ -4,15 +4,21 @@ import type { TurnRequest } from "../turn/request.ts";
 import type { Step } from "../turn/step.ts";
 import type { Dict, Json } from "../wire/json.ts";
 
+/** How clients of an API are told what is no answer proper. */
+export type Wording = {
+  /** A failure in the API's own words, for a client that has seen nothing yet. */
+  readonly fail: (failure: Failure, requestId: string, nowMs: number) => ErrorReply;
+  /** The response header in which they look for the request's id, where that is not `x-request-id`. */
+  readonly idHeader?: string;
+};
+
 /** One way for clients to speak with the proxy. */
-export type Protocol = {
+export type Protocol = Wording & {
   /** As logs name it. */
   readonly name: string;
   /** Where clients post, below each of the prefixes. */
   readonly path: `/${string}`;
   readonly decode: (call: Call) => Decoded;
-  /** A failure in the protocol's own words, for a client that has seen nothing yet. */
-  readonly fail: (failure: Failure, requestId: string, nowMs: number) => ErrorReply;
 };
 
 /** What a client sent, its content encoding undone. */
@@ -86,12 +92,11 @@ export type ErrorReply = {
 };
 
 /** A route that is answered from the request alone: no account is touched, nothing is sent. */
-export type LocalRoute = {
+export type LocalRoute = Wording & {
   readonly name: string;
   /** Where clients post, below each of the prefixes. */
   readonly path: `/${string}`;
   readonly answer: (call: Call) => Promise<LocalAnswer>;
-  readonly fail: Protocol["fail"];
 };
 
 /** What a local route says, or the client's mistake. */

@@ -1,8 +1,8 @@
 import { createChat } from "./chat/index.ts";
 import { createTokenCount } from "./count.ts";
 import { createMessages } from "./messages/index.ts";
-import { fail as failAsOpenAi } from "./openai-error.ts";
-import type { LocalRoute, Protocol } from "./protocol.ts";
+import { fail } from "./openai-error.ts";
+import type { LocalRoute, Protocol, Wording } from "./protocol.ts";
 import type { ReasoningPorts } from "./reasoning.ts";
 import { createCompact } from "./responses/compact.ts";
 import { createResponses, type ResponsesPorts } from "./responses/index.ts";
@@ -23,8 +23,8 @@ export function createLocalRoutes(
   return [createTokenCount(createMessages(ports), pause)];
 }
 
-/** How a refusal is worded where no protocol was called: as the client's own API does, by its headers. */
-export function wordingFor(headers: Headers, protocols: readonly Protocol[]): Protocol["fail"] {
+/** How a client is spoken to that called no protocol: as its own API does, by its headers. */
+export function wordingFor(headers: Headers, protocols: readonly Protocol[]): Wording {
   const wanted = headers.has("anthropic-version") ? "messages" : "responses";
-  return protocols.find(({ name }) => name === wanted)?.fail ?? failAsOpenAi;
+  return protocols.find(({ name }) => name === wanted) ?? { fail };
 }

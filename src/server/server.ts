@@ -1,7 +1,7 @@
 import { Elysia } from "elysia";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
-import type { LocalRoute, Protocol } from "../protocols/protocol.ts";
+import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
 import { wordingFor } from "../protocols/registry.ts";
 import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
@@ -48,8 +48,8 @@ type Route = {
   readonly path: string;
   readonly guard: Guard;
   readonly serve: (visit: Visit) => Response | Promise<Response>;
-  /** How the route words a refusal; where it says nothing, the client's headers tell whose words it knows. */
-  readonly fail?: Protocol["fail"];
+  /** How its clients are spoken to; where it says nothing, the client's headers tell whose words it knows. */
+  readonly wording?: Wording;
 };
 
 type Visit = Pick<ProxyCall, "request" | "caller" | "requestId"> & {
@@ -75,7 +75,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
     guard: "client",
     serve: ({ request, caller, requestId }) =>
       ports.proxy({ request, caller, requestId, protocol }),
-    fail: protocol.fail,
+    wording: protocol,
   });
   const local = (route: LocalRoute, prefix: string): Route => ({
     method: "POST",
@@ -85,7 +85,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       const answer = await ports.local({ route, request, caller });
       return isFailure(answer) ? refuseHere(answer) : json(200, answer);
     },
-    fail: route.fail,
+    wording: route,
   });
   const api = PREFIXES.flatMap((prefix): Route[] => [
     ...ports.protocols.map((protocol) => turn(protocol, prefix)),
@@ -150,7 +150,7 @@ export function startServer(ports: ServerPorts, { hostname, port, maxFrameBytes 
     const here = routes.filter((route) => route.path === path);
     const methods = here.map(({ method }) => method);
     const known = methods.includes("GET") ? [...methods, "HEAD"] : methods;
-    const way = wrongMethod(known, here.find(({ fail }) => fail !== undefined)?.fail);
+    const way = wrongMethod(known, here.find(({ wording }) => wording !== undefined)?.wording);
     app.all(path, ({ request }) => serve(request, way), {
       parse: "none",
     });
@@ -161,7 +161,7 @@ export function startServer(ports: ServerPorts, { hostname, port, maxFrameBytes 
 }
 
 /** What happens on a route's behalf. */
-type Way = Pick<Route, "guard" | "serve" | "fail">;
+type Way = Pick<Route, "guard" | "serve" | "wording">;
 
 /** The runtime's own upgrade, with the headers of its answer. */
 type RuntimeUpgrade = (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
@@ -180,10 +180,13 @@ async function visit(
   const response = await answer(request, requestId, ports, way, upgrade);
   if (!isAllowed) return response;
   response.headers.set("access-control-allow-origin", origin);
-  response.headers.set("access-control-expose-headers", "x-request-id, retry-after");
+  response.headers.set("access-control-expose-headers", EXPOSED);
   response.headers.append("vary", "origin");
   return response;
 }
+
+// What the official SDKs read in a browser: ids of requests, and when to try again.
+const EXPOSED = "x-request-id, request-id, retry-after, x-should-retry";
 
 async function answer(
   request: Request,
@@ -192,13 +195,14 @@ async function answer(
   way: Way,
   upgrade: RuntimeUpgrade,
 ): Promise<Response> {
-  const fail = way.fail ?? wordingFor(request.headers, ports.protocols);
+  const { fail, idHeader } = way.wording ?? wordingFor(request.headers, ports.protocols);
+  const ids = {
+    "x-request-id": requestId,
+    ...(idHeader === undefined ? {} : { [idHeader]: requestId }),
+  };
   const refuseHere: Refuse = (failure, extra = {}) => {
     const { status, headers, body } = fail(failure, requestId, ports.nowMs());
-    return Response.json(body, {
-      status,
-      headers: { ...headers, ...extra, "x-request-id": requestId },
-    });
+    return Response.json(body, { status, headers: { ...headers, ...extra, ...ids } });
   };
   const caller = admitCaller(request.headers, way.guard, ports.access());
   if ("kind" in caller) return refuseHere(caller);
@@ -212,9 +216,9 @@ async function answer(
       requestId,
       url,
       refuse: refuseHere,
-      upgrade: (wire) => upgrade(wire, { "x-request-id": requestId }),
+      upgrade: (wire) => upgrade(wire, ids),
     });
-    response.headers.set("x-request-id", requestId);
+    for (const [name, value] of Object.entries(ids)) response.headers.set(name, value);
     return response;
   } catch (cause) {
     ports.onFault(requestId, cause);
@@ -251,7 +255,7 @@ const NOT_FOUND: Way = {
     visit.refuse(refuse(404, "not_found", `There is nothing at ${visit.url.pathname}.`)),
 };
 
-function wrongMethod(methods: readonly string[], fail: Protocol["fail"] | undefined): Way {
+function wrongMethod(methods: readonly string[], wording: Wording | undefined): Way {
   const allow = methods.join(", ");
   return {
     guard: "client",
@@ -259,7 +263,7 @@ function wrongMethod(methods: readonly string[], fail: Protocol["fail"] | undefi
       const message = `${visit.url.pathname} takes ${allow}, not ${visit.request.method}.`;
       return visit.refuse(refuse(405, "method_not_allowed", message), { allow });
     },
-    ...(fail === undefined ? {} : { fail }),
+    ...(wording === undefined ? {} : { wording }),
   };
 }
 

@@ -47,6 +47,26 @@ const IMAGE = {
 } as const;
 
 describe("the official Anthropic SDK", () => {
+  test("finds the id of its request in every answer, as the log has it", async () => {
+    const message = await client.messages.create(ASK);
+    const streamed = await client.messages.create({ ...ASK, stream: true }).withResponse();
+    for await (const _ of streamed.data);
+    const { messages, model } = ASK;
+    const counted = await client.messages.countTokens({ messages, model }).withResponse();
+    const refused: unknown = await client.messages
+      .create({ ...ASK, messages: [] })
+      .catch((cause: unknown) => cause);
+    const ids = [
+      message._request_id,
+      streamed.request_id,
+      counted.request_id,
+      refused instanceof Anthropic.APIError ? refused.requestID : undefined,
+    ];
+    for (const id of ids) expect(id).toMatch(/^req_/);
+    expect(new Set(ids).size).toBe(4);
+    await until("the turn is logged", () => proxy.logs().includes(String(message._request_id)));
+  });
+
   test("messages.create in one piece", async () => {
     const message = await client.messages.create({ ...ASK, system: "You are a poet." });
     expect(message.id).toStartWith("msg_");

@@ -4,12 +4,10 @@ import { createLocalRoutes } from "../../src/protocols/registry.ts";
 import { dict } from "../../src/wire/json.ts";
 import { portsOf } from "./turns.ts";
 
-const [count] = createLocalRoutes(
-  portsOf(() => 0),
-  async () => {},
-);
+const ports = portsOf(() => 0);
+const [count] = createLocalRoutes(ports, async () => {});
 if (count === undefined) throw new Error("there is no local route");
-const { answer, fail, path } = count;
+const { answer, fail, idHeader, path } = count;
 
 function callOf(body: unknown): Call {
   return {
@@ -43,7 +41,21 @@ const TOOL = {
 
 describe("B3-3: count_tokens", () => {
   test("is where Claude's clients look for it", () => {
-    expect(path).toBe("/messages/count_tokens");
+    expect([path, idHeader]).toEqual(["/messages/count_tokens", "request-id"]);
+  });
+
+  test("counts the reasoning that is put back into a turn", async () => {
+    const use = { type: "tool_use", id: "toolu_0", name: "weather", input: {} };
+    const result = { type: "tool_result", tool_use_id: "toolu_0", content: "40 C" };
+    const messages = [
+      QUESTION,
+      { role: "assistant", content: [use] },
+      { role: "user", content: [result] },
+    ];
+    const before = await tokensOf({ messages, tools: [TOOL] });
+    const item = { type: "reasoning", summary: [], encrypted_content: "A".repeat(2000) };
+    ports.reasoning.keep("", "toolu_0", [{ item, isBeforeText: false }], 0);
+    expect(await tokensOf({ messages, tools: [TOOL] })).toBeGreaterThan(before);
   });
 
   test("says one number", async () => {

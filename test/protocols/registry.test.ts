@@ -47,8 +47,14 @@ describe("the registry", () => {
 
   test("words a refusal for a client that called no protocol as its own API does", () => {
     const failure = refuse(404, "not_found", "There is nothing.");
-    const plain = wordingFor(new Headers(), protocols)(failure, "req_1", NOON);
+    const plain = wordingFor(new Headers(), protocols).fail(failure, "req_1", NOON);
     expect(plain.body).toMatchObject({ error: { code: "not_found" } });
+    const claude = wordingFor(new Headers({ "anthropic-version": "2023-06-01" }), protocols);
+    expect(claude.idHeader).toBe("request-id");
+    expect(claude.fail(failure, "req_1", NOON).body).toMatchObject({
+      type: "error",
+      error: { type: "not_found_error" },
+    });
   });
 
   test("has no protocol without a client to replay the turns for", () => {

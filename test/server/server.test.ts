@@ -390,6 +390,26 @@ describe("every answer", () => {
     expect(seen.size).toBe(asked.length);
   });
 
+  test("carries its id where Claude's clients look for it too, whatever became of the request", async () => {
+    const claude = { ...AUTHORIZED, "anthropic-version": "2023-06-01" };
+    answer = async () => new Response("served");
+    const asked: [string, string, Record<string, string>][] = [
+      ["POST", "/v1/messages", AUTHORIZED],
+      ["POST", "/v1/messages", {}],
+      ["PUT", "/v1/messages", AUTHORIZED],
+      ["GET", "/v1/models", claude],
+      ["GET", "/v1/nothing", claude],
+    ];
+    for (const [method, path, headers] of asked) {
+      const response = await ask(method, path, headers);
+      const id = response.headers.get("x-request-id");
+      expect(id).toStartWith("req_");
+      expect(response.headers.get("request-id")).toBe(id);
+    }
+    const plain = await ask("POST", "/v1/responses", AUTHORIZED);
+    expect(plain.headers.has("request-id")).toBe(false);
+  });
+
   test("a fault of ours is a 500 with the id, told once", async () => {
     answer = () => Promise.reject(new Error("a bug"));
     const response = await ask("POST", "/v1/responses", AUTHORIZED);

@@ -14,7 +14,6 @@ export function fail(failure: Failure, requestId: string, nowMs: number): ErrorR
   return {
     status,
     headers: {
-      "request-id": requestId,
       "x-should-retry": String(shouldRetry(failure, waitSeconds)),
       ...(waitSeconds === undefined || status < 429 ? {} : { "retry-after": String(waitSeconds) }),
     },

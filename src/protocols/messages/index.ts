@@ -14,6 +14,8 @@ export function createMessages({ clock, reasoning }: ReasoningPorts): Protocol {
     name: "messages",
     path: "/messages",
     fail,
+    // `_request_id` of a message is read from it, and an error's `requestID`.
+    idHeader: "request-id",
     decode: (call) => {
       const { scope } = call;
       const request = decode(call, (callId) => reasoning.recall(scope, callId, clock.now()));

@@ -23,9 +23,8 @@ describe("a failure in Anthropic's shape", () => {
       type: "invalid_request_error",
       apiMessage: "'model' is wrong.",
       errorCode: "invalid_type",
-      requestID: "req_1",
     });
-    expect(headers).toEqual({ "request-id": "req_1", "x-should-retry": "false" });
+    expect(headers).toEqual({ "x-should-retry": "false" });
   });
 
   test("a request with a thread makes the SDK send the whole conversation", () => {

@@ -104,7 +104,10 @@ describe("Messages", () => {
     });
     if (decoded.ok) throw new Error("it was taken");
     const { status, headers, body } = messages.fail(decoded.failure, "req_1", NOON);
-    const client = clientOf(() => Response.json(body, { status, headers }));
+    const { idHeader = "" } = messages;
+    const client = clientOf(() =>
+      Response.json(body, { status, headers: { ...headers, [idHeader]: "req_1" } }),
+    );
     const asked = client.messages.create({
       model: "m",
       max_tokens: 1,

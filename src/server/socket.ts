@@ -173,6 +173,9 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     history.keep(conversation, outcome, bytes, clock.now());
   };
 
+  const headersOf = ({ body, headers }: Create): Headers =>
+    turnHeaders(handshake, headers, text(body["model"]) ?? "");
+
   const run = async (
     create: Create,
     bytes: number,
@@ -180,10 +183,9 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     caller: Caller,
   ): Promise<void> => {
     const { visit, lane } = running;
-    const { body } = create;
     const decoded = protocol.decode({
-      bytes: encodeBody(body),
-      headers: turnHeaders(handshake, create.headers, text(body["model"]) ?? ""),
+      bytes: encodeBody(create.body),
+      headers: headersOf(create),
       resolve: ports.resolve,
       scope: caller.scope,
       recall: pastOf(caller).recall,
@@ -230,7 +232,8 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
   };
 
   /** Remembers input that is sent ahead. No account is touched. */
-  const prewarm = ({ lane, body }: Create, bytes: number, caller: Caller): void => {
+  const prewarm = (create: Create, bytes: number, caller: Caller): void => {
+    const { lane, body } = create;
     const visit = visitOf(caller);
     const { record } = visit;
     const now = clock.now();
@@ -241,7 +244,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     // What is sent ahead may be nothing but tools.
     const asked = { ...body, input: body["input"] ?? [] };
     const gathered =
-      findUnreadable(asked) ?? gather(asked, pastOf(caller), isNativeClient(handshake));
+      findUnreadable(asked) ?? gather(asked, pastOf(caller), isNativeClient(headersOf(create)));
     if ("kind" in gathered) {
       refuseTurn(lane, visit, gathered);
       return;

@@ -63,7 +63,8 @@ export function createPartReader(classify: (event: Dict) => Failure): PartReader
     const item = itemAt(index);
     if (item.isTold || at < item.partsClosed) return undefined;
     // A message's parts come one after the other: the next one's beginning is the end of those before.
-    for (; item.partsClosed < at; item.partsClosed++) blocks.close(`${index}:${item.partsClosed}`);
+    if (item.partsClosed < at) blocks.closeItem(index);
+    item.partsClosed = at;
     const key = `${index}:${at}`;
     const id = text(event["item_id"]) ?? item.id ?? "";
     open(key, kind === "text" ? { kind, id, phase: item.phase } : { kind, id });

@@ -174,6 +174,15 @@ describe("what a reader makes of oddities", () => {
     ]);
   });
 
+  test("a part's number costs nothing, however high it is", () => {
+    const parts = partsOf([
+      start,
+      event("response.output_text.delta", { output_index: 0, content_index: 1e15, delta: "a" }),
+      done(),
+    ]);
+    expect(blocksIn(parts).map(({ text }) => text)).toEqual(["a"]);
+  });
+
   test("arguments that come before their call are not lost", () => {
     const item = { id: "fc", type: "function_call", call_id: "c", name: "f", arguments: '{"a":1}' };
     const parts = partsOf([

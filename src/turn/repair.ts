@@ -23,7 +23,14 @@ export function repairParameters(parameters: unknown): Dict {
 }
 
 /** What a keyword of JSON Schema holds; `value` is all that is no schema and never null. */
-type Holding = "schema" | "alternatives" | "places" | "named" | "dependencies" | "types" | "value";
+export type Holding =
+  | "schema"
+  | "alternatives"
+  | "places"
+  | "named"
+  | "dependencies"
+  | "types"
+  | "value";
 
 // Draft 2020-12, and older keywords that clients still send. `const` and `default` may be null, so they are not here.
 const HOLDINGS: readonly (readonly [Holding, string])[] = [
@@ -41,7 +48,8 @@ const HOLDINGS: readonly (readonly [Holding, string])[] = [
   ["value", "$id $schema $vocabulary $ref $anchor $dynamicRef $dynamicAnchor"],
 ];
 
-const KEYWORDS: ReadonlyMap<string, Holding> = new Map(
+/** The keywords that are known, and what each holds. */
+export const KEYWORDS: ReadonlyMap<string, Holding> = new Map(
   HOLDINGS.flatMap(([holding, words]) => words.split(" ").map((word) => [word, holding] as const)),
 );
 

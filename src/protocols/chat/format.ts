@@ -1,6 +1,7 @@
 import { wireToolName } from "../../turn/names.ts";
 import { repairParameters, repairSchema } from "../../turn/repair.ts";
 import { type Dict, dict, given, isDict } from "../../wire/json.ts";
+import { findSchemaFault } from "../json-schema.ts";
 import { refuseShape } from "../schema.ts";
 import type { Notes } from "./notes.ts";
 import { JSON_SCHEMA } from "./schema.ts";
@@ -41,6 +42,8 @@ function readSchema(wish: Dict, path: string, notes: Notes): Dict | undefined {
   const read = notes.read(JSON_SCHEMA, wish, path);
   if (read === undefined) return undefined;
   const { name, description, strict, schema } = read;
+  const fault = findSchemaFault(schema, `${path}.schema`);
+  if (fault !== undefined) notes.refuse(fault);
   return {
     type: "json_schema",
     name: wireToolName(name),

@@ -3,6 +3,7 @@ import { createToolNames, type ToolNames } from "../../turn/names.ts";
 import { repairParameters } from "../../turn/repair.ts";
 import { isStrictSchema } from "../../turn/strict.ts";
 import { type Dict, dict, given, isDict, list } from "../../wire/json.ts";
+import { findParametersFault } from "../json-schema.ts";
 import { refuseShape } from "../schema.ts";
 import type { Notes } from "./notes.ts";
 import { CUSTOM, FUNCTION, GRAMMAR, LOCATION, NAMESPACE } from "./schema.ts";
@@ -110,12 +111,8 @@ function readFunction(definition: Dict, path: string, notes: Notes): Named | und
   if (read === undefined) return undefined;
   notes.ignoreRest(definition, READ, "tools.");
   const { name, description, parameters, strict } = read;
-  const kind = dict(parameters)["type"];
-  if (typeof kind === "string" && kind !== "object") {
-    const param = `${path}.parameters.type`;
-    const message = `'${param}' must be "object": what a function takes is an object.`;
-    notes.refuse(refuse(400, "invalid_function_parameters", message, param));
-  }
+  const fault = findParametersFault(parameters, `${path}.parameters`);
+  if (fault !== undefined) notes.refuse(fault);
   const repaired = repairParameters(parameters);
   // What the backend would refuse to enforce is still worth telling the model.
   const isStrict = strict === true && isStrictSchema(repaired);

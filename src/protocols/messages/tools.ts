@@ -3,6 +3,7 @@ import type { ToolNames } from "../../turn/names.ts";
 import { repairParameters } from "../../turn/repair.ts";
 import { isStrictSchema } from "../../turn/strict.ts";
 import { type Dict, dict, isDict } from "../../wire/json.ts";
+import { findParametersFault } from "../json-schema.ts";
 import { refuseShape } from "../schema.ts";
 import type { ToolHistory } from "./ledger.ts";
 import { PUBLISHED, type Published } from "./published.ts";
@@ -95,6 +96,8 @@ function readTool(
   if (type === "custom") {
     const custom = reading.read(CUSTOM_TOOL, value, path);
     if (custom === undefined) return [];
+    const fault = findParametersFault(custom.input_schema, `${path}.input_schema`);
+    if (fault !== undefined) reading.refuse(fault);
     const parameters = repairParameters(custom.input_schema);
     const wantsStrict = custom.strict === true;
     const strict = wantsStrict && isStrictSchema(parameters);

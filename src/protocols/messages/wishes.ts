@@ -2,6 +2,7 @@ import type { ModelChoice } from "../../turn/model.ts";
 import { repairSchema } from "../../turn/repair.ts";
 import { isStrictSchema } from "../../turn/strict.ts";
 import type { Dict } from "../../wire/json.ts";
+import { findSchemaFault } from "../json-schema.ts";
 import { readEffort } from "./effort.ts";
 import { FORMAT, OUTPUT_CONFIG, type Reading, THINKING } from "./schema.ts";
 
@@ -84,6 +85,8 @@ function readFormat(
 ): { readonly wire: Dict; readonly removed: readonly string[] } | undefined {
   const format = reading.optional(FORMAT, value, path);
   if (format === undefined) return undefined;
+  const fault = findSchemaFault(format.schema, `${path}.schema`);
+  if (fault !== undefined) reading.refuse(fault);
   const schema = repairSchema(format.schema);
   // Claude holds to any schema; the backend only to one that it takes as strict.
   const strict = isStrictSchema(schema);

@@ -1,5 +1,6 @@
 import { type Failure, refuse } from "../../turn/failure.ts";
-import { type Dict, isDict, list, text } from "../../wire/json.ts";
+import { type Dict, dict, isDict, list, text } from "../../wire/json.ts";
+import { findParametersFault, findSchemaFault } from "../json-schema.ts";
 import { refuseShape } from "../schema.ts";
 import {
   type AnyShape,
@@ -81,7 +82,11 @@ function findTextFault(words: Dict): Failure | undefined {
   const fault = misfit(TEXT, words, "text");
   const { format } = words;
   if (fault !== undefined || !isDict(format)) return fault;
-  return misfit(FORMATS.get(format["type"]) ?? TYPED, format, "text.format");
+  const isSchema = format["type"] === "json_schema";
+  return (
+    misfit(FORMATS.get(format["type"]) ?? TYPED, format, "text.format") ??
+    (isSchema ? findSchemaFault(format["schema"], "text.format.schema") : undefined)
+  );
 }
 
 function findToolFault(tool: unknown, path: string): Failure | undefined {
@@ -89,7 +94,14 @@ function findToolFault(tool: unknown, path: string): Failure | undefined {
   const { type } = tool;
   const isChat = type === "function" && !("name" in tool) && "function" in tool;
   const fault = misfit(isChat ? CHAT_FUNCTION : (TOOLS.get(type) ?? TYPED), tool, path);
-  return fault ?? firstFault(list(tool["tools"]), `${path}.tools`, findToolFault);
+  if (fault !== undefined) return fault;
+  if (type === "function") {
+    return findParametersFault(
+      dict(isChat ? tool["function"] : tool)["parameters"],
+      `${path}${isChat ? ".function" : ""}.parameters`,
+    );
+  }
+  return firstFault(list(tool["tools"]), `${path}.tools`, findToolFault);
 }
 
 function findItemFault(item: unknown, path: string): Failure | undefined {

@@ -53,6 +53,7 @@ describe("B2-7: the format of an answer", () => {
     [{ response_format: { type: "json_schema" } }, "response_format.json_schema.name"],
     [wish({ schema: {} }), "response_format.json_schema.name"],
     [wish({ name: "a", schema: "x" }), "response_format.json_schema.schema"],
+    [wish({ name: "a", schema: { type: "text" } }), "response_format.json_schema.schema.type"],
     [{ text: { format: { type: "xml" } } }, "text.format.type"],
   ];
   test.each(faults)("%j is refused at %s", (asked, param) => {

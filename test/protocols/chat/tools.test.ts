@@ -130,6 +130,10 @@ describe("a tool", () => {
       { tools: [{ type: "function", function: { name: "a", parameters: { type: "array" } } }] },
       "tools[0].function.parameters.type",
     ],
+    [
+      { tools: [{ type: "function", name: "a", parameters: { properties: { b: "string" } } }] },
+      "tools[0].parameters.properties.b",
+    ],
     [{ tools: [{ type: "function", name: "a", strict: "yes" }] }, "tools[0].strict"],
     [{ tools: [{ type: "custom", custom: { name: "" } }] }, "tools[0].custom.name"],
     [{ tools: [{ type: "custom", name: "a", format: { type: "json" } }] }, "tools[0].format.type"],

@@ -195,6 +195,21 @@ describe("decode", () => {
     ["tools that are no list", { tools: {} }, "tools"],
     ["a tool that is a text", { tools: ["x"] }, "tools[0]"],
     ["a tool without a schema", { tools: [{ name: "f" }] }, "tools[0].input_schema"],
+    [
+      "a tool that takes no object",
+      { tools: [{ name: "f", input_schema: { type: "string" } }] },
+      "tools[0].input_schema.type",
+    ],
+    [
+      "a tool with a schema that is none",
+      { tools: [{ name: "f", input_schema: { type: "object", properties: { a: "string" } } }] },
+      "tools[0].input_schema.properties.a",
+    ],
+    [
+      "a format with a schema that is none",
+      { output_config: { format: { type: "json_schema", schema: { type: "text" } } } },
+      "output_config.format.schema.type",
+    ],
     ["a tool without a name", { tools: [{ input_schema: {} }] }, "tools[0].name"],
     [
       "a tool of Anthropic's own",

@@ -38,6 +38,20 @@ describe("findFault", () => {
     ["tools[0].type", asked({ tools: [{ name: "f" }] })],
     ["tools[0].name", asked({ tools: [{ type: "function" }] })],
     ["tools[0].parameters", asked({ tools: [{ type: "function", name: "f", parameters: [] }] })],
+    [
+      "tools[0].parameters.type",
+      asked({ tools: [{ type: "function", name: "f", parameters: { type: "array" } }] }),
+    ],
+    [
+      "tools[0].function.parameters.required",
+      asked({
+        tools: [{ type: "function", function: { name: "f", parameters: { required: true } } }],
+      }),
+    ],
+    [
+      "text.format.schema.items",
+      asked({ text: { format: { type: "json_schema", name: "n", schema: { items: "x" } } } }),
+    ],
     ["tools[0].function.name", asked({ tools: [{ type: "function", function: {} }] })],
     [
       "tools[1].strict",

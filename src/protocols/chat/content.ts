@@ -1,8 +1,15 @@
 import { refuse } from "../../turn/failure.ts";
-import { type Dict, given, isDict, list } from "../../wire/json.ts";
+import { type Dict, dict, given, isDict, list } from "../../wire/json.ts";
 import { refuseShape } from "../schema.ts";
 import type { Notes } from "./notes.ts";
-import { FILE_PART, IMAGE_PART, REFUSAL_PART, TEXT_PART } from "./schema.ts";
+import {
+  FILE_PART,
+  IMAGE_PART,
+  INPUT_FILE,
+  INPUT_IMAGE,
+  REFUSAL_PART,
+  TEXT_PART,
+} from "./schema.ts";
 
 /** Who speaks, as the backend tells their parts apart: it takes no `input_text` of the model and no `output_text` of others. */
 export type Voice = "input" | "output";
@@ -46,9 +53,11 @@ function readPart(each: unknown, voice: Voice, path: string, notes: Notes): Dict
       if (voice !== "input") break;
       return readFile(part, path, notes);
     case "input_image":
+      if (voice !== "input") break;
+      return notes.read(INPUT_IMAGE, part, path) ?? part;
     case "input_file":
       if (voice !== "input") break;
-      return part;
+      return notes.read(INPUT_FILE, part, path) ?? part;
     case "input_audio":
       notes.refuse(
         refuse(
@@ -66,6 +75,8 @@ function readPart(each: unknown, voice: Voice, path: string, notes: Notes): Dict
 }
 
 const READ: ReadonlySet<string> = new Set(["type", "text", "refusal", "image_url", "file"]);
+const READ_IMAGE: ReadonlySet<string> = new Set(["url", "detail"]);
+const READ_FILE: ReadonlySet<string> = new Set(["file_data", "file_id", "filename"]);
 
 const PARTS = {
   input: '"text", "image_url" or "file" here',
@@ -76,19 +87,18 @@ function readImage(part: Dict, path: string, notes: Notes): Dict {
   const { image_url: image } = part;
   notes.ignoreRest(part, READ, "content.");
   // A bare string is what the Responses API has here, and what many clients write.
-  const whole = typeof image === "string" ? { image_url: { url: image } } : part;
-  const read = notes.read(IMAGE_PART, whole, path);
+  const whole = typeof image === "string" ? { url: image } : isDict(image) ? given(image) : image;
+  notes.ignoreRest(dict(whole), READ_IMAGE, "content.image_url.");
+  const read = notes.read(IMAGE_PART, { image_url: whole }, path);
   const { url, detail } = read?.image_url ?? {};
   return { type: "input_image", image_url: url, ...(detail === undefined ? {} : { detail }) };
 }
 
 function readFile(part: Dict, path: string, notes: Notes): Dict {
   notes.ignoreRest(part, READ, "content.");
-  const read = notes.read(
-    FILE_PART,
-    { file: isDict(part["file"]) ? given(part["file"]) : undefined },
-    path,
-  );
+  const file = isDict(part["file"]) ? given(part["file"]) : part["file"];
+  notes.ignoreRest(dict(file), READ_FILE, "content.file.");
+  const read = notes.read(FILE_PART, { file }, path);
   const { file_data, file_id, filename } = read?.file ?? {};
   if (read !== undefined && file_data === undefined && file_id === undefined) {
     notes.refuse(refuseShape(`${path}.file.file_data`, "the file as a data URL", true));

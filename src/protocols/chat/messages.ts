@@ -6,9 +6,10 @@ import { readContent, textPart } from "./content.ts";
 import type { Notes } from "./notes.ts";
 import {
   ASSISTANT,
-  CALL_ITEM,
   CUSTOM_CALL,
+  CUSTOM_ITEM,
   FUNCTION_CALL,
+  FUNCTION_ITEM,
   FUNCTION_RESULT,
   RESULT_ITEM,
   SPOKEN,
@@ -133,6 +134,7 @@ function readCall(each: unknown, place: Place, isFirst: boolean): readonly CallI
     return [];
   }
   notes.ignoreRest(call, READ_CALL, "messages.tool_calls.");
+  notes.ignoreRest(dict(call[type]), READ_CALLED, `messages.tool_calls.${type}.`);
   if (type === "custom") {
     const read = notes.read(CUSTOM_CALL, call, path);
     if (read === undefined) return [];
@@ -149,6 +151,8 @@ function readCall(each: unknown, place: Place, isFirst: boolean): readonly CallI
 
 // `index` is a chunk's, and means nothing once the call is whole.
 const READ_CALL: ReadonlySet<string> = new Set(["id", "type", "function", "custom", "index"]);
+
+const READ_CALLED: ReadonlySet<string> = new Set(["name", "arguments", "input"]);
 
 type ChatCall = {
   readonly id: string;
@@ -228,9 +232,12 @@ function readItem(item: Dict, type: string, place: Place): readonly Dict[] {
     }
     case "function_call":
     case "custom_tool_call": {
-      const read = notes.read(CALL_ITEM, item, path);
+      const isCustom = type === "custom_tool_call";
+      const read = isCustom
+        ? notes.read(CUSTOM_ITEM, item, path)
+        : notes.read(FUNCTION_ITEM, item, path);
       if (read === undefined) return [];
-      const call_id = calls.open(read.call_id, type === "custom_tool_call", `${path}.call_id`);
+      const call_id = calls.open(read.call_id, isCustom, `${path}.call_id`);
       const name = tools.names.toWire(namespaced(read.name, item));
       const { namespace: _namespace, ...rest } = item;
       return [...recall(read.call_id).map((kept) => kept.item), { ...rest, call_id, name }];
@@ -249,6 +256,10 @@ function readItem(item: Dict, type: string, place: Place): readonly Dict[] {
       ];
     }
     default:
+      // What speaks is a message, whatever it calls itself; Chat's own messages have no type at all.
+      if (path.startsWith("messages[") && typeof item["role"] === "string") {
+        notes.refuse(refuseShape(`${path}.type`, '"message", if there is one'));
+      }
       return [item];
   }
 }

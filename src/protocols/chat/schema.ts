@@ -70,12 +70,13 @@ export const REQUEST = shape(
 );
 
 /** What a system, developer or user message says. */
-export const SPOKEN = shape(Type.Object({ content: words }));
+export const SPOKEN = shape(Type.Object({ content: words, name: optionalText }));
 
 /** An assistant message without its null fields. */
 export const ASSISTANT = shape(
   Type.Object({
     content: Type.Optional(words),
+    name: optionalText,
     refusal: optionalText,
     tool_calls: optionalList,
     function_call: Type.Optional(
@@ -107,8 +108,15 @@ export const CUSTOM_CALL = shape(
   Type.Object({ id, custom: Type.Object({ name: name("a tool"), input: Type.String() }) }),
 );
 
-/** A `function_call` or `custom_tool_call` item of the Responses API. */
-export const CALL_ITEM = shape(Type.Object({ call_id: id, name: name("a tool") }));
+/** A `function_call` item of the Responses API. */
+export const FUNCTION_ITEM = shape(
+  Type.Object({ call_id: id, name: name("a function"), arguments: Type.String() }),
+);
+
+/** A `custom_tool_call` item of the Responses API. */
+export const CUSTOM_ITEM = shape(
+  Type.Object({ call_id: id, name: name("a tool"), input: Type.String() }),
+);
 
 /** A `function_call_output` or `custom_tool_call_output` item of the Responses API. */
 export const RESULT_ITEM = shape(Type.Object({ call_id: id, output: words }));
@@ -119,29 +127,37 @@ export const TEXT_PART = shape(Type.Object({ text: Type.String() }));
 /** A refusal part. */
 export const REFUSAL_PART = shape(Type.Object({ refusal: Type.String() }));
 
-/** An image part. */
-export const IMAGE_PART = shape(
-  Type.Object({
-    image_url: Type.Object({
-      url: Type.String({ minLength: 1, description: "an https or data URL" }),
-      detail: Type.Optional(
-        Type.Union([
-          Type.Literal("auto"),
-          Type.Literal("low"),
-          Type.Literal("high"),
-          Type.Literal("original"),
-        ]),
-      ),
-    }),
-  }),
+const url = Type.String({
+  pattern: "^(?:https?://|data:)",
+  description: "an http, https or data URL",
+});
+const detail = Type.Optional(
+  Type.Union([
+    Type.Literal("auto"),
+    Type.Literal("low"),
+    Type.Literal("high"),
+    Type.Literal("original"),
+  ]),
 );
+const FILE = {
+  file_data: Type.Optional(Type.String({ minLength: 1, description: "the file as a data URL" })),
+  file_id: Type.Optional(Type.String({ minLength: 1, description: "the id of a file" })),
+  filename: optionalText,
+};
+
+/** An image part. */
+export const IMAGE_PART = shape(Type.Object({ image_url: Type.Object({ url, detail }) }));
 
 /** A file part. */
-export const FILE_PART = shape(
-  Type.Object({
-    file: Type.Object({ file_data: optionalText, file_id: optionalText, filename: optionalText }),
-  }),
+export const FILE_PART = shape(Type.Object({ file: Type.Object(FILE) }));
+
+/** An `input_image` part of the Responses API. */
+export const INPUT_IMAGE = shape(
+  Type.Object({ image_url: Type.Optional(url), file_id: FILE.file_id, detail }),
 );
+
+/** An `input_file` part of the Responses API. */
+export const INPUT_FILE = shape(Type.Object({ ...FILE, file_url: Type.Optional(url) }));
 
 /** A function that may be called, without its null fields. */
 export const FUNCTION = shape(
@@ -190,6 +206,11 @@ export const JSON_SCHEMA = shape(
     strict: optionalFlag,
     schema: optionalObject,
   }),
+);
+
+/** Where the user is, with how exact that is. */
+export const USER_LOCATION = shape(
+  Type.Object({ type: Type.Literal("approximate"), approximate: optionalObject }),
 );
 
 /** Where the user is, about. */

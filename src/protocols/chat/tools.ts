@@ -6,7 +6,7 @@ import { type Dict, dict, given, isDict, list } from "../../wire/json.ts";
 import { findParametersFault } from "../json-schema.ts";
 import { refuseShape } from "../schema.ts";
 import type { Notes } from "./notes.ts";
-import { CUSTOM, FUNCTION, GRAMMAR, LOCATION, NAMESPACE } from "./schema.ts";
+import { CUSTOM, FUNCTION, GRAMMAR, LOCATION, NAMESPACE, USER_LOCATION } from "./schema.ts";
 
 /** The tools of a request: in the backend's form, and what must be known of them to read calls and answers. */
 export type Tools = {
@@ -45,7 +45,7 @@ export function readTools(asked: Dict, notes: Notes): Tools {
     switch (type) {
       case "function":
       case "custom": {
-        const isNested = isDict(tool[type]);
+        const isNested = tool[type] !== undefined;
         const definition = isNested ? given(dict(tool[type])) : tool;
         const at = isNested ? `${path}.${type}` : path;
         if (type === "function") declare(readFunction(definition, at, notes), type, at, prefix);
@@ -168,8 +168,8 @@ function webSearch(options: Dict, notes: Notes): Dict {
 
 function readLocation(user: Dict, notes: Notes): Dict {
   const path = "web_search_options.user_location";
-  if (user["type"] !== "approximate") notes.refuse(refuseShape(`${path}.type`, '"approximate"'));
-  const place = given(dict(user["approximate"]));
+  const read = notes.read(USER_LOCATION, given(user), path);
+  const place = given(dict(read?.approximate));
   const { city, country, region, timezone } = place;
   notes.read(LOCATION, place, `${path}.approximate`);
   return given({

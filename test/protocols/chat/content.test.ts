@@ -27,6 +27,11 @@ describe("content", () => {
     ],
     [[{ type: "image_url", image_url: PNG }], "input", { type: "input_image", image_url: PNG }],
     [
+      [{ type: "image_url", image_url: { url: PNG, detail: null } }],
+      "input",
+      { type: "input_image", image_url: PNG },
+    ],
+    [
       [{ type: "input_image", image_url: PNG, detail: "low" }],
       "input",
       { type: "input_image", image_url: PNG, detail: "low" },
@@ -57,6 +62,13 @@ describe("content", () => {
     [{ type: "image_url" }, "input", ".image_url"],
     [{ type: "image_url", image_url: {} }, "input", ".image_url.url"],
     [{ type: "image_url", image_url: { url: "" } }, "input", ".image_url.url"],
+    [{ type: "image_url", image_url: { url: "AA==" } }, "input", ".image_url.url"],
+    [{ type: "image_url", image_url: "a.png" }, "input", ".image_url.url"],
+    [{ type: "image_url", image_url: 5 }, "input", ".image_url"],
+    [{ type: "input_image", image_url: { url: PNG } }, "input", ".image_url"],
+    [{ type: "input_image", image_url: PNG, detail: "mid" }, "input", ".detail"],
+    [{ type: "input_file", file_data: 5 }, "input", ".file_data"],
+    [{ type: "file", file: { file_data: "" } }, "input", ".file.file_data"],
     [{ type: "image_url", image_url: { url: PNG, detail: "mid" } }, "input", ".image_url.detail"],
     [{ type: "file", file: {} }, "input", ".file.file_data"],
     [{ type: "file" }, "input", ".file"],
@@ -69,8 +81,16 @@ describe("content", () => {
   });
 
   test("says what has no counterpart", () => {
-    const part = { type: "text", text: "Hi", prompt_cache_breakpoint: { mode: "explicit" } };
-    expect(read([part], "input").ignored).toEqual(["content.prompt_cache_breakpoint"]);
+    const parts = [
+      { type: "text", text: "Hi", prompt_cache_breakpoint: { mode: "explicit" } },
+      { type: "image_url", image_url: { url: PNG, format: "image/png" } },
+      { type: "file", file: { file_data: PDF, format: "application/pdf" } },
+    ];
+    expect(read(parts, "input").ignored).toEqual([
+      "content.prompt_cache_breakpoint",
+      "content.image_url.format",
+      "content.file.format",
+    ]);
   });
 
   test("in words is the speaker's own kind of text", () => {

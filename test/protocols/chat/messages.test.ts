@@ -275,11 +275,25 @@ describe("a conversation that cannot be understood", () => {
     [[{ role: "function", name: "look_up", content: "x" }], "messages[0].name"],
     [[{ role: "function", content: "x" }], "messages[0].name"],
     [[{ type: "function_call", name: "a", arguments: "" }], "messages[0].call_id"],
-    [[{ type: "function_call", call_id: "c", name: "a" }], "messages[0].call_id"],
+    [[{ type: "function_call", call_id: "c", name: "a" }], "messages[0].arguments"],
+    [[{ type: "function_call", call_id: "c", name: "a", arguments: {} }], "messages[0].arguments"],
+    [[{ type: "custom_tool_call", call_id: "c", name: "a" }], "messages[0].input"],
+    [[{ type: "function_call", call_id: "c", name: "a", arguments: "" }], "messages[0].call_id"],
+    [[{ type: "human", role: "user", content: "x" }], "messages[0].type"],
+    [[{ role: "user", name: 1, content: "x" }], "messages[0].name"],
+    [[{ role: "assistant", name: {}, content: "x" }], "messages[0].name"],
     [[{ type: "function_call_output", call_id: "c" }], "messages[0].output"],
     [[{ type: "function_call_output", call_id: "c", output: "x" }], "messages[0].call_id"],
   ];
   test.each(rows)("%j is refused at %s", (entries, param) => {
     expect(read(entries).fault).toMatchObject({ kind: "bad-request", status: 400, param });
   });
+});
+
+test("what a call says beside its name and words has no counterpart", () => {
+  const { id, type, function: called } = call("call_1");
+  // The official SDK's parsing helper adds this to the messages that it hands out.
+  const parsed = { id, type, function: { ...called, parsed_arguments: {} } };
+  const { ignored } = read([{ role: "assistant", tool_calls: [parsed] }, result("call_1")]);
+  expect(ignored).toEqual(["messages.tool_calls.function.parsed_arguments"]);
 });

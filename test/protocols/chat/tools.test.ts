@@ -122,6 +122,7 @@ describe("a tool", () => {
     [{ tools: [{ type: "local_shell" }] }, "tools[0].type"],
     [{ tools: [{ type: "function" }] }, "tools[0].name"],
     [{ tools: [{ type: "function", function: {} }] }, "tools[0].function.name"],
+    [{ tools: [{ type: "function", function: "look_up" }] }, "tools[0].function.name"],
     [
       { tools: [{ type: "function", function: { name: "a", parameters: [] } }] },
       "tools[0].function.parameters",
@@ -195,6 +196,10 @@ describe("tools", () => {
     expect(toolsFor({ tools, web_search_options: {} }).wire).toEqual(tools);
     const wrong = toolsFor({ web_search_options: { user_location: { type: "exact" } } });
     expect(wrong.fault?.param).toBe("web_search_options.user_location.type");
+    const odd = { type: "approximate", approximate: "Oslo" };
+    expect(toolsFor({ web_search_options: { user_location: odd } }).fault?.param).toBe(
+      "web_search_options.user_location.approximate",
+    );
   });
 
   test("make images where the client wants some", () => {

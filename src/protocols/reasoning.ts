@@ -65,14 +65,15 @@ export function statelessReasoning(item: Dict): Dict | undefined {
 /** No thoughts yet; `keep` is called for each call that some led to. */
 export function createThoughts(keep: (callId: string, kept: readonly Kept[]) => void): Thoughts {
   const byCall = new Map<string, readonly Kept[]>();
-  let latest: readonly Kept[] = [];
+  let latest: Kept[] = [];
   return {
     think: (item) => {
       const thought = statelessReasoning(item);
-      if (thought !== undefined) latest = [...latest, { item: thought, isBeforeText: false }];
+      if (thought !== undefined) latest.push({ item: thought, isBeforeText: false });
     },
     speak: () => {
-      if (latest.some(({ isBeforeText }) => !isBeforeText)) {
+      // What was last thought was thought after all that has been said.
+      if (latest.at(-1)?.isBeforeText === false) {
         latest = latest.map(({ item }) => ({ item, isBeforeText: true }));
       }
     },

@@ -1,5 +1,5 @@
 import { createPartReader } from "../../turn/reader.ts";
-import { type Dict, dict, isJson, list, parseDict } from "../../wire/json.ts";
+import { type Dict, dict, isJson, parseDict } from "../../wire/json.ts";
 import type { BodyEncoder } from "../protocol.ts";
 import { createAnswer } from "./answer.ts";
 import type { AnswerEvent } from "./blocks.ts";
@@ -12,8 +12,9 @@ export function createBodyEncoder(options: EncoderOptions): BodyEncoder {
   const content: Dict[] = [];
   let message: Dict = {};
   let block: Dict = {};
-  /** The texts of the open block, so that each is joined once. */
+  /** The texts of the open block, so that each is joined once, and what it cites. */
   let pieces: string[] = [];
+  let citations: unknown[] = [];
 
   const add = (delta: Dict): void => {
     switch (delta["type"]) {
@@ -30,7 +31,7 @@ export function createBodyEncoder(options: EncoderOptions): BodyEncoder {
         block = { ...block, signature: delta["signature"] };
         break;
       case "citations_delta":
-        block = { ...block, citations: [...list(block["citations"]), delta["citation"]] };
+        citations.push(delta["citation"]);
         break;
     }
   };
@@ -43,12 +44,13 @@ export function createBodyEncoder(options: EncoderOptions): BodyEncoder {
       case "content_block_start":
         block = dict(event["content_block"]);
         pieces = [];
+        citations = [];
         break;
       case "content_block_delta":
         add(dict(event["delta"]));
         break;
       case "content_block_stop":
-        content.push(finishBlock(block, pieces.join("")));
+        content.push(finishBlock(block, pieces.join(""), citations));
         break;
       case "message_delta": {
         const usage = { ...dict(message["usage"]), ...dict(event["usage"]) };
@@ -69,10 +71,10 @@ export function createBodyEncoder(options: EncoderOptions): BodyEncoder {
 }
 
 /** An input that was cut off is no JSON; a client that wants to run it is better off with nothing than with half. */
-function finishBlock(block: Dict, words: string): Dict {
+function finishBlock(block: Dict, words: string, citations: readonly unknown[]): Dict {
   switch (block["type"]) {
     case "text":
-      return { ...block, text: words };
+      return { ...block, text: words, ...(citations.length > 0 ? { citations } : {}) };
     case "thinking":
       return { ...block, thinking: words };
     case "tool_use":

@@ -1,5 +1,5 @@
 import type { Static, TSchema } from "@sinclair/typebox";
-import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
+import { type TypeCheck, TypeCompiler, type ValueError } from "@sinclair/typebox/compiler";
 import { type Failure, refuse } from "../turn/failure.ts";
 import { isDict } from "../wire/json.ts";
 
@@ -20,11 +20,21 @@ export function shape<T extends TSchema>(schema: T): Shape<T> {
   return {
     fits: (value): value is Static<T> => check().Check(value),
     fault: (value, path) => {
-      const error = check().Errors(value).First();
-      if (error === undefined) return refuseShape(path, "something else");
+      const first = check().Errors(value).First();
+      if (first === undefined) return refuseShape(path, "something else");
+      const error = innermost(first);
       return refuseShape(join(path, error.path), wanted(error.schema), error.value === undefined);
     },
   };
+}
+
+/** What has the kind of one of several allowed things is at fault where it differs from that one, not as a whole. */
+function innermost(error: ValueError): ValueError {
+  for (const errors of error.errors) {
+    const inner = errors.First();
+    if (inner !== undefined && inner.path !== error.path) return innermost(inner);
+  }
+  return error;
 }
 
 /** The client's mistake at `path`: missing, or not what is allowed there. */

@@ -10,6 +10,7 @@ const IMAGE = shape(
     }),
     tags: Type.Optional(Type.Array(Type.Integer({ minimum: 1 }))),
     name: Type.Optional(Type.String({ description: "the name of a tool" })),
+    place: Type.Optional(Type.Union([Type.Object({ city: Type.String() }), Type.Null()])),
   }),
 );
 
@@ -33,6 +34,16 @@ describe("a shape", () => {
       "'a[0].tags[1]' must be a whole number of at least 1.",
     ],
     [{ image_url: { url: "x" }, name: 4 }, "a[0].name", "'a[0].name' must be the name of a tool."],
+    [
+      { image_url: { url: "x" }, place: { city: 1 } },
+      "a[0].place.city",
+      "'a[0].place.city' must be a string.",
+    ],
+    [
+      { image_url: { url: "x" }, place: "Oslo" },
+      "a[0].place",
+      "'a[0].place' must be an object or null.",
+    ],
     ["text", "a[0]", "'a[0]' must be an object."],
   ])("tells the fault of %p by its path", (value, param, message) => {
     expect(IMAGE.fits(value)).toBe(false);

@@ -34,12 +34,12 @@ const NO_WORDS = "(no words)";
 // What a system prompt of Claude Code's begins with; it differs from turn to turn and would spoil the cache.
 const BILLING = "x-anthropic-billing-header:";
 
-/** The system prompt as a message, or no item where there is none. */
+/** The system prompt as a message, or no item where there is none or an empty one. */
 export function readSystem(system: unknown, reading: Reading): readonly Dict[] {
   if (system === undefined || system === null) return [];
   const blocks = blocksOf(system, "system", reading);
   const parts = blocks
-    .filter(({ block }) => !text(block["text"])?.startsWith(BILLING))
+    .filter(({ block }) => block["text"] !== "" && !text(block["text"])?.startsWith(BILLING))
     .flatMap((block) => readText(block, "a system prompt", reading));
   return parts.length === 0 ? [] : [message("developer", parts)];
 }

@@ -58,6 +58,7 @@ const oneOf = <const T extends string>(...words: readonly T[]) => {
 
 const name = Type.String({ pattern: "\\S", description: "a name" });
 const listed = Type.Array(Type.Unknown());
+const object = Type.Object({});
 const share = Type.Number({ minimum: 0, maximum: 1 });
 const web = Type.String({ pattern: "^https?://", description: "an http or https URL" });
 
@@ -71,6 +72,13 @@ export const REQUEST = shape(
     }),
     // 0 asks to fill the cache without an answer, which cannot be asked of the backend.
     max_tokens: maybe(Type.Integer({ minimum: 1 })),
+    // Without a counterpart; a wrong type is the client's mistake all the same.
+    cache_control: maybe(object),
+    container: maybe(
+      Type.Union([Type.String(), object], { description: "the id of a container or an object" }),
+    ),
+    context_management: maybe(object),
+    inference_geo: maybe(Type.String()),
     metadata: Type.Optional(Type.Unknown()),
     output_config: Type.Optional(Type.Unknown()),
     output_format: Type.Optional(Type.Unknown()),
@@ -158,7 +166,14 @@ export const SEARCH_TOOL = shape(
     allowed_domains: maybe(Type.Array(Type.String(), { description: "a list of domains" })),
     blocked_domains: maybe(Type.Array(Type.String(), { description: "a list of domains" })),
     max_uses: maybe(Type.Integer({ minimum: 1 })),
-    user_location: maybe(Type.Object({}, { description: "a location" })),
+    user_location: maybe(
+      Type.Object({
+        city: maybe(Type.String()),
+        country: maybe(Type.String()),
+        region: maybe(Type.String()),
+        timezone: maybe(Type.String()),
+      }),
+    ),
   }),
 );
 

@@ -190,6 +190,16 @@ describe("decode", () => {
     ["a word for max_tokens", { max_tokens: "many" }, "max_tokens"],
     ["no token at all", { max_tokens: 0 }, "max_tokens"],
     ["a word for stream", { stream: "yes" }, "stream"],
+    ["a word for context_management", { context_management: "all" }, "context_management"],
+    ["a list for container", { container: [] }, "container"],
+    ["a word for cache_control", { cache_control: "ephemeral" }, "cache_control"],
+    [
+      "a number for a city",
+      {
+        tools: [{ type: "web_search_20250305", name: "web_search", user_location: { city: 1 } }],
+      },
+      "tools[0].user_location.city",
+    ],
     ["a temperature beyond 1", { temperature: 1.5 }, "temperature"],
     ["a blank stop sequence", { stop_sequences: [" "] }, "stop_sequences[0]"],
     ["tools that are no list", { tools: {} }, "tools"],

@@ -367,8 +367,8 @@ describe("a system prompt", () => {
     ]);
   });
 
-  test("may be missing", () => {
-    for (const nothing of [undefined, null, []]) {
+  test("may be missing or empty", () => {
+    for (const nothing of [undefined, null, [], "", [text("")]]) {
       expect(readSystem(nothing, createReading())).toEqual([]);
     }
   });

@@ -79,8 +79,9 @@ const EXEMPT: ReadonlyMap<string, string> = new Map([
   ["src/app.ts", "wiring only; test/e2e runs the whole app"],
 ]);
 
-/** Places in test/ that mirror nothing in src/; the judges look at what all protocols write. */
-const FREE_TESTS = /^test\/(?:(?:support|e2e|fixtures|scripts)\/|protocols\/judges\.)/;
+/** Places in test/ that mirror nothing in src/; two look at what all protocols write and read. */
+const FREE_TESTS =
+  /^test\/(?:(?:support|e2e|fixtures|scripts)\/|protocols\/(?:judges|wrong-values)\.)/;
 
 const VAGUE_NAMES = /^(?:utils?|helpers?|common|shared|managers?|handlers?|types?)$/;
 const KEBAB_FILE = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+)+$/;

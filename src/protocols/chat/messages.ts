@@ -256,8 +256,8 @@ function readItem(item: Dict, type: string, place: Place): readonly Dict[] {
       ];
     }
     default:
-      // What speaks is a message, whatever it calls itself; Chat's own messages have no type at all.
-      if (path.startsWith("messages[") && typeof item["role"] === "string") {
+      // What has a role is a message, whatever it calls itself: it must not go past the rules for its role.
+      if (typeof item["role"] === "string") {
         notes.refuse(refuseShape(`${path}.type`, '"message", if there is one'));
       }
       return [item];

@@ -280,6 +280,7 @@ describe("a conversation that cannot be understood", () => {
     [[{ type: "custom_tool_call", call_id: "c", name: "a" }], "messages[0].input"],
     [[{ type: "function_call", call_id: "c", name: "a", arguments: "" }], "messages[0].call_id"],
     [[{ type: "human", role: "user", content: "x" }], "messages[0].type"],
+    [[{ type: "", role: "system", content: "x" }], "messages[0].type"],
     [[{ role: "user", name: 1, content: "x" }], "messages[0].name"],
     [[{ role: "assistant", name: {}, content: "x" }], "messages[0].name"],
     [[{ type: "function_call_output", call_id: "c" }], "messages[0].output"],

@@ -75,7 +75,9 @@ export function readTools(asked: Dict, notes: Notes): Tools {
     const path = `functions[${at}]`;
     declare(readFunction(given(dict(each)), path, notes), "function", path, "");
   }
-  const has = (type: string): boolean => wire.some((tool) => tool["type"] === type);
+  // A search may be one of several versions: `web_search`, `web_search_preview`.
+  const has = (kind: string): boolean =>
+    wire.some(({ type }) => typeof type === "string" && type.startsWith(kind));
   const { web_search_options: search } = asked;
   if (isDict(search) && !has("web_search")) wire.push(webSearch(search, notes));
   if (list(asked["modalities"]).includes("image") && !has("image_generation")) {

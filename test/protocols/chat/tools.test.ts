@@ -192,8 +192,10 @@ describe("tools", () => {
     };
     expect(toolsFor({ web_search_options }).wire).toEqual([search]);
     expect(toolsFor({ web_search_options: {} }).wire).toEqual([{ type: "web_search" }]);
-    const tools = [{ type: "web_search" }];
-    expect(toolsFor({ tools, web_search_options: {} }).wire).toEqual(tools);
+    for (const type of ["web_search", "web_search_preview"]) {
+      const tools = [{ type }];
+      expect(toolsFor({ tools, web_search_options: {} }).wire).toEqual(tools);
+    }
     const wrong = toolsFor({ web_search_options: { user_location: { type: "exact" } } });
     expect(wrong.fault?.param).toBe("web_search_options.user_location.type");
     const odd = { type: "approximate", approximate: "Oslo" };

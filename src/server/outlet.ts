@@ -47,9 +47,13 @@ export function createOutlet(channel: Channel, clock: Clock, heartbeatMs: Millis
       return send(lane, frames);
     },
     write: async (lane, frames) => {
-      // Asked again after each wait: another lane may have been quicker.
-      while (waiting !== undefined) await waiting.promise;
-      return send(lane, frames);
+      let bytes = 0;
+      for (const portion of portionsOf(frames)) {
+        // Asked again after each wait: another lane may have been quicker.
+        while (waiting !== undefined) await waiting.promise;
+        bytes += send(lane, portion);
+      }
+      return bytes;
     },
     drain,
     close: () => {
@@ -58,4 +62,22 @@ export function createOutlet(channel: Channel, clock: Clock, heartbeatMs: Millis
       drain();
     },
   };
+}
+
+// Frames of no more than this go out together. A larger one, such as an image, goes alone: two of them would fill
+// the memory in which they wait, and the runtime drops what does not fit.
+const PORTION_LENGTH = 1_048_576;
+
+function portionsOf(frames: readonly string[]): readonly (readonly string[])[] {
+  const portions: string[][] = [];
+  let room = 0;
+  for (const frame of frames) {
+    if (frame.length > room || portions.length === 0) {
+      portions.push([]);
+      room = PORTION_LENGTH;
+    }
+    portions.at(-1)?.push(frame);
+    room -= frame.length;
+  }
+  return portions;
 }

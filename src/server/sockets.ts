@@ -32,8 +32,9 @@ export function wireOptions(maxFrameBytes: number) {
     // Of a peer that has vanished: Bun pings before that, and whoever answers stays.
     idleTimeout: 120,
     sendPings: true,
-    // For a client that sends mistakes and never reads what is said about them.
-    backpressureLimit: 16 * 1024 * 1024,
+    // For a client that sends mistakes and never reads what is said about them. Turns wait for their reader with one
+    // event at the most, which may be an image: with that in memory, an answer to something else must still fit.
+    backpressureLimit: 64 * 1024 * 1024,
     closeOnBackpressureLimit: true,
   };
 }
@@ -76,15 +77,17 @@ export function createSockets(ports: Omit<SocketPorts, "isRetiring">): Sockets {
   };
 }
 
-// Below that, compressing costs more time than the bytes do.
+// Below that, compressing costs more time than the bytes do. Above, it is mostly an image, which hardly shrinks, and
+// everybody's events would wait the while.
 const COMPRESS_FROM = 1024;
+const COMPRESS_TO = 262_144;
 
 function channelOf(ws: Ws): Channel {
   return {
     send: (frames) => {
       // Together they are one write to the kernel.
       ws.cork(() => {
-        for (const frame of frames) ws.send(frame, frame.length >= COMPRESS_FROM);
+        for (const frame of frames) ws.send(frame, isWorthCompressing(frame));
       });
       return ws.getBufferedAmount() === 0;
     },
@@ -95,4 +98,8 @@ function channelOf(ws: Ws): Channel {
       ws.close(code, reason);
     },
   };
+}
+
+function isWorthCompressing({ length }: string): boolean {
+  return length >= COMPRESS_FROM && length <= COMPRESS_TO;
 }

@@ -51,6 +51,21 @@ describe("createOutlet", () => {
     expect(sent).toEqual(["1", "2", "3"]);
   });
 
+  test("large events go one by one, each when the one before has been read", async () => {
+    const { outlet, sent, reader } = scene();
+    const image = `"${"A".repeat(1_100_000)}"`;
+    reader.isSlow = true;
+    const written = outlet.write("", ["1", image, image, "2", "3"]);
+    const seen: number[] = [];
+    for (let drains = 0; drains < 4; drains++) {
+      await settled();
+      seen.push(sent.length);
+      outlet.drain();
+    }
+    expect(seen).toEqual([1, 2, 3, 5]);
+    expect(await written).toBe(3 + 2 * image.length);
+  });
+
   test("an answer that nobody should wait for does not wait", async () => {
     const { outlet, sent, reader } = scene();
     reader.isSlow = true;

@@ -6,7 +6,7 @@ import { failure, NOON } from "../engine/parts.ts";
 import { memoryOf } from "../protocols/turns.ts";
 import { createManualClock } from "../support/clock.ts";
 
-function scene() {
+function scene({ maxBodyBytes = 1000 } = {}) {
   const clock = createManualClock(NOON);
   const memory = memoryOf();
   let ids = 0;
@@ -15,7 +15,7 @@ function scene() {
     protocol: createResponses({ clock, memory }),
     past: (scope) => pastOf(memory, { scope }, clock.now()),
     options: () => ({
-      maxBodyBytes: 1000,
+      maxBodyBytes,
       requestMs: 0,
       heartbeatMs: 1000,
       earlyHeartbeatMs: 0,
@@ -28,6 +28,10 @@ function scene() {
     onFault: () => {},
   });
   return { clock, sockets };
+}
+
+function prewarm(instructions: string): string {
+  return JSON.stringify({ type: "response.create", model: "m", generate: false, instructions });
 }
 
 /** Bun's side of a socket, as far as it is used. */
@@ -64,18 +68,23 @@ describe("createSockets", () => {
     expect(sockets.count()).toBe(0);
   });
 
-  test("sends answers, the large ones compressed where the client takes that", () => {
+  test("sends answers, the longer ones compressed where the client takes that", () => {
     const { sockets } = scene();
     const { ws, sent } = wsOf();
     const wire = sockets.accept(new Headers(), { name: "anyone", scope: "" });
     wire.open(ws);
     wire.message(ws, "{");
-    const instructions = "x".repeat(600);
-    wire.message(
-      ws,
-      JSON.stringify({ type: "response.create", model: "m", generate: false, instructions }),
-    );
+    wire.message(ws, prewarm("x".repeat(600)));
     expect(sent.map(({ isCompressed }) => isCompressed)).toEqual([false, true, true]);
+  });
+
+  test("does not compress what is so large that everybody would wait for it", () => {
+    const { sockets } = scene({ maxBodyBytes: 1_000_000 });
+    const { ws, sent } = wsOf();
+    const wire = sockets.accept(new Headers(), { name: "anyone", scope: "" });
+    wire.open(ws);
+    wire.message(ws, prewarm("x".repeat(300_000)));
+    expect(sent.map(({ isCompressed }) => isCompressed)).toEqual([false, false]);
   });
 
   test("pings in silence", () => {

@@ -83,9 +83,20 @@ export async function execute(job: Job, limits: Limits, ports: Ports): Promise<E
     const lease = ports.pick({ ...wish, tried: run.tried });
     if (lease === undefined) break;
     const served = await run.onAccount(lease);
-    if (served !== undefined) return { ok: true, ...served };
+    if (served === undefined) continue;
+    closeAtStop(served.turn, job.stop);
+    return { ok: true, ...served };
   }
   return { ok: false, failure: conclude(run.last(), job, ports) };
+}
+
+/**
+ * Gives the account back as soon as nobody waits any more: a client that keeps its connection and reads nothing
+ * would hold it beyond the request's own clock, since then nobody reads that the turn has ended.
+ */
+function closeAtStop({ close }: Watched, { signal }: Stop): void {
+  if (signal.aborted) close();
+  else signal.addEventListener("abort", close, { once: true });
 }
 
 type Served = { readonly turn: Watched; readonly body: Json | undefined };

@@ -634,6 +634,26 @@ describe("execute, a client that leaves", () => {
     expect(leases.map((lease) => lease.releases())).toEqual([1]);
   });
 
+  test("or a clock that runs out, gives the account back though nobody reads the turn", async () => {
+    const { run, stop, leases } = stage();
+    const execution = await run();
+    expect(told(execution)).toBe("ok");
+    expect(leases.map((lease) => lease.releases())).toEqual([0]);
+    stop.stop(failure("timeout"));
+    expect(leases.map((lease) => lease.releases())).toEqual([1]);
+  });
+
+  test("just when the answer begins gives the account back too", async () => {
+    const answer = gate<Attempt>();
+    const { run, stop, leases } = stage({ answers: [answer.promise] });
+    const running = run();
+    await settled();
+    answer.open(served());
+    stop.stop(LEFT);
+    await running;
+    expect(leases.map((lease) => lease.releases())).toEqual([1]);
+  });
+
   test("a request that takes too long is told so, whatever came before", async () => {
     const { run } = stage({
       answers: ["server-error"],

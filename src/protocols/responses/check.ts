@@ -51,7 +51,7 @@ export function findFault(body: Dict): Failure | undefined {
     (isDict(reasoning) ? misfit(REASONING, reasoning, "reasoning") : undefined) ??
     (isDict(words) ? findTextFault(words) : undefined) ??
     firstFault(list(body["include"]), "include", findIncludeFault) ??
-    firstFault(list(body["tools"]), "tools", findToolFault) ??
+    findToolsFault(list(body["tools"]), "tools") ??
     firstFault(list(input), "input", findItemFault)
   );
 }
@@ -101,7 +101,32 @@ function findToolFault(tool: unknown, path: string): Failure | undefined {
       `${path}${isChat ? ".function" : ""}.parameters`,
     );
   }
-  return firstFault(list(tool["tools"]), `${path}.tools`, findToolFault);
+  return findToolsFault(list(tool["tools"]), `${path}.tools`);
+}
+
+function findToolsFault(tools: readonly unknown[], path: string): Failure | undefined {
+  return firstFault(tools, path, findToolFault) ?? findTwin(tools, path);
+}
+
+/** A tool with the name of an earlier one in the same list: nobody could tell which of them a call means. */
+function findTwin(tools: readonly unknown[], path: string): Failure | undefined {
+  const names = new Set<string>();
+  for (const [at, tool] of tools.entries()) {
+    const { type, name, function: inner } = dict(tool);
+    const isInner = name === undefined && isDict(inner);
+    const own = text(isInner ? inner["name"] : name);
+    if (!TOOLS.has(type) || own === undefined) continue;
+    // A namespace is not called itself.
+    const key = `${type === "namespace"} ${own}`;
+    const place = `${path}[${at}]${isInner ? ".function" : ""}.name`;
+    if (names.has(key)) return refuse(400, "duplicate_tool", twinMessage(place), place);
+    names.add(key);
+  }
+  return undefined;
+}
+
+function twinMessage(place: string): string {
+  return `'${place}' is the name of an earlier tool: names must be unique.`;
 }
 
 function findItemFault(item: unknown, path: string): Failure | undefined {
@@ -112,7 +137,7 @@ function findItemFault(item: unknown, path: string): Failure | undefined {
   return (
     firstFault(list(item["content"]), `${path}.content`, findPartFault) ??
     firstFault(list(item["output"]), `${path}.output`, findPartFault) ??
-    firstFault(list(item["tools"]), `${path}.tools`, findToolFault)
+    findToolsFault(list(item["tools"]), `${path}.tools`)
   );
 }
 

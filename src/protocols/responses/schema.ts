@@ -43,8 +43,10 @@ export const FORMATS: ReadonlyMap<unknown, AnyShape> = new Map<unknown, AnyShape
   ["json_schema", shape(Type.Object({ name: text, schema: object, strict: some(flag) }))],
 ]);
 
+const name = Type.String({ minLength: 1, description: "a name" });
+
 const FUNCTION = {
-  name: text,
+  name,
   description: some(text),
   parameters: some(object),
   strict: some(flag),
@@ -56,8 +58,8 @@ export const CHAT_FUNCTION = shape(Type.Object({ function: Type.Object(FUNCTION)
 /** Tools by their type; of others only that they have one is known. */
 export const TOOLS: ReadonlyMap<unknown, AnyShape> = new Map<unknown, AnyShape>([
   ["function", shape(Type.Object(FUNCTION))],
-  ["custom", shape(Type.Object({ name: text, description: some(text), format: some(object) }))],
-  ["namespace", shape(Type.Object({ name: text, tools: anyList }))],
+  ["custom", shape(Type.Object({ name, description: some(text), format: some(object) }))],
+  ["namespace", shape(Type.Object({ name, tools: anyList }))],
 ]);
 
 /** Anything that says what it is. */

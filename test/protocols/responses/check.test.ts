@@ -8,6 +8,8 @@ const inputOf = (...items: readonly unknown[]): Dict => asked({ input: [user, ..
 const said = (part: Dict): Dict =>
   inputOf({ role: "user", content: [{ type: "input_text", text: "a" }, part] });
 
+const SEARCH = { type: "web_search" };
+const FUNCTION = { type: "function", name: "f" };
 const CALL = { type: "function_call", call_id: "c", name: "f", arguments: "{}" };
 const OUTPUT = { type: "function_call_output", call_id: "c", output: "ok" };
 
@@ -37,6 +39,16 @@ describe("findFault", () => {
     ["tools[0]", asked({ tools: ["f"] })],
     ["tools[0].type", asked({ tools: [{ name: "f" }] })],
     ["tools[0].name", asked({ tools: [{ type: "function" }] })],
+    ["tools[0].name", asked({ tools: [{ type: "custom", name: "" }] })],
+    ["tools[1].name", asked({ tools: [FUNCTION, { ...FUNCTION, type: "custom" }] })],
+    [
+      "tools[1].function.name",
+      asked({ tools: [FUNCTION, { type: "function", function: FUNCTION }] }),
+    ],
+    [
+      "tools[1].tools[1].name",
+      asked({ tools: [FUNCTION, { type: "namespace", name: "n", tools: [FUNCTION, FUNCTION] }] }),
+    ],
     ["tools[0].parameters", asked({ tools: [{ type: "function", name: "f", parameters: [] }] })],
     [
       "tools[0].parameters.type",
@@ -139,6 +151,17 @@ describe("findFault", () => {
       "a tool in the form of Chat Completions",
       asked({ tools: [{ type: "function", function: { name: "f" } }] }),
     ],
+    [
+      "one name in several namespaces, and for a namespace and a tool",
+      asked({
+        tools: [
+          FUNCTION,
+          { type: "namespace", name: "f", tools: [FUNCTION] },
+          { type: "namespace", name: "g", tools: [FUNCTION] },
+        ],
+      }),
+    ],
+    ["several tools that have no names", asked({ tools: [SEARCH, SEARCH] })],
     [
       "all that a turn with a tool is made of",
       inputOf(

@@ -1,7 +1,7 @@
 import { type ToolNames, wireCallId } from "../../turn/names.ts";
 import { type Dict, isDict, list, text } from "../../wire/json.ts";
 import { flatMapSame, mapSame, withField } from "./edit.ts";
-import { renameItem } from "./rename.ts";
+import { BRINGING_TOOLS, renameItem } from "./rename.ts";
 import { wireTools } from "./tools.ts";
 
 /** An input as a list of items: a plain string is one message of the user's. */
@@ -31,7 +31,7 @@ export function wireItems(
 /** The tools that an item brings along, as the backend takes them. */
 function withTools(item: Dict, names: ToolNames, isNative: boolean): Dict {
   const { tools } = item;
-  if (item["type"] !== "additional_tools" || !Array.isArray(tools)) return item;
+  if (!BRINGING_TOOLS.has(item["type"]) || !Array.isArray(tools)) return item;
   return withField(item, "tools", wireTools(tools, names, isNative));
 }
 

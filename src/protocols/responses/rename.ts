@@ -7,6 +7,12 @@ export type Rename = (name: string) => string;
 // The kinds of tools whose names the client chooses. A namespace is one too, and holds others.
 const NAMED_TOOLS: ReadonlySet<unknown> = new Set(["function", "custom", "namespace"]);
 
+/** The types of items that bring tools along: Codex's own, and what a search for tools has found. */
+export const BRINGING_TOOLS: ReadonlySet<unknown> = new Set([
+  "additional_tools",
+  "tool_search_output",
+]);
+
 const CALLS: ReadonlySet<unknown> = new Set(["function_call", "custom_tool_call"]);
 
 /** A tool, or a reference to one, under its other name; what a namespace holds too. */
@@ -35,9 +41,9 @@ export function renameChoice(choice: unknown, rename: Rename): unknown {
     : renameTool(choice, rename);
 }
 
-/** An item with the names of tools in it exchanged: a call, or the tools that an `additional_tools` item brings. */
+/** An item with the names of tools in it exchanged: a call, or an item that brings tools. */
 export function renameItem(item: Dict, rename: Rename): Dict {
-  if (item["type"] === "additional_tools") return renameTools(item, rename);
+  if (BRINGING_TOOLS.has(item["type"])) return renameTools(item, rename);
   if (!CALLS.has(item["type"])) return item;
   return renameField(renameField(item, "name", rename), "namespace", rename);
 }

@@ -96,6 +96,7 @@ export const ITEMS: ReadonlyMap<unknown, AnyShape> = new Map<unknown, AnyShape>(
   ["reasoning", shape(Type.Object({ id, summary: some(anyList), encrypted_content: some(text) }))],
   ["item_reference", shape(Type.Object({ id: text }))],
   ["additional_tools", shape(Type.Object({ tools: anyList }))],
+  ["tool_search_output", shape(Type.Object({ id, tools: anyList }))],
 ]);
 
 const words = shape(Type.Object({ text }));

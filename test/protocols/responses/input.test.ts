@@ -138,11 +138,13 @@ describe("wireItems", () => {
     const name = "files.read";
     const items = [
       { type: "additional_tools", role: "developer", tools: [{ type: "function", name }] },
+      { type: "tool_search_output", call_id: "0", tools: [{ type: "function", name }] },
       { type: "function_call", call_id: "1", name, namespace: "my files", arguments: "{}" },
       { type: "custom_tool_call", call_id: "2", name, input: "x" },
     ];
     const wire = names.toWire(name);
     expect(wireItems(items, names, true)).toMatchObject([
+      { tools: [{ name: wire, parameters: { type: "object", properties: {} } }] },
       { tools: [{ name: wire, parameters: { type: "object", properties: {} } }] },
       { name: wire, namespace: names.toWire("my files") },
       { name: wire },

@@ -60,8 +60,10 @@ describe("renaming tools", () => {
       namespace: "N",
     });
     expect(renameItem({ type: "custom_tool_call", name: "a" }, loud)["name"]).toBe("A");
-    const brings = { type: "additional_tools", tools: [{ type: "custom", name: "a" }] };
-    expect(renameItem(brings, loud)["tools"]).toEqual([{ type: "custom", name: "A" }]);
+    for (const type of ["additional_tools", "tool_search_output"]) {
+      const brings = { type, tools: [{ type: "custom", name: "a" }] };
+      expect(renameItem(brings, loud)["tools"]).toEqual([{ type: "custom", name: "A" }]);
+    }
     const message = { type: "message", name: "a", tools: [{ type: "function", name: "a" }] };
     expect(renameItem(message, loud)).toBe(message);
   });

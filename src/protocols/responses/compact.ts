@@ -15,7 +15,7 @@ import { formatComment, formatEvent } from "../../wire/sse.ts";
 import { errorCode, fail } from "../openai-error.ts";
 import type { BodyEncoder, Protocol, StreamEncoder } from "../protocol.ts";
 import { pastOf } from "./conversation.ts";
-import { decode } from "./decode.ts";
+import { decode, type ResponsesRequest } from "./decode.ts";
 import type { ResponsesPorts } from "./index.ts";
 import { createOutputFold } from "./output.ts";
 
@@ -28,7 +28,7 @@ export function createCompact({ clock, memory }: ResponsesPorts): Protocol {
     decode: (call) => {
       const request = decode(call, pastOf(memory, call, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
-      const turn = asCompaction(request.turn);
+      const turn = asCompaction(request, call.bytes);
       const classify = (event: Dict): Failure => classifyEvent(event, turn.model, clock.now());
       const told = { model: turn.model, classify, nowMs: clock.now };
       const body = () => createCompactBody(list(turn.body["input"]));
@@ -50,8 +50,11 @@ export function createCompact({ clock, memory }: ResponsesPorts): Protocol {
 const FORM: ReadonlySet<string> = new Set(["include", "store", "stream"]);
 const REFUSED: ReadonlySet<string> = new Set(["prompt_cache_options", "service_tier"]);
 
-/** A turn as the endpoint takes it. What nobody knows passes on here too. */
-function asCompaction(turn: TurnRequest): TurnRequest {
+/**
+ * A turn as the endpoint takes it. What nobody knows passes on here too, and where nothing had to change the client's
+ * own bytes, `sent`.
+ */
+function asCompaction({ asked, turn }: ResponsesRequest, sent: TurnRequest["bytes"]): TurnRequest {
   const kept = Object.entries(turn.body).filter(([name]) => !FORM.has(name) && !REFUSED.has(name));
   const lost = Object.keys(turn.body).filter((name) => REFUSED.has(name));
   const body = { ...Object.fromEntries(kept), input: withoutTrigger(turn.body) };
@@ -59,10 +62,17 @@ function asCompaction(turn: TurnRequest): TurnRequest {
     ...turn,
     isFast: false,
     body,
-    bytes: encodeBody(body),
+    bytes: holdsSame(body, asked) ? sent : encodeBody(body),
     removed: [...turn.removed, ...lost],
     compaction: { asked: "endpoint", way: "endpoint" },
   };
+}
+
+/** Whether both have the very same values in the same fields. */
+function holdsSame(body: Dict, asked: Dict): boolean {
+  const names = Object.keys(asked);
+  const isSame = names.every((name) => body[name] === asked[name]);
+  return isSame && names.length === Object.keys(body).length;
 }
 
 /** The endpoint's answer as it is; out of a turn that compacted by a trigger, one of the same form. */

@@ -18,6 +18,8 @@ import { applyTools } from "./tools.ts";
 
 /** A Responses request understood. */
 export type ResponsesRequest = {
+  /** What the client sent. */
+  readonly asked: Dict;
   readonly turn: TurnRequest;
   readonly askedModel: string;
   readonly wantsStream: boolean;
@@ -72,6 +74,7 @@ export function decode(call: Call, past: Past): ResponsesRequest | Failure {
   const body = edit.result();
   const compaction = triggered(body);
   return {
+    asked,
     askedModel,
     wantsStream: asked["stream"] === true,
     names,

@@ -17,19 +17,23 @@ const hello = {
   content: [{ type: "output_text", text: "hello" }],
 };
 
-function decode(body: Dict, headers: Readonly<Record<string, string>> = CODEX) {
+function decode(body: Dict | string, headers: Readonly<Record<string, string>> = CODEX) {
   return compact.decode({
-    bytes: new TextEncoder().encode(JSON.stringify(body)),
+    bytes: new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body)),
     headers: new Headers(headers),
     resolve: (model) => resolveModel(model, SEED_CATALOG, []),
     scope: "",
   });
 }
 
-function open(body: Dict, headers?: Readonly<Record<string, string>>): Exchange {
+function open(body: Dict | string, headers?: Readonly<Record<string, string>>): Exchange {
   const decoded = decode(body, headers);
   if (!decoded.ok) throw new Error(decoded.failure.message);
   return decoded.exchange;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
 }
 
 function refusalOf(body: Dict): Failure | undefined {
@@ -43,7 +47,7 @@ describe("a request for a compaction", () => {
   test("of Codex 0.98 goes to the endpoint with what it holds and nothing else", () => {
     const { turn, wantsStream, askedModel } = open(OLD);
     expect(turn.body).toEqual(OLD);
-    expect(parseDict(new TextDecoder().decode(turn.bytes))).toEqual(OLD);
+    expect(parseDict(textOf(turn.bytes))).toEqual(OLD);
     expect(turn.compaction).toEqual({ asked: "endpoint", way: "endpoint" });
     expect([turn.isNative, turn.removed, wantsStream, askedModel]).toEqual([
       true,
@@ -51,6 +55,15 @@ describe("a request for a compaction", () => {
       false,
       "gpt-5.2-codex",
     ]);
+  });
+
+  test("that is right as it is goes on as the client's own bytes", () => {
+    const own = `{ "extra": 1.0, ${JSON.stringify(OLD).slice(1)}`;
+    expect(textOf(open(own).turn.bytes)).toBe(own);
+    // Another client lacks what Codex sends by itself.
+    expect(textOf(open(own, {}).turn.bytes)).toContain('"prompt_cache_key":');
+    const streamed = `{ "stream": true, ${JSON.stringify(OLD).slice(1)}`;
+    expect(textOf(open(streamed).turn.bytes)).toBe(JSON.stringify(OLD));
   });
 
   test("of Codex 0.130 likewise, fields that nobody knows included", () => {

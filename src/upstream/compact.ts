@@ -76,7 +76,9 @@ function chooseOne(steps: readonly Step[]): Compacted {
     return { ok: false, failure: NOTHING };
   }
   const extra = new Set(found.map(indexOf));
-  extra.delete(only === undefined ? undefined : indexOf(only));
+  if (only !== undefined) extra.delete(indexOf(only));
+  // Without a place are the turn's own events too, its end among them.
+  extra.delete(undefined);
   const kept = steps.filter((step) =>
     bringsCompaction(step) ? step === only : extra.size === 0 || !extra.has(indexOf(step)),
   );

@@ -63,9 +63,12 @@ describe("readCompaction", () => {
     ["places of their own", 0, 1],
     ["one place", 0, 0],
     ["no place", undefined, undefined],
+    ["no place first", undefined, 0],
   ])("keeps the last of several that have %s", async (_name, first, second) => {
-    const compacted = await read([...told(first, one), ...told(second, two), completed()]);
+    const end = completed();
+    const compacted = await read([...told(first, one), ...told(second, two), end]);
     expect(itemsIn(compacted)).toEqual([two]);
+    expect(compacted.ok && compacted.steps.at(-1)).toBe(end);
   });
 
   test("keeps what stands beside them", async () => {

@@ -1,5 +1,6 @@
 import { type Dict, dict, isDict } from "../../wire/json.ts";
 import type { ErrorReply } from "../protocol.ts";
+import { UNSAID } from "./view.ts";
 
 /** A failure before any event of the turn, or of the frame itself (upstream.md 4). */
 export function errorEvent({ status, headers, body }: ErrorReply): Dict {
@@ -17,21 +18,8 @@ export function metadataEvent(headers: Readonly<Record<string, string>>): Dict {
 export function prewarmEvents(body: Dict, id: string, nowMs: number): readonly Dict[] {
   const response = {
     id,
-    object: "response",
+    ...UNSAID,
     created_at: Math.floor(nowMs / 1000),
-    background: false,
-    error: null,
-    incomplete_details: null,
-    instructions: null,
-    max_output_tokens: null,
-    metadata: {},
-    parallel_tool_calls: true,
-    previous_response_id: null,
-    store: false,
-    temperature: null,
-    tool_choice: "auto",
-    tools: [],
-    top_p: null,
     ...echoed(body),
     output: [],
   };

@@ -198,17 +198,27 @@ describe("execute, a refused token", () => {
   });
 
   test("refused again moves on to another account", async () => {
-    const { run, posted, renewals } = stage({ answers: ["unauthorized", "unauthorized", "ok"] });
+    const { run, posted, renewals, outcomes, record } = stage({
+      answers: ["unauthorized", "unauthorized", "ok"],
+    });
     expect(told(await run())).toBe("ok");
     expect(posted()).toBe("aab");
     expect(renewals).toHaveLength(1);
+    // The account rests by its second 401 only: a token that could be renewed was no trouble.
+    expect(outcomes).toEqual(["a:unauthorized"]);
+    expect(record.attempts.map(({ label, outcome }) => `${label}:${outcome}`)).toEqual([
+      "a:unauthorized",
+      "a:unauthorized",
+      "b:served",
+    ]);
   });
 
-  test("that cannot be renewed moves on at once", async () => {
+  test("that cannot be renewed moves on at once, and the account rests", async () => {
     const renew = async () => failure("renewal-failed");
-    const { run, posted } = stage({ answers: ["unauthorized", "ok"], renew });
+    const { run, posted, outcomes } = stage({ answers: ["unauthorized", "ok"], renew });
     expect(told(await run())).toBe("ok");
     expect(posted()).toBe("ab");
+    expect(outcomes).toEqual(["a:unauthorized"]);
   });
 
   test("is renewed for the next request where this one may post no more", async () => {
@@ -241,6 +251,13 @@ describe("execute, a refused token", () => {
     expect(posted()).toBe("b");
     expect(record.attempts.map(({ outcome }) => outcome)).toEqual(["renewal-failed", "served"]);
   });
+});
+
+test("execute does not ask an issuer that fails for every account there is", async () => {
+  const { run, leases, record } = stage({ identify: async () => failure("renewal-failed") });
+  expect(told(await run())).toBe("renewal-failed");
+  expect(leases).toHaveLength(3);
+  expect(record.attempts).toHaveLength(3);
 });
 
 describe("execute, what is amended", () => {
@@ -394,6 +411,16 @@ describe("execute, ciphertext that only its maker can read (B5-1)", () => {
       ["a", [compaction]],
       ["b", [compaction, thought("y")]],
     ]);
+  });
+
+  test("another refusal of a compacted conversation keeps its own words", async () => {
+    const refused = failure("bad-request", { message: "The schema is wrong." });
+    const compaction = { type: "compaction", id: "cmp_1", encrypted_content: "x" };
+    const turn = turnOf({ input: [compaction] });
+    expect(await stage({ turn, answers: [refused] }).run()).toEqual({
+      ok: false,
+      failure: refused,
+    });
   });
 
   test("a compaction of unknown origin is another account's own, which is asked for from then on", async () => {
@@ -716,6 +743,18 @@ describe("execute, what the client is told when nobody could serve it", () => {
     expect(await run()).toMatchObject({ failure: { kind: "server-error", status: 520 } });
   });
 
+  test("nor does one hide that another's quota is spent", async () => {
+    const { run } = stage({
+      accounts: ["a", "b"],
+      answers: ["exhausted"],
+      identify: async (accountId) =>
+        accountId === "b"
+          ? failure("renewal-failed")
+          : { accessToken: "token of a", workspaceId: undefined, tag: "t" },
+    });
+    expect(told(await run())).toBe("rate-limited");
+  });
+
   test("an empty pool", async () => {
     const none = failure("no-account");
     const { run, posts } = stage({ accounts: [], shortage: none });
@@ -739,6 +778,23 @@ test("headers of any answer teach the account its quota before the failure is se
   });
   await run();
   expect(outcomes).toEqual(["a:measured", "a:exhausted"]);
+});
+
+test.each([
+  [
+    "by the headers",
+    { "x-codex-primary-used-percent": "40", "x-codex-primary-window-minutes": "300" },
+  ],
+  ["where they are silent, by the stream's beginning", {}],
+])("the quota of a turn that is served is learnt once: %s", async (_by, headers) => {
+  const limits = step("codex.rate_limits", {
+    rate_limits: { primary: { used_percent: 40, window_minutes: 300 } },
+  });
+  const stream = streamOf([], new Headers(headers));
+  const { run, outcomes } = stage({ answers: [{ ok: true, held: [limits], stream }] });
+  const execution = await run();
+  if (execution.ok) await execution.turn.read();
+  expect(outcomes).toEqual(["a:measured"]);
 });
 
 describe("execute, whatever happens", () => {

@@ -47,7 +47,12 @@ function talk(id: string): readonly Batch[] {
 type Script = (job: Job, number: number) => Execution | Promise<Execution>;
 
 /** What an account answers: these batches, then what stopping brings. */
-function served(job: Job, batches: readonly (Batch | Promise<Batch>)[], headers = {}): Execution {
+function served(
+  job: Job,
+  batches: readonly (Batch | Promise<Batch>)[],
+  headers = {},
+  close = () => {},
+): Execution {
   let reads = 0;
   const stopped = new Promise<Batch>((resolve) => {
     job.stop.signal.addEventListener("abort", () =>
@@ -58,7 +63,7 @@ function served(job: Job, batches: readonly (Batch | Promise<Batch>)[], headers 
     headers: new Headers(headers),
     tag: "tag",
     read: async () => batches[reads++] ?? stopped,
-    close: () => {},
+    close,
   };
   return { ok: true, turn, body: undefined };
 }
@@ -279,6 +284,27 @@ describe("a turn over a WebSocket", () => {
     socket.drain();
     await settled();
     expect(types(sent)).toContain("response.completed");
+  });
+
+  test("gives its account back, however it ends", async () => {
+    let closes = 0;
+    const close = (): void => {
+      closes += 1;
+    };
+    const broken: Batch = { type: "broken", failure: failure("cut-short") };
+    const { ask, socket } = scene((job, number) => {
+      const bug = (): Promise<Batch> => Promise.reject(new Error("a bug"));
+      const batches = [() => talk("resp_1"), () => [broken], () => [bug()], () => []][number - 1];
+      return served(job, batches?.() ?? [], {}, close);
+    });
+    for (const turns of [1, 2, 3, 4]) {
+      expect(closes).toBe(turns - 1);
+      await ask("hi");
+    }
+    expect(closes).toBe(3);
+    socket.close();
+    await settled();
+    expect(closes).toBe(4);
   });
 
   test("ends with the connection, and is logged as 499", async () => {

@@ -1,12 +1,21 @@
 import { describe, expect, test } from "bun:test";
+import type { Watched } from "../../src/engine/watch.ts";
 import { pastOf } from "../../src/protocols/responses/conversation.ts";
 import { createResponses } from "../../src/protocols/responses/index.ts";
+import type { SocketPorts } from "../../src/server/socket.ts";
 import { createSockets, wireOptions } from "../../src/server/sockets.ts";
-import { failure, NOON } from "../engine/parts.ts";
+import type { Batch } from "../../src/upstream/stream.ts";
+import { failure, NOON, settled, step, steps } from "../engine/parts.ts";
 import { memoryOf } from "../protocols/turns.ts";
 import { createManualClock } from "../support/clock.ts";
 
-function scene({ maxBodyBytes = 1000 } = {}) {
+function scene({
+  maxBodyBytes = 1000,
+  execute = async () => ({ ok: false, failure: failure("no-account") }),
+}: {
+  readonly maxBodyBytes?: number;
+  readonly execute?: SocketPorts["execute"];
+} = {}) {
   const clock = createManualClock(NOON);
   const memory = memoryOf();
   let ids = 0;
@@ -23,7 +32,7 @@ function scene({ maxBodyBytes = 1000 } = {}) {
     access: () => ({ clientKeys: [], adminKey: undefined, allowedOrigins: [] }),
     newRequestId: () => `req_${++ids}`,
     resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
-    execute: async () => ({ ok: false, failure: failure("no-account") }),
+    execute,
     onEnd: () => {},
     onFault: () => {},
   });
@@ -85,6 +94,35 @@ describe("createSockets", () => {
     wire.open(ws);
     wire.message(ws, prewarm("x".repeat(300_000)));
     expect(sent.map(({ isCompressed }) => isCompressed)).toEqual([false, false]);
+  });
+
+  test("a turn goes on when all that waited has gone out, and ends with its connection", async () => {
+    const stop = Promise.withResolvers<string>();
+    const read = async (): Promise<Batch> => steps(step("response.output_text.delta"));
+    const turn: Watched = { headers: new Headers(), tag: "t", read, close: () => {} };
+    const { sockets } = scene({
+      execute: async (job) => {
+        job.stop.signal.addEventListener("abort", () => stop.resolve("stopped"));
+        return { ok: true, turn, body: undefined };
+      },
+    });
+    const { ws, sent, state } = wsOf();
+    state.buffered = 1;
+    const wire = sockets.accept(new Headers(), { name: "anyone", scope: "" });
+    wire.open(ws);
+    wire.message(ws, JSON.stringify({ type: "response.create", model: "m", input: "hi" }));
+    await settled();
+    expect(sent).toHaveLength(1);
+    wire.drain(ws);
+    await settled();
+    expect(sent).toHaveLength(1);
+    state.buffered = 0;
+    wire.drain(ws);
+    state.buffered = 1;
+    await settled();
+    expect(sent).toHaveLength(2);
+    wire.close();
+    expect(await stop.promise).toBe("stopped");
   });
 
   test("pings in silence", () => {

@@ -548,6 +548,48 @@ describe("an overload told as ordinary text (B1-2)", () => {
   });
 });
 
+/** A request that counts the parts of it which still run. */
+function countingStop(): { readonly request: Stop; readonly parts: () => number } {
+  const request = createStop();
+  let parts = 0;
+  const child: Stop["child"] = () => {
+    const part = request.child();
+    parts += 1;
+    const detach = (): void => {
+      parts -= 1;
+      part.detach();
+    };
+    return { ...part, detach };
+  };
+  return { request: { ...request, child }, parts: () => parts };
+}
+
+describe("an attempt that is over leaves nothing on the request it was made for", () => {
+  const rows: [name: string, outcome: Outcome][] = [
+    ["served", { kind: "ok" }],
+    ["refused", { kind: "status", status: 500, body: {} }],
+    ["failed", { kind: "failed", code: "server_error", after: "created" }],
+    ["broken before its headers", { kind: "cut-before-headers" }],
+    ["cut before its first word", { kind: "end-after-created" }],
+    ["cut in the middle", { kind: "cut-mid-text" }],
+    ["empty", { kind: "empty" }],
+  ];
+  const compaction: Compaction = { asked: "endpoint", way: "endpoint" };
+  const turns = { turn: makeTurn(), compaction: makeTurn({ compaction }) };
+  for (const [what, turn] of Object.entries(turns)) {
+    test.each(rows)(`a ${what}, %s`, async (_name, outcome) => {
+      const { request, parts } = countingStop();
+      const account = newAccount(outcome);
+      const attempt = await sendTurn(turn, identityOf(account), request, {
+        options: { ...OPTIONS, baseUrl: backend.url },
+        clock: systemClock,
+      });
+      if (attempt.ok) await readOn(attempt);
+      expect(parts()).toBe(0);
+    });
+  }
+});
+
 describe("a compaction by the endpoint", () => {
   const hi = { type: "message", role: "user", content: [{ type: "input_text", text: "hi" }] };
   const compaction: Compaction = { asked: "endpoint", way: "endpoint" };

@@ -94,7 +94,7 @@ export function createLog(
 function jsonLine(time: string, level: Level, message: string, facts: Facts): string {
   const line: Record<string, string | number | boolean> = { time, level, message: redact(message) };
   for (const [name, value] of Object.entries(facts)) {
-    if (value !== undefined) line[name] = typeof value === "string" ? redact(value) : value;
+    if (value !== undefined) line[name] = typeof value === "string" ? shownOf(value) : value;
   }
   return `${JSON.stringify(line)}\n`;
 }
@@ -103,8 +103,17 @@ function textLine(time: string, level: Level, message: string, facts: Facts): st
   let line = `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${redact(message)}`;
   for (const [name, value] of Object.entries(facts)) {
     if (value === undefined) continue;
-    const shown = typeof value === "string" ? redact(value) : String(value);
+    const shown = typeof value === "string" ? shownOf(value) : String(value);
     line += ` ${name}=${/[\s"=]/.test(shown) || shown === "" ? JSON.stringify(shown) : shown}`;
   }
   return `${line}\n`;
+}
+
+// More than a fault's stack takes. What clients choose, such as the name of a model, can be as long as a request.
+const LONGEST_FACT = 8192;
+
+function shownOf(value: string): string {
+  // Cut last: half an address is not known as one.
+  const shown = redact(value);
+  return shown.length > LONGEST_FACT ? `${shown.slice(0, LONGEST_FACT)}…` : shown;
 }

@@ -206,6 +206,20 @@ describe("createLog", () => {
     expect(lines.map((line) => JSON.parse(line).level).join(" ")).toBe(expected);
   });
 
+  test.each(["text", "json"] as const)(
+    "a %s line does not grow with what a client says",
+    (format) => {
+      const { lines, log } = collect({ level: "info", format });
+      // The cut falls into the address, which must have been masked before.
+      log.info("request", {
+        model: `${"x".repeat(8180)} ann.lee@example.com ${"y".repeat(100_000)}`,
+      });
+      expect(lines[0]?.length).toBeLessThan(8400);
+      expect(lines[0]).toContain("x an***@examp");
+      expect(lines[0]).toContain("…");
+    },
+  );
+
   test("follows a level and a format that change", () => {
     const lines: string[] = [];
     let options: LogOptions = { level: "error", format: "text" };

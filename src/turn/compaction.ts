@@ -1,5 +1,5 @@
 import { sha256 } from "../wire/digest.ts";
-import { type Dict, dict, isDict, list, text } from "../wire/json.ts";
+import { type Dict, dict, isDict, list, number, text } from "../wire/json.ts";
 import { formatEvent } from "../wire/sse.ts";
 import type { Failure } from "./failure.ts";
 import type { Compaction, TurnRequest } from "./request.ts";
@@ -43,8 +43,11 @@ export function withOneCompaction(output: unknown): readonly Dict[] | undefined 
 
 /** An item of the older form may lack the id that clients look for; one made of its content stays the same. */
 function identified(item: Dict): Dict {
-  if (text(item["id"]) !== undefined) return item;
-  return { ...item, id: `cmp_${sha256(String(item["encrypted_content"])).slice(0, 32)}` };
+  return text(item["id"]) === undefined ? { ...item, id: idOf("cmp", item) } : item;
+}
+
+function idOf(prefix: string, compaction: Dict | undefined): string {
+  return `${prefix}_${sha256(String(compaction?.["encrypted_content"])).slice(0, 32)}`;
 }
 
 /**
@@ -122,12 +125,14 @@ export function readEndpointAnswer(answer: Dict, turn: TurnRequest): readonly St
   const output = withOneCompaction(answer["output"]);
   if (output === undefined) return undefined;
   if (turn.compaction?.asked === "endpoint") return lifecycleOf({ ...answer, output });
+  const compactions = output.filter(isCompaction);
   return lifecycleOf({
     ...RESPONSE,
-    id: answer["id"],
-    created_at: answer["created_at"],
+    // Of the endpoint's answer only the output is certain, and without an id the Codex CLI takes no Response.
+    id: text(answer["id"]) ?? idOf("resp", compactions[0]),
+    created_at: number(answer["created_at"]) ?? RESPONSE["created_at"],
     model: turn.model,
-    output: output.filter(isCompaction).map((item) => ({ ...item, type: "compaction" })),
+    output: compactions.map((item) => ({ ...item, type: "compaction" })),
     usage: answer["usage"] ?? null,
   });
 }

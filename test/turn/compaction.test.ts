@@ -189,6 +189,18 @@ describe("the events of an answer of the endpoint's", () => {
     });
   });
 
+  test("have an id for a client of the trigger, though the answer has nothing but its output", () => {
+    const compaction: Compaction = { asked: "trigger", way: "endpoint" };
+    const read = (item: Dict): Dict => {
+      const steps = readEndpointAnswer({ output: [item] }, turnOf({ input: [hi] }, compaction));
+      return dict(steps?.at(-1)?.data()["response"]);
+    };
+    expect(read(one)).toMatchObject({ created_at: 0, usage: null });
+    expect(String(read(one)["id"])).toMatch(/^resp_[0-9a-f]{32}$/);
+    expect(read(one)["id"]).toBe(read({ ...one })["id"]);
+    expect(read(one)["id"]).not.toBe(read(two)["id"]);
+  });
+
   test("are none without a compaction", () => {
     const empty = { ...answer, output: [hi] };
     expect(readEndpointAnswer(empty, turnOf({}, BY_ENDPOINT))).toBeUndefined();

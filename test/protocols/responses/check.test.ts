@@ -8,6 +8,7 @@ const inputOf = (...items: readonly unknown[]): Dict => asked({ input: [user, ..
 const said = (part: Dict): Dict =>
   inputOf({ role: "user", content: [{ type: "input_text", text: "a" }, part] });
 
+const NEW = { type: "of_tomorrow", name: "f" };
 const SEARCH = { type: "web_search" };
 const FUNCTION = { type: "function", name: "f" };
 const CALL = { type: "function_call", call_id: "c", name: "f", arguments: "{}" };
@@ -161,7 +162,7 @@ describe("findFault", () => {
         ],
       }),
     ],
-    ["several tools that have no names", asked({ tools: [SEARCH, SEARCH] })],
+    ["several tools whose names are nobody's", asked({ tools: [SEARCH, SEARCH, NEW, NEW] })],
     [
       "all that a turn with a tool is made of",
       inputOf(

@@ -8,6 +8,8 @@ export type Channel = {
   readonly send: (frames: readonly string[]) => boolean;
   readonly ping: () => void;
   readonly close: (code: number, reason: string) => void;
+  /** Breaks the connection off: who does not read would not read a farewell either. */
+  readonly end: () => void;
 };
 
 /** The way out of one WebSocket, shared by its lanes. Every method tells how many bytes went. */
@@ -18,13 +20,27 @@ export type Outlet = {
   readonly write: (lane: string, frames: readonly string[]) => Promise<number>;
   /** What had waited in memory has gone out. */
   readonly drain: () => void;
+  /** The other side has given a sign of life: it has sent something, or taken some of what waits for it. */
+  readonly heard: () => void;
   /** The connection is over; whoever still waits goes on, and nothing more is sent. */
   readonly close: () => void;
 };
 
-/** An outlet that pings whenever it has sent nothing for `heartbeatMs`; 0 = it never does. */
+// How long nothing may come from the other side until it is asked, and then until it is given up.
+const PATIENCE_MS = 60_000;
+
+/**
+ * An outlet that pings whenever it has sent nothing for `heartbeatMs`; 0 = it does so only to ask who has long been
+ * silent. A side that does not answer is gone, however well what is sent to it seems to go out.
+ */
 export function createOutlet(channel: Channel, clock: Clock, heartbeatMs: Millis): Outlet {
   const dog = watchSilence(clock, heartbeatMs, channel.ping);
+  let isAsked = false;
+  const peer = watchSilence(clock, PATIENCE_MS, () => {
+    if (isAsked) channel.end();
+    else channel.ping();
+    isAsked = true;
+  });
   let isClosed = false;
   let waiting: PromiseWithResolvers<void> | undefined;
 
@@ -56,9 +72,14 @@ export function createOutlet(channel: Channel, clock: Clock, heartbeatMs: Millis
       return bytes;
     },
     drain,
+    heard: () => {
+      isAsked = false;
+      peer.touch();
+    },
     close: () => {
       isClosed = true;
       dog.stop();
+      peer.stop();
       drain();
     },
   };

@@ -58,6 +58,8 @@ export type Socket = {
   readonly message: (data: string | Uint8Array) => void;
   /** What had waited in memory has gone out. */
   readonly drain: () => void;
+  /** The other side is there. */
+  readonly heard: () => void;
   /** The connection is over, whoever ended it. */
   readonly close: () => void;
   /** Ends the connection if no turn is running. */
@@ -320,6 +322,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
   return {
     message: (data) => {
       if (isClosed) return;
+      outlet.heard();
       const { maxBodyBytes } = ports.options();
       const bytes = Buffer.byteLength(data);
       if (typeof data !== "string") refuseFrame("", BINARY);
@@ -327,6 +330,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
       else follow(readClientFrame(data), bytes);
     },
     drain: outlet.drain,
+    heard: outlet.heard,
     close: () => {
       isClosed = true;
       for (const { visit } of lanes.values()) visit.leave();

@@ -19,19 +19,23 @@ export type Wire = {
   readonly open: (ws: Ws) => void;
   readonly message: (ws: Ws, data: string | Uint8Array) => void;
   readonly drain: (ws: Ws) => void;
+  readonly pong: () => void;
   readonly close: () => void;
 };
 
-type Ws = Pick<ServerWebSocket<unknown>, "send" | "ping" | "close" | "cork" | "getBufferedAmount">;
+type Ws = Pick<
+  ServerWebSocket<unknown>,
+  "send" | "ping" | "close" | "terminate" | "cork" | "getBufferedAmount"
+>;
 
 /** How Bun keeps the sockets; `maxFrameBytes` also counts after decompression, and ends the connection with 1009. */
 export function wireOptions(maxFrameBytes: number) {
   return {
     maxPayloadLength: maxFrameBytes,
     perMessageDeflate: true,
-    // Of a peer that has vanished: Bun pings before that, and whoever answers stays.
-    idleTimeout: 120,
-    sendPings: true,
+    // Each ping that is sent would put it off; who is still there is the outlet's business.
+    idleTimeout: 0,
+    sendPings: false,
     // For a client that sends mistakes and never reads what is said about them. Turns wait for their reader with one
     // event at the most, which may be an image: with that in memory, an answer to something else must still fit.
     backpressureLimit: 64 * 1024 * 1024,
@@ -57,8 +61,10 @@ export function createSockets(ports: Omit<SocketPorts, "isRetiring">): Sockets {
         message: (_ws, data) => socket?.message(data),
         drain: (ws) => {
           // It is called for each part that has gone out.
+          socket?.heard();
           if (ws.getBufferedAmount() === 0) socket?.drain();
         },
+        pong: () => socket?.heard(),
         close: () => {
           if (socket === undefined) return;
           sockets.delete(socket);
@@ -96,6 +102,9 @@ function channelOf(ws: Ws): Channel {
     },
     close: (code, reason) => {
       ws.close(code, reason);
+    },
+    end: () => {
+      ws.terminate();
     },
   };
 }

@@ -7,6 +7,7 @@ function scene(heartbeatMs = 1000) {
   const clock = createManualClock(NOON);
   const sent: string[] = [];
   let pings = 0;
+  let ends = 0;
   const reader = { isSlow: false };
   const outlet = createOutlet(
     {
@@ -18,11 +19,14 @@ function scene(heartbeatMs = 1000) {
         pings += 1;
       },
       close: () => {},
+      end: () => {
+        ends += 1;
+      },
     },
     clock,
     heartbeatMs,
   );
-  return { clock, sent, reader, outlet, pings: () => pings };
+  return { clock, sent, reader, outlet, pings: () => pings, ends: () => ends };
 }
 
 describe("createOutlet", () => {
@@ -85,6 +89,26 @@ describe("createOutlet", () => {
     outlet.close();
     clock.advance(5000);
     expect(pings()).toBe(1);
+  });
+
+  test("asks who has long been silent, and gives up who does not answer, however much is sent", async () => {
+    const { outlet, clock, pings, ends } = scene(0);
+    clock.advance(59_000);
+    outlet.heard();
+    clock.advance(59_000);
+    await outlet.write("", ["1"]);
+    expect(pings()).toBe(0);
+    clock.advance(1000);
+    expect([pings(), ends()]).toEqual([1, 0]);
+    outlet.heard();
+    clock.advance(60_000);
+    expect([pings(), ends()]).toEqual([2, 0]);
+    await outlet.write("", ["2"]);
+    clock.advance(60_000);
+    expect([pings(), ends()]).toEqual([2, 1]);
+    outlet.close();
+    clock.advance(600_000);
+    expect(ends()).toBe(1);
   });
 
   test("sends nothing after its end, and nobody waits any longer", async () => {

@@ -40,6 +40,7 @@ const WIRE: Wire = {
     ws.send(data);
   },
   drain: () => {},
+  pong: () => {},
   close: () => {},
 };
 let hasSockets = true;

@@ -93,6 +93,7 @@ function scene(
           closes.push(code);
           socket.close();
         },
+        end: () => socket.close(),
       },
       handshake: new Headers({ authorization: `Bearer ${KEY}`, ...more }),
       caller: CALLER,

@@ -59,6 +59,9 @@ function wsOf() {
     close: (code = 0) => {
       state.closes.push(code);
     },
+    terminate: () => {
+      state.closes.push(1006);
+    },
     cork: <T>(write: (socket: never) => T) => Reflect.apply(write, undefined, []),
     getBufferedAmount: () => state.buffered,
   };
@@ -123,6 +126,21 @@ describe("createSockets", () => {
     expect(sent).toHaveLength(2);
     wire.close();
     expect(await stop.promise).toBe("stopped");
+  });
+
+  test("breaks off with a client that has vanished: what shows that it is there is a frame, a pong, or its reading", () => {
+    const { sockets, clock } = scene();
+    const { ws, state } = wsOf();
+    const wire = sockets.accept(new Headers(), { name: "anyone", scope: "" });
+    wire.open(ws);
+    for (const sign of [() => wire.message(ws, "{"), wire.pong, () => wire.drain(ws)]) {
+      clock.advance(119_000);
+      sign();
+    }
+    clock.advance(119_000);
+    expect(state.closes).toEqual([]);
+    clock.advance(1000);
+    expect(state.closes).toEqual([1006]);
   });
 
   test("pings in silence", () => {

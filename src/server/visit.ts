@@ -41,7 +41,7 @@ export const FAULT: Failure = {
 
 /** One of the request's own clocks ran out: that for all of it. */
 export const TOO_LONG: Failure = {
-  kind: "timeout",
+  kind: "out-of-time",
   message: "The request took longer than allowed (request-timeout-sec).",
 };
 

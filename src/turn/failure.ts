@@ -77,6 +77,8 @@ export const FAILURES = {
   "renewal-failed": { next: "other-account", account: "cool-unauthorized", status: 502 },
   /** No account can be used at all. */
   "no-account": { next: "stop", account: "none", status: 503 },
+  /** The request as a whole took longer than its owner allows; a slow client may be why. */
+  "out-of-time": { next: "stop", account: "none", status: 504 },
   /** The client went away. 499 is nginx's word for it; nobody reads it but the log. */
   "client-left": { next: "stop", account: "none", status: 499 },
   /** A fault of this program. */
@@ -111,7 +113,6 @@ export function clientStatus(failure: Failure): number {
   if (status === undefined) return row.status;
   switch (failure.kind) {
     case "bad-request":
-    case "unknown-compaction":
       return status >= 400 && status <= 599 ? status : row.status;
     case "server-error":
       return status >= 500 && status <= 599 ? status : row.status;

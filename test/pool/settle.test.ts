@@ -52,6 +52,7 @@ describe("a failure", () => {
     "no-compaction": ["ready", 0, 1],
     "renewal-failed": ["unauthorized", 30_000, 1],
     "no-account": ["ready", 0, 0],
+    "out-of-time": ["ready", 0, 0],
     "client-left": ["ready", 0, 0],
     internal: ["ready", 0, 0],
   };

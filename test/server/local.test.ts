@@ -65,7 +65,7 @@ describe("a local route's answer", () => {
   test("does not wait longer than a request may take", async () => {
     const answer = post(new ReadableStream());
     clock.advance(5000);
-    expect(await answer).toMatchObject({ kind: "timeout" });
+    expect(await answer).toMatchObject({ kind: "out-of-time" });
   });
 
   test("fails with the route", async () => {

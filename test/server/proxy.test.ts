@@ -281,7 +281,7 @@ describe("createProxy, a stream", () => {
       await new Promise((resolve) => setImmediate(resolve));
       scene.clock.advance(5000);
       const reason = scene.jobs[0]?.stop.reason();
-      expect(reason?.kind).toBe(requestMs === 0 ? undefined : "timeout");
+      expect(reason?.kind).toBe(requestMs === 0 ? undefined : "out-of-time");
       waiting.open({ ok: false, failure: reason ?? failure("empty") });
       expect((await scene.answer).status).toBe(requestMs === 0 ? 502 : 504);
       expectOver(scene);
@@ -378,7 +378,7 @@ describe("createProxy, requests that reach no account", () => {
     await settled();
     scene.clock.advance(60_000);
     expect((await scene.answer).status).toBe(504);
-    expect(expectOver(scene).failure).toBe("timeout");
+    expect(expectOver(scene).failure).toBe("out-of-time");
   });
 });
 

@@ -69,7 +69,7 @@ describe("openVisit", () => {
     const other = open();
     other.end();
     clock.advance(60_000);
-    expect(visit.stop.reason()?.kind).toBe("timeout");
+    expect(visit.stop.reason()?.kind).toBe("out-of-time");
     expect(other.stop.reason()).toBeUndefined();
   });
 

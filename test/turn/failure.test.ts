@@ -8,7 +8,7 @@ const rows: Record<FailureKind, readonly number[]> = {
   "content-refused": [400, 400, 400, 400, 400],
   "unsupported-parameter": [400, 400, 400, 400, 400],
   "foreign-reasoning": [400, 400, 400, 400, 400],
-  "unknown-compaction": [400, 401, 429, 404, 520],
+  "unknown-compaction": [400, 400, 400, 400, 400],
   unauthorized: [502, 502, 502, 502, 502],
   deactivated: [502, 502, 502, 502, 502],
   forbidden: [502, 502, 502, 502, 502],
@@ -24,6 +24,7 @@ const rows: Record<FailureKind, readonly number[]> = {
   "no-compaction": [502, 502, 502, 502, 502],
   "renewal-failed": [502, 502, 502, 502, 502],
   "no-account": [503, 503, 503, 503, 503],
+  "out-of-time": [504, 504, 504, 504, 504],
   "client-left": [499, 499, 499, 499, 499],
   internal: [500, 500, 500, 500, 500],
 };

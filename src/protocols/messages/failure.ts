@@ -47,6 +47,8 @@ function shouldRetry(failure: Failure, waitSeconds: number | undefined): boolean
     case "foreign-reasoning":
     case "unknown-compaction":
     case "client-left":
+    // The same request would take as long again.
+    case "out-of-time":
     case "internal":
     // Stands on the way to the backend until somebody changes the way.
     case "challenged":

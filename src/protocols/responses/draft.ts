@@ -1,6 +1,6 @@
 import type { Failure } from "../../turn/failure.ts";
 import type { Block, Part } from "../../turn/part.ts";
-import { createPartReader } from "../../turn/reader.ts";
+import { createPartReader, type PartReader } from "../../turn/reader.ts";
 import type { Step } from "../../turn/step.ts";
 import type { Dict } from "../../wire/json.ts";
 
@@ -15,7 +15,8 @@ export type Draft = {
 
 /** A draft without items. */
 export function createDraft(): Draft {
-  const reader = createPartReader(() => NO_END);
+  // Made when it is needed, which it hardly ever is.
+  let reader: PartReader | undefined;
   const sheets = new Map<string, Sheet>();
 
   const write = (part: Part): void => {
@@ -41,6 +42,8 @@ export function createDraft(): Draft {
 
   return {
     read: (steps) => {
+      if (steps.length === 0) return;
+      reader ??= createPartReader(() => NO_END);
       for (const step of steps) for (const part of reader.read(step)) write(part);
     },
     drop: (index) => {

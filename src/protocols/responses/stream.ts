@@ -144,11 +144,14 @@ const PUBLIC: ReadonlySet<string> = new Set([
   "compaction",
 ]);
 
+const RESPONSE_EVENT = "response.";
+
 /** Whether the public API has this event; a bare comment is everybody's. */
 function isPublic({ event }: Frame): boolean {
   if (event === "") return true;
-  const [first, family = ""] = event.split(".", 2);
-  return first === "response" && PUBLIC.has(family);
+  if (!event.startsWith(RESPONSE_EVENT)) return false;
+  const end = event.indexOf(".", RESPONSE_EVENT.length);
+  return PUBLIC.has(event.slice(RESPONSE_EVENT.length, end < 0 ? undefined : end));
 }
 
 /** Adds `piece`; one that continues the last piece's memory lengthens it, so that a chunk goes on in one write. */

@@ -60,6 +60,9 @@ export const UNSAID: Dict = {
   usage: null,
 };
 
+// One list for all turns: each of them is gone through three times in a turn.
+const UNSAID_FIELDS = Object.entries(UNSAID);
+
 // Each holds the Response as it stands at the beginning.
 const OPENINGS: ReadonlySet<string> = new Set([
   "response.created",
@@ -101,11 +104,13 @@ export function createView({ isNative, names, claims, nowMs }: ViewOptions): Vie
   /** What the public API's Response always has, and what the backend cannot know. */
   const whole = (response: Dict): Dict => {
     const { status } = response;
-    const completedAt = status === "completed" ? Math.floor(nowMs() / 1000) : null;
-    let told = response;
-    for (const [name, value] of Object.entries({ ...UNSAID, completed_at: completedAt })) {
-      if (told[name] === undefined) told = { ...told, [name]: value };
+    const missing: Record<string, unknown> = {};
+    for (const [name, value] of UNSAID_FIELDS) if (!(name in response)) missing[name] = value;
+    if (!("completed_at" in response)) {
+      missing["completed_at"] = status === "completed" ? Math.floor(nowMs() / 1000) : null;
     }
+    const isWhole = Object.keys(missing).length === 0;
+    const told = isWhole ? response : { ...response, ...missing };
     if (claims === undefined) return told;
     const previous = withField(told, "previous_response_id", claims.previousId ?? null);
     // A turn that failed is nothing to go on from.

@@ -55,7 +55,9 @@ function idOf(prefix: string, compaction: Dict | undefined): string {
  * says so in words that would mean the client's mistake anywhere else (cases.md B4-10).
  */
 export function readRefusal(failure: Failure, turn: TurnRequest): Failure {
-  return isUnknownWay(failure, turn) ? { ...failure, kind: "unknown-compaction" } : failure;
+  if (!isUnknownWay(failure, turn)) return failure;
+  const message = `The backend does not compact conversations in this way: ${failure.message}`;
+  return { ...failure, kind: "unknown-compaction", message };
 }
 
 function isUnknownWay(failure: Failure, { compaction, body }: TurnRequest): boolean {

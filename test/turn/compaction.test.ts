@@ -147,7 +147,11 @@ describe("a refusal", () => {
   ])("%s", (_name, failure, compaction, kind) => {
     const read = readRefusal(failure, turnOf(body, compaction));
     expect(read.kind).toBe(kind);
-    expect({ ...read, kind: failure.kind }).toEqual(failure);
+    expect({ ...read, kind: failure.kind, message: failure.message }).toEqual(failure);
+    // The backend's own words for it, "Not Found", would tell nobody what was not found.
+    const words =
+      kind === failure.kind ? "" : "The backend does not compact conversations in this way: ";
+    expect(read.message).toBe(`${words}${failure.message}`);
   });
 });
 

@@ -1,15 +1,12 @@
-import { clientStatus, type Failure } from "../turn/failure.ts";
+import { clientStatus, type Failure, retryAfter, waitSecondsOf } from "../turn/failure.ts";
 import type { Json } from "../wire/json.ts";
 import type { ErrorReply } from "./protocol.ts";
 
 /** A failure as OpenAI's error envelope, with the fields by which the Codex CLI knows a spent quota. */
 export function fail(failure: Failure, requestId: string, nowMs: number): ErrorReply {
-  const status = clientStatus(failure);
-  const waitSeconds = waitOf(failure, nowMs);
   return {
-    status,
-    headers:
-      waitSeconds === undefined || status < 429 ? {} : { "retry-after": String(waitSeconds) },
+    status: clientStatus(failure),
+    headers: retryAfter(failure, nowMs),
     body: { error: { ...errorOf(failure, nowMs), request_id: requestId } },
   };
 }
@@ -27,15 +24,10 @@ export function errorOf(failure: Failure, nowMs: number): { readonly [field: str
     ...(isLimit && resetsAtMs !== undefined
       ? {
           resets_at: Math.ceil(resetsAtMs / 1000),
-          resets_in_seconds: waitOf(failure, nowMs) ?? 1,
+          resets_in_seconds: waitSecondsOf(failure, nowMs) ?? 1,
         }
       : {}),
   };
-}
-
-/** Whole seconds until the backend takes requests again, at least one. */
-function waitOf({ resetsAtMs }: Failure, nowMs: number): number | undefined {
-  return resetsAtMs === undefined ? undefined : Math.max(Math.ceil((resetsAtMs - nowMs) / 1000), 1);
 }
 
 /**

@@ -121,6 +121,18 @@ export function clientStatus(failure: Failure): number {
   }
 }
 
+/** Whole seconds until the backend takes requests again, at least one; undefined where it has promised nothing. */
+export function waitSecondsOf({ resetsAtMs }: Failure, nowMs: Millis): number | undefined {
+  return resetsAtMs === undefined ? undefined : Math.max(Math.ceil((resetsAtMs - nowMs) / 1000), 1);
+}
+
+/** `retry-after` for a client that may come back: a mistake of its own stays one. */
+export function retryAfter(failure: Failure, nowMs: Millis): Readonly<Record<string, string>> {
+  const waitSeconds = waitSecondsOf(failure, nowMs);
+  if (waitSeconds === undefined || clientStatus(failure) < 429) return {};
+  return { "retry-after": String(waitSeconds) };
+}
+
 /** A refusal that this program makes by itself, before any account is touched. */
 export function refuse(status: number, code: string, message: string, param?: string): Failure {
   return { kind: "bad-request", status, code, message, ...(param === undefined ? {} : { param }) };

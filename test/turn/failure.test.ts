@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { clientStatus, FAILURES, type FailureKind, refuse } from "../../src/turn/failure.ts";
+import {
+  clientStatus,
+  FAILURES,
+  type FailureKind,
+  refuse,
+  retryAfter,
+  waitSecondsOf,
+} from "../../src/turn/failure.ts";
 
 // What a client sees of each kind: without a status of the backend's, and with 401, 429, 404 and 520 of the backend's.
 const rows: Record<FailureKind, readonly number[]> = {
@@ -94,5 +101,22 @@ describe("refuse", () => {
 
   test("names the parameter at fault", () => {
     expect(refuse(400, "invalid_value", "No.", "model").param).toBe("model");
+  });
+});
+
+describe("the wait", () => {
+  const limited = { kind: "exhausted", message: "words", resetsAtMs: 10_500 } as const;
+
+  test("is told in whole seconds, at least one", () => {
+    expect([0, 9500, 10_500, 99_000].map((now) => waitSecondsOf(limited, now))).toEqual([
+      11, 1, 1, 1,
+    ]);
+    expect(waitSecondsOf({ kind: "exhausted", message: "words" }, 0)).toBeUndefined();
+    expect(retryAfter(limited, 0)).toEqual({ "retry-after": "11" });
+  });
+
+  test("is no header where coming back would not help", () => {
+    expect(retryAfter({ ...limited, kind: "bad-request" }, 0)).toEqual({});
+    expect(retryAfter({ kind: "exhausted", message: "words" }, 0)).toEqual({});
   });
 });

@@ -1,4 +1,4 @@
-import { clientStatus, type Failure } from "../../turn/failure.ts";
+import { clientStatus, type Failure, retryAfter, waitSecondsOf } from "../../turn/failure.ts";
 import type { Dict } from "../../wire/json.ts";
 import type { ErrorReply } from "../protocol.ts";
 
@@ -7,15 +7,11 @@ const LONGEST_WAIT_S = 60;
 
 /** A failure as Anthropic's error envelope, with what its clients go by when they decide whether to try again. */
 export function fail(failure: Failure, requestId: string, nowMs: number): ErrorReply {
-  const { resetsAtMs } = failure;
-  const status = clientStatus(failure);
-  const waitSeconds =
-    resetsAtMs === undefined ? undefined : Math.max(Math.ceil((resetsAtMs - nowMs) / 1000), 1);
   return {
-    status,
+    status: clientStatus(failure),
     headers: {
-      "x-should-retry": String(shouldRetry(failure, waitSeconds)),
-      ...(waitSeconds === undefined || status < 429 ? {} : { "retry-after": String(waitSeconds) }),
+      "x-should-retry": String(shouldRetry(failure, waitSecondsOf(failure, nowMs))),
+      ...retryAfter(failure, nowMs),
     },
     body: { type: "error", error: errorOf(failure), request_id: requestId },
   };

@@ -1,4 +1,5 @@
 import { type Dict, dict, isDict, list, number, parseDict, text } from "../../wire/json.ts";
+import { isOpening } from "./view.ts";
 
 /** What a client was told in one turn, as far as somebody may come back to it. */
 export type Transcript = {
@@ -44,7 +45,7 @@ export function createTranscript(): Transcript {
     note: (event, data) => {
       // `codex.rate_limits` and its like come without a number.
       if (event.startsWith("response.") && event !== "response.metadata") latest = data;
-      if (OPENINGS.has(event)) opening ??= data;
+      if (isOpening(event)) opening ??= data;
       else if (event === "response.output_item.added") added.push(data);
       else if (event === "response.output_item.done") done.push(data);
       else if (ENDINGS.has(event)) ending = data;
@@ -98,12 +99,6 @@ export function readItem(data: string): unknown {
     ? event["item"]
     : event;
 }
-
-const OPENINGS: ReadonlySet<string> = new Set([
-  "response.created",
-  "response.queued",
-  "response.in_progress",
-]);
 
 const ENDINGS: ReadonlySet<string> = new Set([
   "response.completed",

@@ -95,10 +95,16 @@ export function matchesGlob(pattern: string, name: string): boolean {
   return name.endsWith(last);
 }
 
-// `ultra` is a mode of the Codex CLI ("maximum reasoning with task delegation"); on the wire the highest effort is `max`.
-function wireEffort(level: string): string {
+/**
+ * An effort as the backend takes it. `ultra` is a mode of the Codex CLI ("maximum reasoning with task delegation"); on
+ * the wire the highest effort is `max`.
+ */
+export function wireEffort(level: string): string {
   return level === "ultra" ? "max" : level;
 }
+
+/** Values of `service_tier` that mean "as usual"; the backend refuses the words themselves. */
+export const PLAIN_TIERS: ReadonlySet<unknown> = new Set(["auto", "default", "standard"]);
 
 function describeLevels(model: Model, level: string): string {
   const levels = [...model.levels, "auto"].join(", ");

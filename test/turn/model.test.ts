@@ -6,8 +6,10 @@ import {
   liveAliases,
   matchesGlob,
   modelNames,
+  PLAIN_TIERS,
   type Resolved,
   resolveModel,
+  wireEffort,
 } from "../../src/turn/model.ts";
 
 const NO_ALIASES: readonly Alias[] = [];
@@ -320,5 +322,23 @@ describe("the context window", () => {
       choice: { model: "gpt-5.5", contextWindow: 272_000 },
     });
     expect(resolveModel("gpt-5.4", catalog, [])).not.toHaveProperty("choice.contextWindow");
+  });
+});
+
+describe("PLAIN_TIERS", () => {
+  test("holds no word that the backend takes", () => {
+    expect(PLAIN_TIERS.has("priority")).toBe(false);
+    expect(PLAIN_TIERS.has("flex")).toBe(false);
+  });
+});
+
+describe("wireEffort", () => {
+  test("puts the highest effort that the backend takes for the one that only clients have", () => {
+    expect(wireEffort("ultra")).toBe("max");
+    expect(LEVELS.map(wireEffort)).not.toContain("ultra");
+  });
+
+  test("leaves any other word as it was written", () => {
+    for (const effort of ["none", "low", "max", "turbo"]) expect(wireEffort(effort)).toBe(effort);
   });
 });

@@ -6,7 +6,7 @@ import type { Usage } from "../../turn/usage.ts";
 import { type Dict, text } from "../../wire/json.ts";
 import { createThoughts, type Kept } from "../reasoning.ts";
 import { createStopFilter } from "../stop.ts";
-import type { Tools } from "./tools.ts";
+import { type Tools, wholeName } from "./tools.ts";
 
 /** What telling an answer needs to know of the request and of the world. */
 export type AnswerOptions = {
@@ -121,9 +121,7 @@ export function createTeller(options: AnswerOptions): Teller {
         open.set(key, createBlock(block.kind));
         break;
       case "tool": {
-        const wire =
-          block.namespace === undefined ? block.name : `${block.namespace}__${block.name}`;
-        const name = tools.names.fromWire(wire);
+        const name = tools.names.fromWire(wholeName(block.name, block.namespace));
         const form = formOf(name, block.isCustom, tools);
         thoughts.call(block.callId);
         // Without `tool_calls` a second call has no room; it was not asked for either.

@@ -1,6 +1,6 @@
 import { encodeBody } from "../../turn/amend.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
-import type { ModelChoice } from "../../turn/model.ts";
+import { type ModelChoice, PLAIN_TIERS, wireEffort } from "../../turn/model.ts";
 import type { TurnRequest } from "../../turn/request.ts";
 import { type Dict, dict, given, isDict, list, text } from "../../wire/json.ts";
 import { parseBody } from "../parse.ts";
@@ -147,7 +147,7 @@ function readReasoning(asked: Dict, choice: ModelChoice): Dict {
   return {
     ...(effort === undefined || effort === "auto"
       ? {}
-      : { effort: effort === "ultra" ? "max" : effort }),
+      : { effort: typeof effort === "string" ? wireEffort(effort) : effort }),
     summary: summary ?? "auto",
   };
 }
@@ -168,12 +168,9 @@ function readTier(asked: Dict, { isFast }: ModelChoice, notes: Notes): Dict {
   const { service_tier: tier } = asked;
   if (isFast || tier === "fast" || tier === "priority") return { service_tier: "priority" };
   if (tier === "flex") return { service_tier: "flex" };
-  if (tier !== undefined && !USUAL_TIERS.includes(tier)) notes.ignore("service_tier");
+  if (tier !== undefined && !PLAIN_TIERS.has(tier)) notes.ignore("service_tier");
   return {};
 }
-
-// Words for "as usual"; the backend refuses the words themselves.
-const USUAL_TIERS: readonly unknown[] = ["auto", "default", "standard"];
 
 const MOST_STOPS = 4;
 

@@ -15,7 +15,7 @@ import {
   SPOKEN,
   TOOL_RESULT,
 } from "./schema.ts";
-import type { Tools } from "./tools.ts";
+import { type Tools, wholeName } from "./tools.ts";
 
 /** What reading a conversation needs beside it. */
 export type Scene = {
@@ -238,7 +238,7 @@ function readItem(item: Dict, type: string, place: Place): readonly Dict[] {
         : notes.read(FUNCTION_ITEM, item, path);
       if (read === undefined) return [];
       const call_id = calls.open(read.call_id, isCustom, `${path}.call_id`);
-      const name = tools.names.toWire(namespaced(read.name, item));
+      const name = tools.names.toWire(wholeName(read.name, text(item["namespace"])));
       const { namespace: _namespace, ...rest } = item;
       return [...recall(read.call_id).map((kept) => kept.item), { ...rest, call_id, name }];
     }
@@ -262,10 +262,4 @@ function readItem(item: Dict, type: string, place: Place): readonly Dict[] {
       }
       return [item];
   }
-}
-
-/** The one name of a tool out of a namespace. */
-function namespaced(name: string, item: Dict): string {
-  const namespace = text(item["namespace"]);
-  return namespace === undefined ? name : `${namespace}__${name}`;
 }

@@ -18,6 +18,11 @@ export type Tools = {
   readonly isLegacy: boolean;
 };
 
+/** The one name by which Chat calls a tool out of a namespace: it has no place for two. */
+export function wholeName(name: string, namespace: string | undefined): string {
+  return namespace === undefined ? name : `${namespace}__${name}`;
+}
+
 /** `flat` is a custom tool declared as the Responses API does it, which is how Cursor does it on this route. */
 export type ToolKind = "function" | "custom" | "flat";
 
@@ -27,9 +32,14 @@ export function readTools(asked: Dict, notes: Notes): Tools {
   const kinds = new Map<string, ToolKind>();
   const names = createToolNames();
 
-  const declare = (tool: Named | undefined, kind: ToolKind, path: string, prefix: string): void => {
+  const declare = (
+    tool: Named | undefined,
+    kind: ToolKind,
+    path: string,
+    namespace: string | undefined,
+  ): void => {
     if (tool === undefined) return;
-    const name = `${prefix}${tool.name}`;
+    const name = wholeName(tool.name, namespace);
     if (kinds.has(name)) {
       const message = `'${path}.name' is the name of an earlier tool: names must be unique.`;
       notes.refuse(refuse(400, "duplicate_tool", message, `${path}.name`));
@@ -38,8 +48,7 @@ export function readTools(asked: Dict, notes: Notes): Tools {
     wire.push({ ...tool, name: names.toWire(name) });
   };
 
-  /** `prefix` is the namespace's, before the name of each of its tools. */
-  const add = (each: unknown, path: string, prefix = ""): void => {
+  const add = (each: unknown, path: string, namespace?: string): void => {
     const tool = given(dict(each));
     const { type } = tool;
     switch (type) {
@@ -48,14 +57,14 @@ export function readTools(asked: Dict, notes: Notes): Tools {
         const isNested = tool[type] !== undefined;
         const definition = isNested ? given(dict(tool[type])) : tool;
         const at = isNested ? `${path}.${type}` : path;
-        if (type === "function") declare(readFunction(definition, at, notes), type, at, prefix);
-        else declare(readCustom(definition, at, notes), isNested ? type : "flat", at, prefix);
+        if (type === "function") declare(readFunction(definition, at, notes), type, at, namespace);
+        else declare(readCustom(definition, at, notes), isNested ? type : "flat", at, namespace);
         break;
       }
       case "namespace": {
-        const namespace = notes.read(NAMESPACE, tool, path);
-        for (const [at, inner] of list(namespace?.tools).entries()) {
-          add(inner, `${path}.tools[${at}]`, `${namespace?.name}__`);
+        const held = notes.read(NAMESPACE, tool, path);
+        for (const [at, inner] of list(held?.tools).entries()) {
+          add(inner, `${path}.tools[${at}]`, held?.name);
         }
         break;
       }
@@ -73,7 +82,7 @@ export function readTools(asked: Dict, notes: Notes): Tools {
   for (const [at, tool] of list(asked["tools"]).entries()) add(tool, `tools[${at}]`);
   for (const [at, each] of list(asked["functions"]).entries()) {
     const path = `functions[${at}]`;
-    declare(readFunction(given(dict(each)), path, notes), "function", path, "");
+    declare(readFunction(given(dict(each)), path, notes), "function", path, undefined);
   }
   // A search may be one of several versions: `web_search`, `web_search_preview`.
   const has = (kind: string): boolean =>

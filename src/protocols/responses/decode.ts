@@ -1,7 +1,7 @@
 import { encodeBody } from "../../turn/amend.ts";
 import { triggered } from "../../turn/compaction.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
-import type { ModelChoice } from "../../turn/model.ts";
+import { type ModelChoice, PLAIN_TIERS, wireEffort } from "../../turn/model.ts";
 import { createToolNames, type ToolNames } from "../../turn/names.ts";
 import type { TurnRequest } from "../../turn/request.ts";
 import { type Dict, dict, list, text } from "../../wire/json.ts";
@@ -13,7 +13,7 @@ import { findUnpaired, gather, type Past } from "./conversation.ts";
 import { createEdit, type Edit } from "./edit.ts";
 import { wireItems } from "./input.ts";
 import { isNativeClient, nativeHeaders } from "./native.ts";
-import { PLAIN_TIERS, REFUSED_PARAMETERS } from "./refused.ts";
+import { REFUSED_PARAMETERS } from "./refused.ts";
 import { applyTools } from "./tools.ts";
 
 /** A Responses request understood. */
@@ -105,9 +105,7 @@ function applyEffort(edit: Edit, asked: Dict, { effort }: ModelChoice): void {
 function applyTier(edit: Edit, asked: Dict, { isFast }: ModelChoice): void {
   const tier = asked["service_tier"];
   if (isFast || tier === "fast") edit.set("service_tier", "priority");
-  else if (tier === null || (typeof tier === "string" && PLAIN_TIERS.has(tier))) {
-    edit.drop("service_tier");
-  }
+  else if (tier === null || PLAIN_TIERS.has(tier)) edit.drop("service_tier");
 }
 
 function applyInput(
@@ -140,8 +138,10 @@ function applyForForeign(edit: Edit, sessionKey: string): void {
 /** Two words that clients have for an effort and the backend does not: the highest one, and none in particular. */
 function applyModes(edit: Edit): void {
   const { effort, ...rest } = dict(edit.get("reasoning"));
-  if (effort === "ultra") edit.set("reasoning", { ...rest, effort: "max" });
   if (effort === "auto") edit.set("reasoning", rest);
+  else if (typeof effort === "string" && wireEffort(effort) !== effort) {
+    edit.set("reasoning", { ...rest, effort: wireEffort(effort) });
+  }
 }
 
 // Nothing is stored upstream: without its ciphertext, reasoning could not be sent back in the next turn.

@@ -29,6 +29,3 @@ export const REFUSED_PARAMETERS: ReadonlySet<string> = new Set([
   "truncation_policy",
   "user",
 ]);
-
-/** Values of `service_tier` that mean "as usual"; the backend refuses the words themselves. */
-export const PLAIN_TIERS: ReadonlySet<string> = new Set(["auto", "default", "standard"]);

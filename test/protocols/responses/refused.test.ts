@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createResponses } from "../../../src/protocols/responses/index.ts";
-import { PLAIN_TIERS, REFUSED_PARAMETERS } from "../../../src/protocols/responses/refused.ts";
+import { REFUSED_PARAMETERS } from "../../../src/protocols/responses/refused.ts";
 import {
   checkTurn,
   REFUSED_PARAMETERS as REFUSED_BY_BACKEND,
@@ -33,11 +33,4 @@ describe("REFUSED_PARAMETERS", () => {
       }
     },
   );
-});
-
-describe("PLAIN_TIERS", () => {
-  test("holds no word that the backend takes", () => {
-    expect(PLAIN_TIERS.has("priority")).toBe(false);
-    expect(PLAIN_TIERS.has("flex")).toBe(false);
-  });
 });

@@ -3,15 +3,15 @@ import { type TypeCheck, TypeCompiler, type ValueError } from "@sinclair/typebox
 import { type Failure, refuse } from "../turn/failure.ts";
 import { isDict } from "../wire/json.ts";
 
-/** A check of what a client sent against a schema. */
-export type Shape<T extends TSchema> = {
-  readonly fits: (value: unknown) => value is Static<T>;
+/** A check of what a client sent. */
+export type Check<T> = {
+  readonly fits: (value: unknown) => value is T;
   /** The first fault of a value that does not fit, told by its path: `messages[3].content[1].image_url.url`. */
   readonly fault: (value: unknown, path: string) => Failure;
 };
 
 /** A shape whose check is compiled when it is first needed, because a start must not wait for protocols nobody calls. */
-export function shape<T extends TSchema>(schema: T): Shape<T> {
+export function shape<T extends TSchema>(schema: T): Check<Static<T>> {
   let compiled: TypeCheck<T> | undefined;
   const check = (): TypeCheck<T> => {
     compiled ??= TypeCompiler.Compile(schema);

@@ -1,5 +1,6 @@
 import { refuse } from "../../turn/failure.ts";
 import type { Dict } from "../../wire/json.ts";
+import type { Reading } from "../reading.ts";
 import { refuseShape } from "../schema.ts";
 import {
   BLOCK,
@@ -9,7 +10,6 @@ import {
   PDF_DATA,
   PLAIN_DATA,
   REFERENCE,
-  type Reading,
   SEARCH_RESULT,
   SOURCED,
   TEXT,

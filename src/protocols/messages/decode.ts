@@ -5,11 +5,12 @@ import type { Session, TurnRequest } from "../../turn/request.ts";
 import { type Dict, text } from "../../wire/json.ts";
 import { parseBody } from "../parse.ts";
 import type { Call } from "../protocol.ts";
+import { createReading, type Reading } from "../reading.ts";
 import type { Recall } from "../reasoning.ts";
 import { readSession, wireKey } from "../session.ts";
 import { readHistory, readSystem } from "./history.ts";
 import { sessionOf } from "./metadata.ts";
-import { createReading, METADATA, REQUEST, type Reading, STOP_SEQUENCES } from "./schema.ts";
+import { METADATA, REQUEST, STOP_SEQUENCES } from "./schema.ts";
 import { readTools } from "./tools.ts";
 import { readWishes, type Thinking } from "./wishes.ts";
 

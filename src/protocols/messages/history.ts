@@ -1,6 +1,7 @@
 import { refuse } from "../../turn/failure.ts";
 import { type ToolNames, wireCallId } from "../../turn/names.ts";
 import { type Dict, dict, list, text } from "../../wire/json.ts";
+import type { Reading } from "../reading.ts";
 import type { Kept, Recall } from "../reasoning.ts";
 import { refuseShape } from "../schema.ts";
 import { blocksOf, type Placed, readPart, refuseBlock, say } from "./content.ts";
@@ -11,7 +12,6 @@ import {
   OUTPUT_CONFIG,
   REDACTED,
   RESULT,
-  type Reading,
   SERVER_RESULT,
   TEXT,
   THOUGHT,

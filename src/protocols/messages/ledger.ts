@@ -1,6 +1,7 @@
 import type { Dict } from "../../wire/json.ts";
+import type { Reading } from "../reading.ts";
 import { type Placed, refuseBlock, say } from "./content.ts";
-import { CHANGED_TOOL, DEFINED_TOOL, type Reading, TOOL_CHANGE } from "./schema.ts";
+import { CHANGED_TOOL, DEFINED_TOOL, TOOL_CHANGE } from "./schema.ts";
 
 /** What a conversation has to do with tools, by the names that the client gives them. */
 export type ToolHistory = {

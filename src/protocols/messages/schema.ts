@@ -1,45 +1,5 @@
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import type { Failure } from "../../turn/failure.ts";
-import { type Shape, shape } from "../schema.ts";
-
-/** Reads a request piece by piece and remembers the first fault, so that translating code need not hand it on. */
-export type Reading = {
-  /** The value, known to fit; undefined after a fault. */
-  readonly read: <T extends TSchema>(
-    wanted: Shape<T>,
-    value: unknown,
-    path: string,
-  ) => Static<T> | undefined;
-  /** The same for what may be left out or be null. */
-  readonly optional: <T extends TSchema>(
-    wanted: Shape<T>,
-    value: unknown,
-    path: string,
-  ) => Static<T> | undefined;
-  readonly refuse: (failure: Failure) => void;
-  /** The client's first mistake. */
-  readonly fault: () => Failure | undefined;
-};
-
-/** A reading without a fault yet. */
-export function createReading(): Reading {
-  let first: Failure | undefined;
-  const refuse = (failure: Failure): void => {
-    first ??= failure;
-  };
-  const read: Reading["read"] = (wanted, value, path) => {
-    if (wanted.fits(value)) return value;
-    refuse(wanted.fault(value, path));
-    return undefined;
-  };
-  return {
-    read,
-    refuse,
-    optional: (wanted, value, path) =>
-      value === undefined || value === null ? undefined : read(wanted, value, path),
-    fault: () => first,
-  };
-}
+import { type TSchema, Type } from "@sinclair/typebox";
+import { shape } from "../schema.ts";
 
 /** A field that may be left out or be null. */
 const maybe = <T extends TSchema>(schema: T) => {

@@ -4,10 +4,11 @@ import { repairParameters } from "../../turn/repair.ts";
 import { isStrictSchema } from "../../turn/strict.ts";
 import { type Dict, dict, isDict } from "../../wire/json.ts";
 import { findParametersFault } from "../json-schema.ts";
+import type { Reading } from "../reading.ts";
 import { refuseShape } from "../schema.ts";
 import type { ToolHistory } from "./ledger.ts";
 import { PUBLISHED, type Published } from "./published.ts";
-import { CUSTOM_TOOL, type Reading, SEARCH_TOOL, TOOL, TOOL_CHOICE } from "./schema.ts";
+import { CUSTOM_TOOL, SEARCH_TOOL, TOOL, TOOL_CHOICE } from "./schema.ts";
 
 /** The request's tools as the backend takes them, and what goes with them. */
 export type Tools = {

@@ -3,8 +3,9 @@ import { repairSchema } from "../../turn/repair.ts";
 import { isStrictSchema } from "../../turn/strict.ts";
 import type { Dict } from "../../wire/json.ts";
 import { findSchemaFault } from "../json-schema.ts";
+import type { Reading } from "../reading.ts";
 import { readEffort } from "./effort.ts";
-import { FORMAT, OUTPUT_CONFIG, type Reading, THINKING } from "./schema.ts";
+import { FORMAT, OUTPUT_CONFIG, THINKING } from "./schema.ts";
 
 /** Whether the client is told thoughts: as words, as signatures without words, or not at all. */
 export type Thinking = "shown" | "omitted" | "none";

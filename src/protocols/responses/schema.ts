@@ -1,8 +1,8 @@
 import { type TSchema, Type } from "@sinclair/typebox";
-import { type Shape, shape } from "../schema.ts";
+import { type Check, shape } from "../schema.ts";
 
 /** A shape of whatever. */
-export type AnyShape = Shape<TSchema>;
+export type AnyShape = Check<unknown>;
 
 const some = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 const text = Type.String();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { blocksOf, readPart, refuseBlock } from "../../../src/protocols/messages/content.ts";
-import { createReading } from "../../../src/protocols/messages/schema.ts";
+import { createReading } from "../../../src/protocols/reading.ts";
 import type { Dict } from "../../../src/wire/json.ts";
 
 function partsOf(block: Dict): readonly Dict[] {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readHistory, readSystem, type Scene } from "../../../src/protocols/messages/history.ts";
-import { createReading } from "../../../src/protocols/messages/schema.ts";
 import { seal } from "../../../src/protocols/messages/signature.ts";
+import { createReading } from "../../../src/protocols/reading.ts";
 import { createToolNames } from "../../../src/turn/names.ts";
 import type { Dict } from "../../../src/wire/json.ts";
 import { itemsOf, refusalOf } from "./requests.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createToolLedger } from "../../../src/protocols/messages/ledger.ts";
-import { createReading } from "../../../src/protocols/messages/schema.ts";
+import { createReading } from "../../../src/protocols/reading.ts";
 import type { Dict } from "../../../src/wire/json.ts";
 
 function open() {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ToolHistory } from "../../../src/protocols/messages/ledger.ts";
-import { createReading } from "../../../src/protocols/messages/schema.ts";
 import { readTools } from "../../../src/protocols/messages/tools.ts";
+import { createReading } from "../../../src/protocols/reading.ts";
 import { createToolNames } from "../../../src/turn/names.ts";
 import { type Dict, dict, list } from "../../../src/wire/json.ts";
 

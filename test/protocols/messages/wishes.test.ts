@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createReading } from "../../../src/protocols/messages/schema.ts";
 import { readWishes } from "../../../src/protocols/messages/wishes.ts";
+import { createReading } from "../../../src/protocols/reading.ts";
 import type { ModelChoice } from "../../../src/turn/model.ts";
 import type { Dict } from "../../../src/wire/json.ts";
 

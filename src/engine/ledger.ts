@@ -5,6 +5,7 @@ import { createBounded } from "../wire/bounded.ts";
 import type { Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Dict, list, text } from "../wire/json.ts";
+import { findField } from "../wire/scan.ts";
 
 /** The account that made what a conversation holds. */
 export type Owner = {
@@ -54,8 +55,8 @@ export function createLedger(now: () => Millis): Ledger {
 
   return {
     note: (accountId, frame) => {
-      const ciphertext = ciphertextIn(frame);
-      if (ciphertext !== undefined) setMaker(sha256(ciphertext), accountId);
+      const ciphertext = findField(frame, CIPHERTEXT);
+      if (ciphertext !== undefined && ciphertext !== "") setMaker(sha256(ciphertext), accountId);
     },
     confirm: ({ body }, accountId) => {
       const compaction = list(body["input"]).findLast(isCompaction);
@@ -98,18 +99,5 @@ function refusalKey(accountId: string, item: Dict): string {
   return `${accountId}\n${digestOf(item)}`;
 }
 
-const FIELD = Buffer.from('"encrypted_content":"');
-const QUOTE = 34;
-
-/**
- * The ciphertext in an event's bytes. Found, not parsed, because events that are only handed on are not parsed; the
- * backend writes JSON without spaces, and ciphertext is of letters that need no escaping.
- */
-function ciphertextIn(frame: Uint8Array): string | undefined {
-  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
-  const at = bytes.indexOf(FIELD);
-  if (at < 0) return undefined;
-  const from = at + FIELD.length;
-  const to = bytes.indexOf(QUOTE, from);
-  return to <= from ? undefined : bytes.toString("latin1", from, to);
-}
+// Ciphertext is of letters that need no escaping.
+const CIPHERTEXT = Buffer.from('"encrypted_content":"');

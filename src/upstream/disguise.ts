@@ -1,4 +1,5 @@
 import { isPreamble, type Step } from "../turn/step.ts";
+import { asBuffer, findField } from "../wire/scan.ts";
 
 // What the backend says in place of an answer when it has no capacity, as an ordinary message (cases.md B1-2).
 const SENTENCES: readonly string[] = [
@@ -25,13 +26,13 @@ export function createDisguise(): { readonly judge: (step: Step) => Suspicion } 
 
   /** A message's closing events repeat its text; an opening one has none yet. */
   const closes = (step: Step): Suspicion => {
-    const text = fieldOf(step, TEXT);
+    const text = findField(step.frame.bytes, TEXT, LONGEST);
     if (said === "") said = text ?? "";
     return SENTENCES.includes(said) && text === said ? "open" : "cleared";
   };
 
   const continues = (step: Step): Suspicion => {
-    const delta = fieldOf(step, DELTA);
+    const delta = findField(step.frame.bytes, DELTA, LONGEST);
     if (delta === undefined) return "cleared";
     said += delta;
     return SENTENCES.some((sentence) => sentence.startsWith(said)) ? "open" : "cleared";
@@ -63,25 +64,10 @@ export function createDisguise(): { readonly judge: (step: Step) => Suspicion } 
 const MESSAGE = Buffer.from('"type":"message"');
 const DELTA = Buffer.from('"delta":"');
 const TEXT = Buffer.from('"text":"');
-const QUOTE = 34;
 
 function holds({ frame }: Step, needle: Buffer): boolean {
-  return view(frame.bytes).includes(needle);
+  return asBuffer(frame.bytes).includes(needle);
 }
 
 // Longer than any of the sentences: what is longer is none of them, and is not looked at.
 const LONGEST = 256;
-
-/** The raw characters of a string field, up to the first quote; undefined where the event has no such field. */
-function fieldOf({ frame }: Step, opening: Buffer): string | undefined {
-  const bytes = view(frame.bytes);
-  const at = bytes.indexOf(opening);
-  if (at < 0) return undefined;
-  const from = at + opening.length;
-  const to = bytes.subarray(0, from + LONGEST).indexOf(QUOTE, from);
-  return to < 0 ? undefined : bytes.toString("latin1", from, to);
-}
-
-function view({ buffer, byteOffset, length }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, length);
-}

@@ -2,6 +2,12 @@ import { type Dict, list } from "../wire/json.ts";
 import { isReasoning, TRIGGER, withoutTrigger } from "./compaction.ts";
 import type { Compaction, TurnRequest } from "./request.ts";
 
+/**
+ * The `include` with which reasoning comes with its ciphertext. Nothing is stored upstream: without it, reasoning could
+ * not be sent back in the next turn.
+ */
+export const ENCRYPTED_REASONING = "reasoning.encrypted_content";
+
 const encoder = new TextEncoder();
 
 /** The bytes of a body that had to be changed. */
@@ -63,8 +69,8 @@ const ENDPOINT_FIELDS: ReadonlySet<string> = new Set([
   "tools",
 ]);
 
-// Not the client's wishes but the form of a streamed turn: their absence is no loss.
-const TURN_FORM: ReadonlySet<string> = new Set(["include", "store", "stream"]);
+/** Fields that are not the client's wishes but the form of a streamed turn: their absence is no loss. */
+export const TURN_FORM: ReadonlySet<string> = new Set(["include", "store", "stream"]);
 
 function byEndpoint(turn: TurnRequest, { asked }: Compaction): TurnRequest {
   const names = Object.keys(turn.body);
@@ -90,7 +96,7 @@ function byTrigger(turn: TurnRequest, { asked }: Compaction): TurnRequest {
     input: [...list(turn.body["input"]), { type: TRIGGER }],
     store: false,
     stream: true,
-    include: ["reasoning.encrypted_content"],
+    include: [ENCRYPTED_REASONING],
   };
   // The Codex CLI announces the trigger so; a client that knows only the endpoint does not.
   const betas = [turn.headers[BETA], TRIGGER_BETA].filter((beta) => beta !== undefined);

@@ -1,4 +1,4 @@
-import { encodeBody } from "../../turn/amend.ts";
+import { ENCRYPTED_REASONING, encodeBody } from "../../turn/amend.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
 import { type ModelChoice, PLAIN_TIERS, wireEffort } from "../../turn/model.ts";
 import type { TurnRequest } from "../../turn/request.ts";
@@ -59,7 +59,7 @@ export function decode(call: Call, recall: Recall): ChatRequest | Failure {
     reasoning: readReasoning(asked, choice),
     ...readText(asked, notes),
     ...readTier(asked, choice, notes),
-    include: ["reasoning.encrypted_content"],
+    include: [ENCRYPTED_REASONING],
     prompt_cache_key: key,
   };
   const fault = notes.fault();

@@ -1,3 +1,4 @@
+import { ENCRYPTED_REASONING } from "../../turn/amend.ts";
 import { refuse } from "../../turn/failure.ts";
 import { type Dict, dict, list, number } from "../../wire/json.ts";
 import type { Notes } from "./notes.ts";
@@ -41,7 +42,7 @@ export function noteIgnored(asked: Dict, notes: Notes): void {
     notes.ignore("stream_options.include_obfuscation");
   }
   if (asked["store"] === true) notes.ignore("store");
-  if (list(asked["include"]).some((each) => each !== "reasoning.encrypted_content")) {
+  if (list(asked["include"]).some((each) => each !== ENCRYPTED_REASONING)) {
     notes.ignore("include");
   }
 }

@@ -1,4 +1,4 @@
-import { encodeBody } from "../../turn/amend.ts";
+import { ENCRYPTED_REASONING, encodeBody } from "../../turn/amend.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
 import { createToolNames, type ToolNames } from "../../turn/names.ts";
 import type { Session, TurnRequest } from "../../turn/request.ts";
@@ -59,7 +59,7 @@ export function decode(call: Call, recall: Recall): MessagesRequest | Failure {
   const isFast = choice.isFast || asked.speed === "fast";
   const include = [
     // Also for who is told no thoughts: the model gets them back with the calls that they led to.
-    "reasoning.encrypted_content",
+    ENCRYPTED_REASONING,
     ...(tools.canSearch ? ["web_search_call.action.sources"] : []),
   ];
   const body = {

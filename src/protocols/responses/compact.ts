@@ -1,4 +1,4 @@
-import { encodeBody } from "../../turn/amend.ts";
+import { encodeBody, TURN_FORM } from "../../turn/amend.ts";
 import { classifyEvent } from "../../turn/classify.ts";
 import {
   isCompaction,
@@ -46,8 +46,7 @@ export function createCompact({ clock, memory }: ResponsesPorts): Protocol {
   };
 }
 
-// Fields of a turn that the endpoint refuses; those of a streamed turn's form are no loss (upstream.md 3.3).
-const FORM: ReadonlySet<string> = new Set(["include", "store", "stream"]);
+// Fields of a turn that the endpoint refuses and whose absence is a loss (upstream.md 3.3).
 const REFUSED: ReadonlySet<string> = new Set(["prompt_cache_options", "service_tier"]);
 
 /**
@@ -55,7 +54,9 @@ const REFUSED: ReadonlySet<string> = new Set(["prompt_cache_options", "service_t
  * own bytes, `sent`.
  */
 function asCompaction({ asked, turn }: ResponsesRequest, sent: TurnRequest["bytes"]): TurnRequest {
-  const kept = Object.entries(turn.body).filter(([name]) => !FORM.has(name) && !REFUSED.has(name));
+  const kept = Object.entries(turn.body).filter(
+    ([name]) => !TURN_FORM.has(name) && !REFUSED.has(name),
+  );
   const lost = Object.keys(turn.body).filter((name) => REFUSED.has(name));
   const body = { ...Object.fromEntries(kept), input: withoutTrigger(turn.body) };
   return {

@@ -1,4 +1,4 @@
-import { encodeBody } from "../../turn/amend.ts";
+import { ENCRYPTED_REASONING, encodeBody } from "../../turn/amend.ts";
 import { triggered } from "../../turn/compaction.ts";
 import { type Failure, refuse } from "../../turn/failure.ts";
 import { type ModelChoice, PLAIN_TIERS, wireEffort } from "../../turn/model.ts";
@@ -132,7 +132,8 @@ function applyForForeign(edit: Edit, sessionKey: string): void {
   applyModes(edit);
   if (text(edit.get("prompt_cache_key")) === undefined) edit.set("prompt_cache_key", sessionKey);
   const include = list(edit.get("include"));
-  if (!include.includes(ENCRYPTED)) edit.set("include", [...include, ENCRYPTED]);
+  if (!include.includes(ENCRYPTED_REASONING))
+    edit.set("include", [...include, ENCRYPTED_REASONING]);
 }
 
 /** Two words that clients have for an effort and the backend does not: the highest one, and none in particular. */
@@ -143,9 +144,6 @@ function applyModes(edit: Edit): void {
     edit.set("reasoning", { ...rest, effort: wireEffort(effort) });
   }
 }
-
-// Nothing is stored upstream: without its ciphertext, reasoning could not be sent back in the next turn.
-const ENCRYPTED = "reasoning.encrypted_content";
 
 function effortOf(body: Dict): { readonly effort?: string } {
   const effort = text(dict(body["reasoning"])["effort"]);

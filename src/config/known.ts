@@ -8,9 +8,6 @@ export const LATER: { readonly [key: string]: string | null } = {
   "proxy-url":
     "this version cannot send its traffic through a proxy, and going around yours would be wrong; remove the key, or run where direct access is fine",
   "db-enabled": "this version keeps accounts in files only; remove the key and use auth-dir",
-  accounts:
-    "this version cannot be limited to a list of files; remove the key and put only these files into auth-dir",
-  "auth-401-sync-refresh-concurrency": null,
   "backend-resolve-address": null,
   "db-conn-max-lifetime-sec": null,
   "db-driver": null,
@@ -22,27 +19,16 @@ export const LATER: { readonly [key: string]: string | null } = {
   "db-port": null,
   "db-sslmode": null,
   "db-user": null,
-  "disabled-recovery-interval-sec": null,
   "enable-http2": null,
   "enable-listen-h2c": null,
   "h2-max-concurrent-streams": null,
-  "health-check-batch-size": null,
-  "health-check-concurrency": null,
-  "health-check-interval": null,
-  "health-check-max-failures": null,
-  "health-check-request-timeout": null,
-  "health-check-start-delay": null,
   "keepalive-interval": null,
   "listen-idle-timeout-sec": null,
   "listen-max-header-bytes": null,
   "max-conns-per-host": null,
   "max-idle-conns-per-host": null,
-  "quota-check-concurrency": null,
-  "quota-http-status-policy": null,
-  "refresh-http-status-policy": null,
   "startup-async-load": null,
   "startup-load-retry-interval": null,
-  "state-file": null,
 };
 
 /** Keys that only the Go program had and that users' files still carry: accepted and ignored, with one warning. */

@@ -294,7 +294,7 @@ function syntaxFault(at: Spot, code: string, origin: Origin): Fault {
 }
 
 function readTop(walk: Walk, origin: Origin): Top {
-  const top = written(walk.document.contents, walk, 2);
+  const top = written(walk.document.contents, walk, 3);
   if (top.kind === "nothing") return NOTHING;
   if (top.kind !== "map") {
     const found = top.kind === "list" ? "a list" : "a single value";
@@ -329,7 +329,7 @@ type Walk = {
 };
 
 /**
- * A YAML node as a written value, `depth` levels deep: configuration is flat, and an alias could make it endless.
+ * A YAML node as a written value, `depth` levels deep: no key goes deeper, and an alias could make it endless.
  * Numbers stay as they were typed, so that a key such as 0012 keeps its zeros.
  */
 function written(node: unknown, walk: Walk, depth: number): Written {

@@ -151,5 +151,48 @@ function hasControl(text: string): boolean {
 
 /** Whether a host, with or without brackets, is this machine and nobody else. */
 export function isLoopback(host: string): boolean {
-  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)$/i.test(host);
+  return /^(?:localhost|(?:::ffff:)?127(?:\.\d{1,3}){3}|\[?::1\]?)$/i.test(host);
+}
+
+/** An HTTP status that is no success, or a hundred of them: `429`, `5xx`. */
+export function statusRange(text: string): Verdict {
+  const range = text.toLowerCase();
+  return /^[345](?:\d\d|xx)$/.test(range)
+    ? { ok: true, value: range }
+    : { ok: false, hint: "a status from 300 to 599, or 3xx, 4xx or 5xx for all of them" };
+}
+
+/** What is done about an account because of an HTTP status. */
+export type StatusPolicy = {
+  readonly phase: (typeof PHASES)[number];
+  readonly final: (typeof FINALS)[number];
+};
+
+const PHASES = ["none", "refresh_once", "cooldown_then_retry"] as const;
+const FINALS = ["cooldown", "disable", "remove"] as const;
+
+/** A policy in its short form, `phase/final`; `final` alone means no phase before it. */
+export function statusPolicy(text: string): Verdict {
+  const policy = readPolicy(text);
+  return policy === undefined
+    ? { ok: false }
+    : { ok: true, value: `${policy.phase}/${policy.final}` };
+}
+
+/** Reads a policy in its short form; undefined when it is none, never so for a loaded configuration. */
+export function readPolicy(text: string): StatusPolicy | undefined {
+  const [last = "", first = "none", ...more] = text.toLowerCase().split("/").reverse();
+  const phase = PHASES.find((known) => known === first.trim());
+  const final = FINALS.find((known) => known === last.trim());
+  if (phase === undefined || final === undefined || more.length > 0) return undefined;
+  return { phase, final };
+}
+
+/** The policy for `status`: its own before that of its hundred. */
+export function policyFor(
+  policies: Readonly<Record<string, string>>,
+  status: number,
+): StatusPolicy | undefined {
+  const text = policies[String(status)] ?? policies[`${Math.floor(status / 100)}xx`];
+  return text === undefined ? undefined : readPolicy(text);
 }

@@ -10,6 +10,8 @@ import {
   modelName,
   path,
   type Rule,
+  statusPolicy,
+  statusRange,
   type Verdict,
   webOrigin,
 } from "./rules.ts";
@@ -19,6 +21,7 @@ export const GROUPS = {
   access: "Listening and access",
   backend: "The backend",
   accounts: "Accounts and tokens",
+  health: "Quota and health of accounts",
   choice: "Choosing an account and retrying",
   clocks: "Time limits and signs of life",
   models: "Models",
@@ -43,6 +46,8 @@ export type About = {
   readonly rule?: Rule;
   /** Checks the names of a map. */
   readonly nameRule?: Rule;
+  /** An entry of a map may be a map of these names itself: it comes to their values, joined by slashes. */
+  readonly fields?: readonly string[];
   /** Written into the example commented out: these lines, or the default where there are none. */
   readonly sample?: readonly string[];
 };
@@ -57,6 +62,21 @@ const DAY_SEC = 86_400;
 
 function seconds(bounds: Bounds, about: Omit<About, "unit">) {
   return key(Type.Integer(bounds), { ...about, unit: "s" });
+}
+
+function policies(description: string, group: keyof typeof GROUPS = "accounts") {
+  return key(Type.Record(Type.String(), Type.String(), { default: {} }), {
+    group,
+    live: true,
+    description: `${description} Phase: none, refresh_once (the token is refreshed first) or cooldown_then_retry (it rests and is asked once more); final, if that does not help: cooldown, disable or remove. remove deletes the account file, which nothing else ever does.`,
+    allowed:
+      "a map of statuses (429, 5xx) to policies such as {phase: refresh_once, final: cooldown}, or none/cooldown for short",
+    fallback: "none",
+    nameRule: statusRange,
+    rule: statusPolicy,
+    fields: ["phase", "final"],
+    sample: [],
+  });
 }
 
 /** Every key: the only source of its type, default, bounds, unit and text. */
@@ -84,7 +104,8 @@ export const SCHEMA = Type.Object(
     "admin-key": key(Type.String({ default: "" }), {
       group: "access",
       live: true,
-      description: "Key for the owner's route, /stats. Without it the api-keys open it too.",
+      description:
+        "Key for the owner's routes: /stats, /explain, /refresh, /check-quota, /recover-auth and /admin. Without it the api-keys open them too.",
       allowed: "a string of at least 8 visible ASCII characters without spaces",
       fallback: "none: the api-keys count",
       isSecret: true,
@@ -182,6 +203,26 @@ export const SCHEMA = Type.Object(
       allowed: "the path of a folder",
       rule: path,
     }),
+    accounts: key(Type.Array(Type.String(), { default: [] }), {
+      group: "accounts",
+      live: false,
+      description:
+        "Account files to use, by their names in auth-dir or by whole paths. Without any, every file in auth-dir is used.",
+      allowed: "a list of file names or paths that end in .json",
+      fallback: "none: all of auth-dir",
+      rule: accountFile,
+      sample: ["accounts:", '  - "me.json"'],
+    }),
+    "state-file": key(Type.String({ default: "" }), {
+      group: "accounts",
+      live: false,
+      description:
+        "Where cooldowns, quota readings and counters are kept, so that they survive a restart. It holds no token. A file that cannot be read is set aside, and the program starts without it.",
+      allowed: "the path of a file",
+      fallback: "`.codex-proxy/state.json` in auth-dir",
+      rule: path,
+      sample: ['state-file: "./auths/.codex-proxy/state.json"'],
+    }),
     "auth-scan-interval": seconds(
       { default: 30, minimum: 1, maximum: DAY_SEC },
       {
@@ -214,6 +255,27 @@ export const SCHEMA = Type.Object(
         description: "Longest wait for one answer of the token endpoint.",
       },
     ),
+    "auth-401-sync-refresh-concurrency": key(
+      Type.Integer({ default: 0, minimum: 0, maximum: 1000 }),
+      {
+        group: "accounts",
+        live: true,
+        description:
+          "How many accounts may be refreshed at a time while a request waits after a 401. A request that finds no place goes on with another account. 0 means no limit of its own.",
+      },
+    ),
+    "disabled-recovery-interval-sec": seconds(
+      { default: 0, minimum: 0, maximum: 7 * DAY_SEC },
+      {
+        group: "accounts",
+        live: true,
+        description:
+          "How often accounts that /recover-auth set aside (*.json.disabled) are tried again. One that can be refreshed by then comes back. 0: only by hand.",
+      },
+    ),
+    "refresh-http-status-policy": policies(
+      "What an answer of the token endpoint means, by its HTTP status. Without an entry, temporary answers are tried again later and a refused token means that the account needs a new login.",
+    ),
     "cooldown-401-sec": seconds(
       { default: 30, minimum: 0, maximum: DAY_SEC },
       {
@@ -230,6 +292,51 @@ export const SCHEMA = Type.Object(
         description:
           "How long an account rests after a 429 that does not say when its limit ends. One that says so is believed instead.",
       },
+    ),
+
+    "health-check-interval": seconds(
+      { default: 300, minimum: 0, maximum: DAY_SEC },
+      {
+        group: "health",
+        live: true,
+        description:
+          "How long an account may be idle before its usage is read to see whether it still works. Costs no quota and calls no model. 0 turns it off.",
+      },
+    ),
+    "health-check-max-failures": key(Type.Integer({ default: 3, minimum: 0, maximum: 1000 }), {
+      group: "health",
+      live: true,
+      description:
+        "How many checks in a row must fail by the account's own fault before it is disabled. Requests have a counter of their own, and an outage counts for nobody. 0: never.",
+    }),
+    "health-check-concurrency": key(Type.Integer({ default: 5, minimum: 1, maximum: 1000 }), {
+      group: "health",
+      live: true,
+      description: "How many accounts are checked at the same time, at most.",
+    }),
+    "health-check-start-delay": seconds(
+      { default: 45, minimum: 0, maximum: DAY_SEC },
+      { group: "health", live: true, description: "Wait from the start to the first check." },
+    ),
+    "health-check-batch-size": key(Type.Integer({ default: 20, minimum: 1, maximum: 100_000 }), {
+      group: "health",
+      live: true,
+      description:
+        "How many accounts one round of checks looks at. The next round goes on from there.",
+    }),
+    "health-check-request-timeout": seconds(
+      { default: 8, minimum: 1, maximum: 600 },
+      { group: "health", live: true, description: "Longest wait for one reading of the usage." },
+    ),
+    "quota-check-concurrency": key(Type.Integer({ default: 0, minimum: 0, maximum: 1000 }), {
+      group: "health",
+      live: true,
+      description:
+        "How many accounts /check-quota and the readings in the background ask at the same time, at most. 0 leaves it to the program: a few, with a pause between them, since the backend dislikes bursts.",
+    }),
+    "quota-http-status-policy": policies(
+      "What an answer of the usage endpoint means, by its HTTP status. Without an entry, a refused token is refreshed, a deactivated account is disabled and everything else is tried again later.",
+      "health",
     ),
 
     selector: key(
@@ -250,6 +357,20 @@ export const SCHEMA = Type.Object(
         live: true,
         description:
           "How long after its last request a conversation stays on its account, so that the prompt cache works. 0: every request is placed anew.",
+      },
+    ),
+    "account-max-in-flight": key(Type.Integer({ default: 0, minimum: 0, maximum: 10_000 }), {
+      group: "choice",
+      live: true,
+      description: "How many requests one account serves at a time, at most. 0 means no limit.",
+    }),
+    "account-wait-sec": seconds(
+      { default: 20, minimum: 0, maximum: 3600 },
+      {
+        group: "choice",
+        live: true,
+        description:
+          "How long a request waits for a place where every account that could serve it has as many as account-max-in-flight allows. Then it is answered with 429. 0: it does not wait.",
       },
     ),
     "max-retry": key(Type.Integer({ default: 2, minimum: 0, maximum: 20 }), {
@@ -471,6 +592,12 @@ export function parseListen(text: string): Listen | undefined {
 export function baseUrl(config: Pick<Config, "base-url" | "backend-domain">): string {
   const given = config["base-url"].replace(/\/+$/, "");
   return given === "" ? `https://${config["backend-domain"]}/backend-api/codex` : given;
+}
+
+function accountFile(text: string): Verdict {
+  return path(text).ok && /[^/\\]\.json$/.test(text)
+    ? { ok: true, value: text }
+    : { ok: false, hint: "the file of an account ends in .json" };
 }
 
 function listenAddress(text: string): Verdict {

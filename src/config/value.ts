@@ -206,15 +206,27 @@ function readMap(spec: Spec, written: Written): Reading {
       complaints.push({ at, found: `${shown} twice`, allowed: "each name once" });
       continue;
     }
-    const text = value.kind === "text" ? value.text.trim() : "";
-    const verdict: Verdict = value.kind === "text" ? judge(spec.rule, text) : { ok: false };
+    const text = entryText(spec, value);
+    const verdict: Verdict = text === undefined ? { ok: false } : judge(spec.rule, text);
     if (!verdict.ok)
       complaints.push({ ...complaint(spec, value, verdict), entry: `entry ${shown}` });
-    values.set(nameVerdict.value, verdict.ok ? verdict.value : text);
+    values.set(nameVerdict.value, verdict.ok ? verdict.value : "");
   }
   return complaints.length > 0
     ? { kind: "faulty", complaints }
     : { kind: "value", value: Object.fromEntries(values) };
+}
+
+/** An entry as one text; undefined where it is none. */
+function entryText({ fields }: Spec, value: Written): string | undefined {
+  if (value.kind === "text") return value.text.trim();
+  if (value.kind !== "map" || fields === undefined) return undefined;
+  const parts = new Map<string, string>();
+  for (const { name, value: part } of value.entries) {
+    if (part.kind !== "text" || !fields.includes(name) || parts.has(name)) return undefined;
+    parts.set(name, part.text.trim());
+  }
+  return fields.flatMap((field) => parts.get(field) ?? []).join("/");
 }
 
 /** In a secret map, a name without a value, or one that cannot be a name, may be a value in the wrong place. */

@@ -294,11 +294,35 @@ describe("broken YAML", () => {
   });
 });
 
+describe("policies by status", () => {
+  test("in the form of the Go program, in short, and from the environment", () => {
+    const nested =
+      "quota-http-status-policy:\n  429: {phase: cooldown_then_retry, final: disable}\n  5xx: cooldown\n";
+    expect(configOf(load(nested))["quota-http-status-policy"]).toEqual({
+      "429": "cooldown_then_retry/disable",
+      "5xx": "none/cooldown",
+    });
+    const env = { CODEX_PROXY_REFRESH_HTTP_STATUS_POLICY: "400=refresh_once/disable" };
+    expect(configOf(load("", env))["refresh-http-status-policy"]).toEqual({
+      "400": "refresh_once/disable",
+    });
+  });
+
+  test("an entry that is none is told, with what is allowed", () => {
+    for (const entry of ["{phase: none}", "{final: cooldown, then: disable}", "[]", "later"]) {
+      const [fault = ""] = faultsOf(load(`refresh-http-status-policy:\n  429: ${entry}\n`));
+      expect(fault).toContain("config.yaml:2");
+      expect(fault).toContain("none/cooldown for short");
+    }
+    expect(faultsOf(load("refresh-http-status-policy:\n  200: cooldown\n"))).toHaveLength(1);
+  });
+});
+
 describe("warnings", () => {
   test("keys that come later are named in one line", () => {
-    const text = "health-check-interval: 300\nenable-http2: true\nmax-conns-per-host: 12\n";
+    const text = "keepalive-interval: 60\nenable-http2: true\nmax-conns-per-host: 12\n";
     expect(warningsOf(load(text, { CODEX_PROXY_DB_PASSWORD: "hunter22" }))).toEqual([
-      "not in effect in this version: db-password, enable-http2, health-check-interval, max-conns-per-host",
+      "not in effect in this version: db-password, enable-http2, keepalive-interval, max-conns-per-host",
     ]);
   });
 
@@ -308,8 +332,12 @@ describe("warnings", () => {
     expect(warningsOf(load(text))).toEqual([]);
   });
 
-  test("a list of files is refused, because ignoring it would use more accounts", () => {
-    expect(faultsOf(load("accounts: [a.json]"))).toHaveLength(1);
+  test("a list of files holds files of accounts", () => {
+    expect(configOf(load("accounts: [a.json, /b/c.json]")).accounts).toEqual([
+      "a.json",
+      "/b/c.json",
+    ]);
+    expect(faultsOf(load("accounts: [a.json, b.txt, .json]"))).toHaveLength(2);
   });
 
   test("keys of the Go program are named in one line", () => {
@@ -334,7 +362,7 @@ api-keys:
   - "sk-your-custom-key"
 `;
     expect(faultsOf(load(seed))).toHaveLength(1);
-    expect(warningsOf(load(seed.replace("sk-your-custom-key", KEY)))).toHaveLength(1);
+    expect(warningsOf(load(seed.replace("sk-your-custom-key", KEY)))).toEqual([]);
   });
 
   test("an unknown variable of ours is a warning with a guess, a foreign one is nothing", () => {

@@ -10,7 +10,10 @@ import {
   modelGlob,
   modelName,
   path,
+  policyFor,
   type Rule,
+  statusPolicy,
+  statusRange,
   webOrigin,
 } from "../../src/config/rules.ts";
 
@@ -168,4 +171,36 @@ test.each([
   ["", false],
 ])("isLoopback of '%s' is %p", (host, expected) => {
   expect(isLoopback(host)).toBe(expected);
+});
+
+describe("policies by status", () => {
+  const good: [text: string, value: string][] = [
+    ["none/cooldown", "none/cooldown"],
+    ["Refresh_Once / disable", "refresh_once/disable"],
+    ["remove", "none/remove"],
+  ];
+  test.each(good)("%p is one", (text, value) => {
+    expect(statusPolicy(text)).toEqual({ ok: true, value });
+  });
+
+  test.each(["", "none", "delete", "none/none", "a/b/c", "none/cooldown/x", "cooldown/none"])(
+    "%p is none",
+    (text) => {
+      expect(statusPolicy(text).ok).toBe(false);
+    },
+  );
+
+  test("statuses that are no success, or a hundred of them", () => {
+    for (const text of ["429", "5xx", "4XX", "301"]) expect(statusRange(text).ok).toBe(true);
+    for (const text of ["200", "2xx", "42", "600", "", "4290"]) {
+      expect(statusRange(text).ok).toBe(false);
+    }
+  });
+
+  test("a status of its own comes before its hundred", () => {
+    const policies = { "4xx": "none/cooldown", "402": "none/disable" };
+    expect(policyFor(policies, 402)).toEqual({ phase: "none", final: "disable" });
+    expect(policyFor(policies, 404)).toEqual({ phase: "none", final: "cooldown" });
+    expect(policyFor(policies, 500)).toBeUndefined();
+  });
 });

@@ -80,6 +80,19 @@ describe("schema", () => {
       "early-heartbeat-sec": 0,
       "shutdown-timeout": 5,
       "auth-scan-interval": 30,
+      "auth-401-sync-refresh-concurrency": 0,
+      "disabled-recovery-interval-sec": 0,
+      "refresh-http-status-policy": {},
+      "quota-http-status-policy": {},
+      "quota-check-concurrency": 0,
+      "health-check-interval": 300,
+      "health-check-max-failures": 3,
+      "health-check-concurrency": 5,
+      "health-check-start-delay": 45,
+      "health-check-batch-size": 20,
+      "health-check-request-timeout": 8,
+      accounts: [],
+      "state-file": "",
     });
     expect(Object.entries(defaults()["model-aliases"])).toEqual([
       ["claude-*haiku*", "gpt-5.4-mini"],
@@ -100,13 +113,15 @@ describe("schema", () => {
     }
   });
 
-  test("five keys need a restart, all others change live", () => {
+  test("seven keys need a restart, all others change live", () => {
     expect(KEYS.filter((key) => !specOf(key).live).toSorted()).toEqual([
+      "accounts",
       "auth-dir",
       "backend-domain",
       "base-url",
       "listen",
       "oauth-issuer",
+      "state-file",
     ]);
   });
 

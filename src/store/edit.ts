@@ -1,7 +1,7 @@
 /** A member of a JSON object to be set: where it is, and its new value. Objects on the way must exist. */
 export type Edit = {
   readonly path: readonly [string, ...string[]];
-  readonly value: string | number | null;
+  readonly value: string | number | boolean | null;
 };
 
 type Span = { readonly start: number; readonly end: number };

@@ -7,6 +7,7 @@ import { createLanes } from "../wire/lanes.ts";
 import { areStrangers, payloadsOf } from "./claims.ts";
 import { canWriteBeside, codeOf, explain, isLink, isTemporary, writeDurably } from "./durable.ts";
 import { type Reading, readLogin, writeCredential } from "./record.ts";
+import { bringBack, discard, listAside, putNew, setAside, switchOff } from "./shelf.ts";
 import type { Duplicate, Saved, Snapshot, Store, StoreFault } from "./store.ts";
 import { watchFolder } from "./watch.ts";
 
@@ -47,8 +48,8 @@ const LANES = 32;
 
 /**
  * The accounts in a folder, one JSON object per `*.json` file; the folder is made when it is missing. Nothing is
- * thrown for a folder or a file that cannot be used: that is a fault in the snapshot. Only `save` writes, and nothing
- * is ever deleted but our own temporary files.
+ * thrown for a folder or a file that cannot be used: that is a fault in the snapshot. Nothing is ever deleted but our own
+ * temporary files, except by `discard`.
  */
 export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const { clock, scanIntervalMs } = options;
@@ -173,6 +174,12 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       }),
     canSave,
     save,
+    setAside: (source) => takeTurns(source, () => setAside(source)),
+    aside: () => listAside(dir),
+    bringBack: (source) => takeTurns(source, () => bringBack(source)),
+    discard: (source) => takeTurns(source, () => discard(source)),
+    switchOff: (source, isOff) => takeTurns(source, () => switchOff(source, isOff)),
+    add: (name, content) => takeTurns(dir, () => putNew(dir, name, content)),
     watch,
   };
 }

@@ -4,6 +4,9 @@ import type { Credential } from "../pool/credential.ts";
 /** Outcome of writing: a full disk or a read-only folder is an expected state, not an exception. */
 export type Saved = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
+/** What became of a new entry: where it is kept now. */
+export type Added = { readonly ok: true; readonly source: string } | Extract<Saved, { ok: false }>;
+
 /** Something in the store that is no account; `reason` says what to do and holds no secret. */
 export type StoreFault = { readonly source: string; readonly reason: string };
 
@@ -35,6 +38,18 @@ export type Store = {
   readonly canSave: (source: string) => Promise<Saved>;
   /** Writes new tokens durably and keeps every field it does not know. Resolves only when they would survive a power cut. */
   readonly save: (source: string, credential: Credential, nowMs: number) => Promise<Saved>;
+  /** Takes a login out without losing it: it is kept aside, and `aside` lists it. */
+  readonly setAside: (source: string) => Promise<Saved>;
+  /** The logins that are kept aside; the source of each is where it lies now. */
+  readonly aside: () => Promise<readonly Login[]>;
+  /** Makes a login that was kept aside an account again, with the tokens that it has by now. */
+  readonly bringBack: (source: string) => Promise<Saved>;
+  /** Deletes a login for good: only where its owner, or a policy that they wrote, says so. */
+  readonly discard: (source: string) => Promise<Saved>;
+  /** Writes down whether the owner has switched the login off. */
+  readonly switchOff: (source: string, isOff: boolean) => Promise<Saved>;
+  /** Keeps a further login, written as `content`, under about that name; nothing that is there is replaced. */
+  readonly add: (name: string, content: string) => Promise<Added>;
   /** Calls `onChange` soon after somebody else changed the store, until the returned function is called. */
   readonly watch: (onChange: () => void) => () => void;
 };

@@ -1,6 +1,7 @@
 import type { Login } from "../../src/pool/account.ts";
 import type { Credential } from "../../src/pool/credential.ts";
 import { createPool, type Pool } from "../../src/pool/pool.ts";
+import { readLogin } from "../../src/store/record.ts";
 import type { Saved, Snapshot, Store } from "../../src/store/store.ts";
 
 /** A store in memory, with the faults that a test gives it. */
@@ -11,6 +12,8 @@ export type Vault = Store & {
   full: string | undefined;
   snapshot: Partial<Snapshot>;
   readonly saved: Credential[];
+  /** Logins that were set aside, by their source. */
+  readonly shelved: Map<string, Login>;
   /** Runs before each reread. */
   onReread: () => void;
 };
@@ -19,12 +22,14 @@ export type Vault = Store & {
 export function createVault(...logins: readonly Login[]): Vault {
   const held = new Map(logins.map((login) => [login.source, login]));
   const saved: Credential[] = [];
+  const shelved = new Map<string, Login>();
   const vault: Vault = {
     logins: held,
     locked: undefined,
     full: undefined,
     snapshot: {},
     saved,
+    shelved,
     onReread: () => {},
     read: async () => ({
       logins: [...held.values()],
@@ -40,15 +45,47 @@ export function createVault(...logins: readonly Login[]): Vault {
     canSave: async () => verdict(vault.locked),
     save: async (source, credential) => {
       const login = held.get(source);
-      if (login === undefined) return { ok: false, reason: "it is not there any more." };
+      if (login === undefined) return GONE;
       if (vault.full !== undefined) return { ok: false, reason: vault.full };
       held.set(source, { ...login, credential });
       saved.push(credential);
       return { ok: true };
     },
+    setAside: async (source) => move(source, `${source}.disabled`, held, shelved),
+    aside: async () => [...shelved.values()],
+    bringBack: async (source) => move(source, source.replace(/\.disabled$/, ""), shelved, held),
+    discard: async (source) => (held.delete(source) ? { ok: true } : GONE),
+    switchOff: async (source, isSwitchedOff) => {
+      const login = held.get(source);
+      if (login === undefined) return GONE;
+      held.set(source, { ...login, isSwitchedOff });
+      return { ok: true };
+    },
+    add: async (name, content) => {
+      const source = `${name}.json`;
+      const reading = readLogin(content, source);
+      if (!reading.ok) return { ok: false, reason: reading.fault.reason };
+      held.set(source, reading.login);
+      return { ok: true, source };
+    },
     watch: () => () => {},
   };
   return vault;
+}
+
+const GONE: Saved = { ok: false, reason: "it is not there any more." };
+
+function move(
+  from: string,
+  to: string,
+  here: Map<string, Login>,
+  there: Map<string, Login>,
+): Saved {
+  const login = here.get(from);
+  if (login === undefined) return GONE;
+  here.delete(from);
+  there.set(to, { ...login, source: to });
+  return { ok: true };
 }
 
 function verdict(reason: string | undefined): Saved {

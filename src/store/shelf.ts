@@ -1,0 +1,111 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Login } from "../pool/account.ts";
+import { parseDict } from "../wire/json.ts";
+import { codeOf, diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
+import { editJson } from "./edit.ts";
+import { readLogin } from "./record.ts";
+import type { Added, Saved } from "./store.ts";
+
+/** How a file is called that was set aside: it keeps its content, and no scan takes it for an account. */
+const ASIDE = ".disabled";
+
+/** Renames an account's file so that it is one no more; its content stays. */
+export async function setAside(path: string, steps: Steps = diskSteps): Promise<Saved> {
+  return act(path, async () => moveTo(path, await freeName(`${path}${ASIDE}`), steps));
+}
+
+/** Makes a file that was set aside an account again. */
+export async function bringBack(path: string, steps: Steps = diskSteps): Promise<Saved> {
+  return act(path, async () => {
+    const back = path.replace(/\.json\.disabled(?:\.\d+)?$/, ".json");
+    if (back === path) return { ok: false, reason: `${basename(path)}: it is not set aside.` };
+    if (await isThere(back)) {
+      const reason = `${basename(path)}: there is a ${basename(back)} by now, which stays as it is.`;
+      return { ok: false, reason };
+    }
+    return moveTo(path, back, steps);
+  });
+}
+
+/** The logins in `dir` that were set aside; files that hold none are left out. */
+export async function listAside(dir: string): Promise<readonly Login[]> {
+  const names = await readdir(dir).catch(() => []);
+  const logins: Login[] = [];
+  for (const name of names.sort()) {
+    if (!/\.json\.disabled(?:\.\d+)?$/.test(name)) continue;
+    const path = join(dir, name);
+    const content = await readFile(path, "utf8").catch(() => "");
+    const reading = readLogin(content, path);
+    if (reading.ok) logins.push(reading.login);
+  }
+  return logins;
+}
+
+/** Deletes an account's file. Only ever called because its owner, or a policy that they wrote, says so. */
+export async function discard(path: string, steps: Steps = diskSteps): Promise<Saved> {
+  return act(path, async () => {
+    await steps.remove(path);
+    await steps.syncFolder(dirname(path));
+    return { ok: true };
+  });
+}
+
+/** Writes into an account's file whether its owner has switched it off; every other byte stays. */
+export async function switchOff(path: string, isOff: boolean): Promise<Saved> {
+  return act(path, async () => {
+    const content = await readFile(path, "utf8");
+    if (parseDict(content) === undefined) {
+      return { ok: false, reason: `${basename(path)}: it is not a JSON object.` };
+    }
+    return writeDurably(path, editJson(content, [{ path: ["disabled"], value: isOff }]));
+  });
+}
+
+/**
+ * Puts a login into a new file in `dir`. It is called after the account where that name is free; nothing that is
+ * there is ever replaced.
+ */
+export async function putNew(dir: string, wanted: string, content: string): Promise<Added> {
+  const stem =
+    wanted
+      .replaceAll(/[^\w.@+-]/g, "_")
+      .replace(/^\.+/, "")
+      .slice(0, 80) || "account";
+  const source = await freeName(join(dir, `${stem}.json`));
+  const saved = await writeDurably(source, content);
+  return saved.ok ? { ok: true, source } : saved;
+}
+
+async function moveTo(from: string, to: string, steps: Steps): Promise<Saved> {
+  await steps.rename(from, to);
+  await steps.syncFolder(dirname(to));
+  return { ok: true };
+}
+
+/** The first of `path`, `path.2`, ... that is free; for an account file the number goes before its ending. */
+async function freeName(path: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const candidate = number === 1 ? path : numbered(path, number);
+    if (!(await isThere(candidate))) return candidate;
+  }
+}
+
+function numbered(path: string, number: number): string {
+  return path.endsWith(".json") ? path.replace(/\.json$/, `.${number}.json`) : `${path}.${number}`;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (cause: unknown) => codeOf(cause) !== "ENOENT",
+  );
+}
+
+async function act<T extends Saved>(path: string, job: () => Promise<T>): Promise<T | Saved> {
+  try {
+    return await job();
+  } catch (cause) {
+    return { ok: false, reason: `${basename(path)}: not changed, because ${explain(cause)}` };
+  }
+}

@@ -18,22 +18,34 @@ export type Caller = {
   readonly scope: string;
 };
 
-/** What a route demands. `open` tells nothing about accounts. */
-export type Guard = "open" | "client" | "admin";
+/**
+ * What a route demands. `open` tells nothing about accounts; `credentials` adds, changes or shows logins, so that
+ * without any key only this machine itself may call it.
+ */
+export type Guard = "open" | "client" | "admin" | "credentials";
 
 const ANYONE: Caller = { name: "anyone", scope: "" };
 
-/** Lets the caller of a request pass, or says why not. Keys are compared as digests in constant time. */
+/**
+ * Lets the caller of a request pass, or says why not. Keys are compared as digests in constant time. `isLocal` tells
+ * whether the connection comes from this machine.
+ */
 export function admitCaller(
   headers: Headers,
   guard: Guard,
   options: AccessOptions,
+  isLocal = false,
 ): Caller | Failure {
   const isKeyless = options.clientKeys.length === 0;
   if (isKeyless && isForeignOrigin(headers, options.allowedOrigins)) return FOREIGN_ORIGIN;
   if (guard === "open") return ANYONE;
-  const needsAdmin = guard === "admin" && options.adminKey !== undefined;
-  if (isKeyless && !needsAdmin) return ANYONE;
+  const isOwners = guard === "admin" || guard === "credentials";
+  const needsAdmin = isOwners && options.adminKey !== undefined;
+  if (isKeyless && !needsAdmin) {
+    // A proxy in front, on this machine, passes others' requests on.
+    const isPassedOn = headers.has("x-forwarded-for") || headers.has("forwarded");
+    return guard !== "credentials" || (isLocal && !isPassedOn) ? ANYONE : LOCAL_ONLY;
+  }
   const keys = needsAdmin ? [options.adminKey ?? ""] : options.clientKeys;
   const presented = presentedKeys(headers);
   for (const key of presented) {
@@ -70,6 +82,11 @@ const HOW =
   "Send one of the proxy's api-keys as 'Authorization: Bearer KEY', 'x-api-key: KEY' or 'api-key: KEY'.";
 const NO_KEY = refuse(401, "missing_api_key", `No API key was sent. ${HOW}`);
 const WRONG_KEY = refuse(401, "invalid_api_key", `The API key is not known to this proxy. ${HOW}`);
+const LOCAL_ONLY = refuse(
+  403,
+  "local_only",
+  "Without api-keys or an admin-key, this route answers callers on the proxy's own machine only. Set an admin-key.",
+);
 const FOREIGN_ORIGIN = refuse(
   403,
   "foreign_origin",

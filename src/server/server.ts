@@ -1,4 +1,5 @@
 import { Elysia } from "elysia";
+import { isLoopback } from "../config/rules.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
 import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
@@ -44,7 +45,7 @@ export type Listening = {
 
 /** One way in. */
 type Route = {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly guard: Guard;
   readonly serve: (visit: Visit) => Response | Promise<Response>;
@@ -138,8 +139,9 @@ export function startServer(ports: ServerPorts, { hostname, port, maxFrameBytes 
     websocket: wireOptions(maxFrameBytes),
   });
   const serve = (request: Request, way: Way): Promise<Response> =>
-    visit(request, ports, way, (data, headers) => {
-      return app.server?.upgrade(request, { data, headers }) ?? false;
+    visit(request, ports, way, {
+      isLocal: () => isLoopback(app.server?.requestIP(request)?.address ?? ""),
+      upgrade: (data, headers) => app.server?.upgrade(request, { data, headers }) ?? false,
     });
   for (const route of routes) {
     app.route(route.method, route.path, ({ request }) => serve(request, route), {
@@ -163,21 +165,26 @@ export function startServer(ports: ServerPorts, { hostname, port, maxFrameBytes 
 /** What happens on a route's behalf. */
 type Way = Pick<Route, "guard" | "serve" | "wording">;
 
-/** The runtime's own upgrade, with the headers of its answer. */
-type RuntimeUpgrade = (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
+/** What only the runtime knows of a request, or can do with it. */
+type Runtime = {
+  /** Whether it comes from this machine. */
+  readonly isLocal: () => boolean;
+  /** Turns it into a WebSocket; the headers go into the answer to its handshake. */
+  readonly upgrade: (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
+};
 
 async function visit(
   request: Request,
   ports: ServerPorts,
   way: Way,
-  upgrade: RuntimeUpgrade,
+  runtime: Runtime,
 ): Promise<Response> {
   const requestId = ports.newRequestId();
   const access = ports.access();
   const origin = request.headers.get("origin");
   const isAllowed = origin !== null && access.allowedOrigins.includes(origin);
   if (isAllowed && request.method === "OPTIONS") return preflight(request, origin, requestId);
-  const response = await answer(request, requestId, ports, way, upgrade);
+  const response = await answer(request, requestId, ports, way, runtime);
   if (!isAllowed) return response;
   response.headers.set("access-control-allow-origin", origin);
   response.headers.set("access-control-expose-headers", EXPOSED);
@@ -193,7 +200,7 @@ async function answer(
   requestId: string,
   ports: ServerPorts,
   way: Way,
-  upgrade: RuntimeUpgrade,
+  runtime: Runtime,
 ): Promise<Response> {
   const { fail, idHeader } = way.wording ?? wordingFor(request.headers, ports.protocols);
   const ids = {
@@ -204,7 +211,8 @@ async function answer(
     const { status, headers, body } = fail(failure, requestId, ports.nowMs());
     return Response.json(body, { status, headers: { ...headers, ...extra, ...ids } });
   };
-  const caller = admitCaller(request.headers, way.guard, ports.access());
+  const isLocal = way.guard === "credentials" && runtime.isLocal();
+  const caller = admitCaller(request.headers, way.guard, ports.access(), isLocal);
   if ("kind" in caller) return refuseHere(caller);
   // Where the Host header is no host, the runtime gives the bare path.
   const url = URL.parse(request.url, "http://localhost");
@@ -216,7 +224,7 @@ async function answer(
       requestId,
       url,
       refuse: refuseHere,
-      upgrade: (wire) => upgrade(wire, ids),
+      upgrade: (wire) => runtime.upgrade(wire, ids),
     });
     for (const [name, value] of Object.entries(ids)) response.headers.set(name, value);
     return response;
@@ -234,7 +242,7 @@ function preflight(request: Request, origin: string, requestId: string): Respons
     status: 204,
     headers: {
       "access-control-allow-origin": origin,
-      "access-control-allow-methods": "GET, POST, OPTIONS",
+      "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
       // SDKs add headers of their own, and `*` would not cover `authorization`.
       "access-control-allow-headers": wanted ?? "authorization, content-type, x-api-key, api-key",
       "access-control-max-age": "600",

@@ -164,3 +164,26 @@ describe("admitCaller without keys, called by a web page", () => {
     expect(isForeignOrigin(new Headers({ host: "evil.example" }), [])).toBe(false);
   });
 });
+
+describe("routes that handle logins, without any key", () => {
+  const open = options({ clientKeys: [] });
+  const admitAt = (headers: Record<string, string>, isLocal: boolean, access = open) => {
+    const caller = admitCaller(new Headers(headers), "credentials", access, isLocal);
+    return "kind" in caller ? `${caller.status} ${caller.code}` : caller.name;
+  };
+
+  test("answer this machine only, and nobody whom a proxy on it passes on", () => {
+    expect(admitAt({}, true)).toBe("anyone");
+    expect(admitAt({}, false)).toBe("403 local_only");
+    expect(admitAt({ "x-forwarded-for": "203.0.113.7" }, true)).toBe("403 local_only");
+    expect(admitAt({ forwarded: "for=203.0.113.7" }, true)).toBe("403 local_only");
+  });
+
+  test("with a key, whoever holds it, from anywhere", () => {
+    const keyed = options({ adminKey: sha256(ADMIN) });
+    expect(admitAt({ "x-api-key": ADMIN }, false, keyed)).toStartWith("key#");
+    expect(admitAt({ "x-api-key": KEY }, true, keyed)).toBe("401 invalid_api_key");
+    expect(admitAt({ "x-api-key": KEY }, false, options())).toStartWith("key#");
+    expect(admitAt({}, true, options())).toBe("401 missing_api_key");
+  });
+});

@@ -32,6 +32,8 @@ const VERSION = `${MAJOR}.0`;
 /** The members by which the file is known, for the beginning of its JSON object. */
 export const stateHead = `"format":${JSON.stringify(FORMAT)},"version":${JSON.stringify(VERSION)}`;
 
+// The second where there is a file in the place of its folder.
+const NOT_THERE = new Set(["ENOENT", "ENOTDIR"]);
 // Many times what is ever written.
 const LIMIT_BYTES = 128 * 1024 * 1024;
 const STALE_AFTER_MS = 3_600_000;
@@ -56,7 +58,7 @@ export function openStateFile(path: string, now: () => number): StateFile {
       if (size > LIMIT_BYTES) return strange(`${name}: it is far too large.`);
       return readState(name, await readFile(path, "utf8"));
     } catch (cause) {
-      if (codeOf(cause) === "ENOENT") return { type: "none" };
+      if (NOT_THERE.has(codeOf(cause))) return { type: "none" };
       return strange(`${name}: cannot be read, because ${explain(cause)}`);
     }
   };
@@ -111,7 +113,10 @@ async function freeName(path: string): Promise<string> {
     const candidate = number === 1 ? path : `${path}.${number}`;
     const isFree = await stat(candidate).then(
       () => false,
-      (cause: unknown) => codeOf(cause) === "ENOENT",
+      (cause: unknown) => {
+        if (codeOf(cause) === "ENOENT") return true;
+        throw cause;
+      },
     );
     if (isFree) return candidate;
   }

@@ -77,6 +77,15 @@ describe("the state file", () => {
     expect((await file.write(WHOLE)).ok).toBe(false);
   });
 
+  test("a file in the place of its folder: it is not there, and cannot be written", async () => {
+    const dir = makeFolder();
+    writeFileSync(join(dir, "folder"), "");
+    const file = openStateFile(join(dir, "folder", "state.json"), now);
+    expect(await file.read()).toEqual({ type: "none" });
+    expect((await file.write(WHOLE)).ok).toBe(false);
+    expect((await file.putAside()).ok).toBe(false);
+  });
+
   test("what a killed write left goes at the next start, a young one stays", async () => {
     const dir = makeFolder();
     const [old, young] = ["0", "1"].map((digit) => `.codex-proxy-${digit.repeat(16)}.tmp`);

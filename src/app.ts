@@ -9,9 +9,11 @@ import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
+import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createWays } from "./engine/ways.ts";
-import { createPool } from "./pool/pool.ts";
+import { createAffinity } from "./pool/affinity.ts";
+import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
 import { createReasoningMemory } from "./protocols/reasoning.ts";
 import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
@@ -23,6 +25,7 @@ import { startServer } from "./server/server.ts";
 import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
 import { openFileStore } from "./store/files.ts";
+import { openStateFile } from "./store/state.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
 import { resolveModel } from "./turn/model.ts";
 import { fetchModels } from "./upstream/models.ts";
@@ -45,6 +48,8 @@ const SECOND = 1000;
 const MODELS_EVERY_MS = 3_600_000;
 // Tokens that the disk would not take are tried again this often.
 const SAVE_EVERY_MS = 30_000;
+// What the program has learnt is on disk so soon after it.
+const STATE_EVERY_MS = 5 * SECOND;
 // The folder for what the program remembers; it is no file and has a dot, so no account scan looks at it.
 const STATE_DIR = ".codex-proxy";
 
@@ -63,10 +68,18 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
-  const pool = createPool(() => perConfig.pool);
+  const affinity = createAffinity(() => perConfig.pool.affinityTtlMs, MOST_BINDINGS);
+  const pool = createPool(() => perConfig.pool, affinity);
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
     pool.settle(accountId, outcome, clock.now());
-  const reload = createReload({ pool, store, clock, log });
+  const ledger = createLedger(clock.now);
+  const file = openStateFile(stateFileOf(initial), clock.now);
+  const state = createState({ pool, affinity, ledger, file, clock, log, giveWay });
+  const reread = createReload({ pool, store, clock, log });
+  const reload = async (): Promise<void> => {
+    await reread();
+    state.restore();
+  };
   const renewer = createRenewer({
     pool,
     reload,
@@ -99,7 +112,6 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const refused = createRefusedParameters();
   const memory = createResponseMemory(() => perConfig.responses);
   const reasoning = createReasoningMemory();
-  const ledger = createLedger(clock.now);
   const ways = createWays(clock.now);
 
   const resolve = (model: string) => resolveModel(model, models.catalog(), aliases());
@@ -144,6 +156,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   });
 
   await models.restore();
+  await state.open();
   await reload();
   const server = startServer(
     {
@@ -178,6 +191,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     [
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
+      { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
     ],
     clock,
@@ -204,6 +218,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       cut();
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await renewer.settled();
+      await state.save();
     },
   };
 }
@@ -260,6 +275,11 @@ function derive(config: Config) {
 
 function issuerOf(config: Config): string {
   return config["oauth-issuer"].replace(/\/+$/, "");
+}
+
+function stateFileOf(config: Config): string {
+  const { "auth-dir": folder, "state-file": named } = config;
+  return named === "" ? join(folder, STATE_DIR, "state.json") : named;
 }
 
 function listeningOf(config: Config) {

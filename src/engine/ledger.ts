@@ -32,7 +32,14 @@ export type Ledger = {
    * What the account itself is known to have made is not meant, if something else can be at fault.
    */
   readonly refuse: (turn: TurnRequest, accountId: string) => boolean;
+  /** Which account made what, by the digest of it, that last used first. */
+  readonly makers: () => Iterable<Made>;
+  /** Takes over what an earlier run knew and this one does not. */
+  readonly restore: (made: Made) => void;
 };
+
+/** A ciphertext by its digest, the account that made it, and when it was last seen. */
+export type Made = readonly [digest: string, accountId: string, usedMs: Millis];
 
 // Some ten thousand items each; a conversation that was left for longer costs one refusal more.
 const MOST_BYTES = 8 * 1024 * 1024;
@@ -87,6 +94,9 @@ export function createLedger(now: () => Millis): Ledger {
       for (const item of refused) refusals.set(refusalKey(accountId, item), true, 0, now());
       return refused.length > 0;
     },
+    makers: makers.entries,
+    restore: ([digest, accountId, usedMs]) =>
+      makers.set(digest, accountId, accountId.length, usedMs),
   };
 }
 

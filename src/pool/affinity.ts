@@ -14,7 +14,12 @@ export type Affinity = {
   readonly find: (key: string, now: Millis) => Home | undefined;
   readonly bind: (key: string, home: Home, now: Millis) => void;
   readonly count: () => number;
+  /** The bindings, that last used first. */
+  readonly entries: () => Iterable<Binding>;
 };
+
+/** One conversation's home, and when it was last asked for. */
+export type Binding = readonly [key: string, home: Home, usedMs: Millis];
 
 /** Bindings that end after `ttlMs` without use; of more than `most`, those longest unused go. */
 export function createAffinity(ttlMs: () => Millis, most: number): Affinity {
@@ -28,5 +33,6 @@ export function createAffinity(ttlMs: () => Millis, most: number): Affinity {
     find: homes.get,
     bind: (key, home, now) => homes.set(key, home, 0, now),
     count: homes.count,
+    entries: homes.entries,
   };
 }

@@ -3,10 +3,10 @@ import { addUsage, NO_USAGE, type Usage } from "../turn/usage.ts";
 import type { Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Account, type Availability, type Login, nextChange, standing } from "./account.ts";
-import { createAffinity } from "./affinity.ts";
+import { type Affinity, createAffinity } from "./affinity.ts";
 import { headroom } from "./quota.ts";
 import { BANDS, bandAt, bandOf, middleOf, ROUNDING, restsFor, score } from "./rank.ts";
-import { admit, type Outcome, type Policy, settle } from "./settle.ts";
+import { admit, type Outcome, type Past, type Policy, settle } from "./settle.ts";
 
 /** What the pool needs of the configuration; read anew at each use. */
 export type PoolOptions = {
@@ -39,7 +39,7 @@ export type Lease = {
   readonly release: (now: Millis) => void;
 };
 
-/** Counters of one account since the start. */
+/** Counters of one account. */
 export type Tally = {
   readonly requests: number;
   readonly errors: number;
@@ -71,6 +71,8 @@ export type Pool = {
   readonly settle: (accountId: string, outcome: Outcome, now: Millis) => void;
   /** Adds a finished turn's tokens to the account's counters. */
   readonly count: (accountId: string, usage: Usage) => void;
+  /** Puts back what an earlier run knew of an account, once, when it has just come in. */
+  readonly restore: (accountId: string, past: Past, tally: Tally, now: Millis) => void;
   readonly view: (now: Millis) => readonly AccountView[];
 };
 
@@ -92,7 +94,8 @@ type Slot = {
   lastUsedMs: Millis | undefined;
 };
 
-const MOST_BINDINGS = 50_000;
+/** How many conversations are remembered at most. */
+export const MOST_BINDINGS = 50_000;
 
 /**
  * A pool that picks (for `round-robin`) in constant time, however many accounts it holds: accounts wait in one queue per band of
@@ -100,12 +103,14 @@ const MOST_BINDINGS = 50_000;
  * cooldown or window has ended. Those that nobody has measured wait in queues of their own, by what they are
  * serving, and join the band in the middle of the others when an account is chosen.
  */
-export function createPool(options: () => PoolOptions): Pool {
+export function createPool(
+  options: () => PoolOptions,
+  affinity: Affinity = createAffinity(() => options().affinityTtlMs, MOST_BINDINGS),
+): Pool {
   const slots = new Map<string, Slot>();
   const measured = createQueues();
   const unmeasured = createQueues();
   const room = { total: 0, count: 0 };
-  const affinity = createAffinity(() => options().affinityTtlMs, MOST_BINDINGS);
   let turns = 0;
   let resortAtMs: Millis = Number.POSITIVE_INFINITY;
   let latestMs: Millis = Number.NEGATIVE_INFINITY;
@@ -298,6 +303,16 @@ export function createPool(options: () => PoolOptions): Pool {
     count: (accountId, usage) => {
       const slot = find(accountId);
       if (slot !== undefined) slot.tokens = addUsage(slot.tokens, usage);
+    },
+    restore: (accountId, past, tally, now) => {
+      const slot = find(accountId);
+      if (slot === undefined) return;
+      slot.account = settle(slot.account, { type: "restored", past }, options().policy, now);
+      slot.requests += tally.requests;
+      slot.errors += tally.errors;
+      slot.tokens = addUsage(slot.tokens, tally.tokens);
+      slot.lastUsedMs ??= tally.lastUsedMs && Math.min(tally.lastUsedMs, now);
+      place(slot, now);
     },
     view: (now) => [...slots.values()].map((slot) => viewOf(slot, now)),
   };

@@ -26,7 +26,20 @@ export type Outcome =
   /** The issuer refuses its refresh token for good, and the access token is of no use any more. */
   | { readonly type: "renewal-refused"; readonly reason: string }
   /** Its file was read again and differs. */
-  | { readonly type: "reloaded"; readonly login: Login };
+  | { readonly type: "reloaded"; readonly login: Login }
+  /** It is new in this run of the program, and an earlier one knew it. */
+  | { readonly type: "restored"; readonly past: Past };
+
+/** What an earlier run of the program knew of an account. */
+export type Past = Pick<
+  Account,
+  "availability" | "quota" | "modelCooldowns" | "consecutiveFailures"
+> & {
+  /** When that was written down, by the clock of then. */
+  readonly savedMs: Millis;
+  /** Whether the account has the tokens that it had then. */
+  readonly hasSameTokens: boolean;
+};
 
 /** How long guesses last, from the configuration. */
 export type Policy = {
@@ -72,6 +85,8 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
     }
     case "reloaded":
       return reload(account, outcome.login, now);
+    case "restored":
+      return restore(account, outcome.past, policy, now);
   }
 }
 
@@ -215,4 +230,74 @@ function reload(account: Account, login: Login, now: Millis): Account {
     return { ...known, availability: { kind: "ready" } };
   }
   return isNew ? { ...known, availability: withoutTokenTrouble(availability) } : known;
+}
+
+/**
+ * What an earlier run knew is a hint, as all cooldowns are: what is over by now, or was found with other tokens, is
+ * dropped, and a moment that cannot be is brought back to one that can. What this run has found out itself stays.
+ */
+function restore(account: Account, past: Past, policy: Policy, now: Millis): Account {
+  // A clock that was set back since: the rests count from now with what was left of them.
+  const aheadMs = Math.max(past.savedMs - now, 0) || 0;
+  const endOf = (untilMs: Millis): Millis | undefined => {
+    const left = untilMs - aheadMs;
+    if (!(left > now)) return undefined;
+    return plausible(left, now) ?? now + policy.limitedMs;
+  };
+  const modelCooldowns = new Map(account.modelCooldowns);
+  for (const [model, untilMs] of past.modelCooldowns) {
+    const endMs = endOf(untilMs);
+    if (endMs !== undefined) {
+      modelCooldowns.set(model, Math.max(endMs, modelCooldowns.get(model) ?? 0));
+    }
+  }
+  const sinceOf = (sinceMs: Millis): Millis => Math.min(sinceMs - aheadMs, now);
+  return {
+    ...account,
+    availability: restoreAvailability(account, past, { endOf, sinceOf }),
+    quota: restoreQuota(account.quota, past.quota, aheadMs, now),
+    modelCooldowns,
+    consecutiveFailures: Math.max(account.consecutiveFailures, past.consecutiveFailures),
+  };
+}
+
+type Times = {
+  /** When a rest ends; undefined when it is over. */
+  readonly endOf: (untilMs: Millis) => Millis | undefined;
+  readonly sinceOf: (sinceMs: Millis) => Millis;
+};
+
+function restoreAvailability(
+  { availability }: Account,
+  { availability: former, hasSameTokens }: Past,
+  { endOf, sinceOf }: Times,
+): Availability {
+  if (availability.kind !== "ready" || former.kind === "ready") return availability;
+  const isOfTokens = former.kind !== "cooling" || former.why === "unauthorized";
+  // Other tokens than those it was found with are its owner's act: they are tried.
+  if (isOfTokens && !hasSameTokens) return availability;
+  const sinceMs = sinceOf(former.sinceMs);
+  if (former.kind !== "cooling") return { ...former, sinceMs };
+  const untilMs = endOf(former.untilMs);
+  return untilMs === undefined ? availability : { ...former, sinceMs, untilMs };
+}
+
+function restoreQuota(
+  known: Quota | undefined,
+  former: Quota | undefined,
+  aheadMs: Millis,
+  now: Millis,
+): Quota | undefined {
+  if (known !== undefined || former === undefined) return known;
+  return {
+    ...former,
+    windows: former.windows.map((window) => believableAgain(window, now)),
+    // Never newer than it can be: a reading that looks fresh would not be taken again soon.
+    measuredAtMs: Math.min(former.measuredAtMs - aheadMs, now),
+  };
+}
+
+/** Like `believable`, but a reset that has passed meanwhile stays: it says that the window has begun anew. */
+function believableAgain(window: QuotaWindow, now: Millis): QuotaWindow {
+  return (window.resetsAtMs ?? now) <= now ? window : believable(window, now);
 }

@@ -9,6 +9,8 @@ export type Bounded<V> = {
   readonly delete: (key: string) => void;
   readonly bytes: () => number;
   readonly count: () => number;
+  /** What it holds, that last used first, with the time of that use; what is over may still be among it. */
+  readonly entries: () => Iterable<readonly [key: string, value: V, usedMs: Millis]>;
 };
 
 /** How much a memory may hold, and for how long without use. */
@@ -105,5 +107,10 @@ export function createBounded<V>(bounds: () => Bounds): Bounded<V> {
     delete: dropKey,
     bytes: () => total,
     count: () => entries.size,
+    entries: function* () {
+      for (let entry = newest; entry !== undefined; entry = entry.older) {
+        yield [entry.key, entry.value, entry.usedMs];
+      }
+    },
   };
 }

@@ -150,3 +150,19 @@ describe("a turn that an account has taken", () => {
     expect(ledger.ownerOf(turn)).toBeUndefined();
   });
 });
+
+test("what one ledger knows of makers, another can take over", () => {
+  const former = threeMakers();
+  const ledger = emptyLedger();
+  for (const made of former.makers()) ledger.restore(made);
+  expect(ledger.ownerOf(turnOf({ input: [compaction("cccc")] }))).toEqual({
+    accountId: "c",
+    isNeeded: true,
+  });
+  expect([...former.makers()].map(([, maker, usedMs]) => [maker, usedMs])).toEqual([
+    ["c", NOON],
+    ["b", NOON],
+    ["a", NOON],
+  ]);
+  expect(JSON.stringify([...former.makers()])).not.toContain("cccc");
+});

@@ -88,3 +88,16 @@ test("what was said of a home stays said while it is asked for", () => {
   affinity.find("s", NOON + 1);
   expect(affinity.find("s", NOON + 2)).toEqual({ accountId: "ann", isProven: true });
 });
+
+test("the bindings can be looked at, that last used first, without being used by that", () => {
+  const affinity = createAffinity(hour, 10);
+  affinity.bind("s", at("ann"), NOON);
+  affinity.bind("t", at("bob"), NOON + 1);
+  affinity.find("s", NOON + 2);
+  for (let look = 0; look < 2; look++) {
+    expect([...affinity.entries()]).toEqual([
+      ["s", at("ann"), NOON + 2],
+      ["t", at("bob"), NOON + 1],
+    ]);
+  }
+});

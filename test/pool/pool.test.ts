@@ -767,3 +767,34 @@ describe.each(["round-robin", "quota-first"] as const)("whatever happens, %s", (
     );
   });
 });
+
+describe("what an earlier run knew", () => {
+  test("is put back: the account rests, and its counters go on", () => {
+    const pool = poolOf(logins("ann", "bob"));
+    const tokens = { input: 10, cached: 4, output: 3, reasoning: 1 };
+    const past = {
+      availability: {
+        kind: "cooling",
+        why: "quota",
+        untilMs: NOON + HOUR,
+        sinceMs: NOON - 5,
+        reason: "spent",
+      },
+      quota: undefined,
+      modelCooldowns: new Map(),
+      consecutiveFailures: 1,
+      savedMs: NOON - 5,
+      hasSameTokens: true,
+    } as const;
+    pool.restore("ann", past, { requests: 7, errors: 2, tokens, lastUsedMs: NOON + DAY }, NOON);
+    pool.restore("nobody", past, { requests: 7, errors: 2, tokens, lastUsedMs: NOON }, NOON);
+    expect(picks(pool, 3)).toEqual(["bob", "bob", "bob"]);
+    expect(picks(pool, 2, NOON + HOUR)).toContain("ann");
+    pool.count("ann", tokens);
+    expect(viewOf(pool, "ann", NOON + HOUR).tally).toMatchObject({
+      requests: 8,
+      errors: 2,
+      tokens: { input: 20, cached: 8, output: 6, reasoning: 2 },
+    });
+  });
+});

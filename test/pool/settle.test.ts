@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import type { Account, Availability, Login } from "../../src/pool/account.ts";
+import fc from "fast-check";
+import { type Account, type Availability, type Login, standing } from "../../src/pool/account.ts";
 import type { Credential } from "../../src/pool/credential.ts";
 import type { Quota } from "../../src/pool/quota.ts";
-import { admit, type Outcome, type Policy, settle } from "../../src/pool/settle.ts";
+import { admit, type Outcome, type Past, type Policy, settle } from "../../src/pool/settle.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import { accountOf, DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "./logins.ts";
 
@@ -466,5 +467,182 @@ describe("a 401 that comes late", () => {
     const { accessToken = "" } = fresh.login.credential;
     const refused = { ...failed("unauthorized"), usedToken: accessToken };
     expect(settle(fresh, refused, POLICY, NOON).availability.kind).toBe("cooling");
+  });
+});
+
+describe("what an earlier run knew", () => {
+  const past = (rest: Partial<Past> = {}): Past => ({
+    availability: { kind: "ready" },
+    quota: undefined,
+    modelCooldowns: new Map(),
+    consecutiveFailures: 0,
+    savedMs: NOON - MINUTE,
+    hasSameTokens: true,
+    ...rest,
+  });
+  const restored = (rest: Partial<Past>, account = fresh, now = NOON): Account =>
+    after(account, { type: "restored", past: past(rest) }, now);
+  const spent = (untilMs: number) => ({ availability: cooling("quota", untilMs) });
+
+  const rows: [
+    name: string,
+    past: Partial<Past>,
+    kind: Availability["kind"],
+    untilMs: number | undefined,
+  ][] = [
+    ["a rest that goes on goes on", spent(NOON + HOUR), "cooling", NOON + HOUR],
+    ["a rest that is over is over", spent(NOON), "ready", undefined],
+    ["B6-6: a rest until 2099 becomes a guess", spent(4.07e12), "cooling", NOON + MINUTE],
+    [
+      "a clock set back by a day: the rest has left what it had",
+      {
+        availability: { ...cooling("rate-limit", NOON + DAY + MINUTE), sinceMs: NOON + DAY },
+        savedMs: NOON + DAY,
+      },
+      "cooling",
+      NOON + MINUTE,
+    ],
+    [
+      "a clock that is a day ahead ends a rest too early",
+      { ...spent(NOON - HOUR), savedMs: NOON - DAY },
+      "ready",
+      undefined,
+    ],
+    ["a dead login is dead", { availability: DEAD }, "needs-login", undefined],
+    [
+      "a dead login with other tokens is tried",
+      { availability: DEAD, hasSameTokens: false },
+      "ready",
+      undefined,
+    ],
+    ["a disabled account is disabled", { availability: DISABLED }, "disabled", undefined],
+    [
+      "a disabled account with other tokens is tried",
+      { availability: DISABLED, hasSameTokens: false },
+      "ready",
+      undefined,
+    ],
+    [
+      "a refused token that is another one now is tried",
+      { availability: cooling("unauthorized", NOON + HOUR), hasSameTokens: false },
+      "ready",
+      undefined,
+    ],
+    [
+      "other tokens end no spent quota",
+      { ...spent(NOON + HOUR), hasSameTokens: false },
+      "cooling",
+      NOON + HOUR,
+    ],
+  ];
+  test.each(rows)("%s", (_name, former, kind, untilMs) => {
+    const { availability } = restored(former);
+    expect(availability.kind).toBe(kind);
+    expect(availability.kind === "cooling" ? availability.untilMs : undefined).toBe(untilMs);
+    if (availability.kind !== "ready") expect(availability.sinceMs).toBeLessThanOrEqual(NOON);
+  });
+
+  test("the owner's word and what this run has found out stay", () => {
+    expect(restored(spent(NOON + HOUR), OFF).availability).toBe(OFF.availability);
+    const dead = accountOf({ availability: DEAD });
+    expect(restored(spent(NOON + HOUR), dead).availability).toBe(DEAD);
+    const measured = accountOf({ quota: quotaOf([["5h", 3, HOUR]]) });
+    expect(restored({ quota: quotaOf([["5h", 99, HOUR]]) }, measured).quota).toBe(measured.quota);
+  });
+
+  test("B6-2: a restored cooldown is a hint that a reading with room ends", () => {
+    const account = restored({ ...spent(NOON + DAY), quota: quotaOf([["5h", 100, DAY]]) });
+    expect(standing(account, NOON).kind).toBe("cooling");
+    const quota = quotaOf([["5h", 0, DAY]], { measuredAtMs: NOON + 1000 });
+    expect(
+      standing(after(account, { type: "measured", quota }, NOON + 1000), NOON + 1000).kind,
+    ).toBe("ready");
+  });
+
+  test("a reading never looks newer than it can be, and a window whose reset has passed has begun anew", () => {
+    const quota = quotaOf(
+      [
+        ["5h", 100, -HOUR],
+        ["7d", 60, DAY],
+      ],
+      { measuredAtMs: NOON + DAY },
+    );
+    const account = restored({ quota, savedMs: NOON + DAY + 5 });
+    expect(account.quota?.measuredAtMs).toBe(NOON - 5);
+    expect(account.quota?.windows).toEqual(quota.windows);
+    expect(standing(account, NOON).kind).toBe("ready");
+  });
+
+  test("models rest on, failures count on", () => {
+    const modelCooldowns = new Map([
+      ["a", NOON + 5],
+      ["b", NOON - 5],
+      ["c", 4.07e12],
+    ]);
+    const account = restored({ modelCooldowns, consecutiveFailures: 3 });
+    expect([...account.modelCooldowns]).toEqual([
+      ["a", NOON + 5],
+      ["c", NOON + MINUTE],
+    ]);
+    expect(account.consecutiveFailures).toBe(3);
+  });
+
+  const time = fc.oneof(
+    fc.integer({ min: NOON - 40 * DAY, max: NOON + 40 * DAY }),
+    fc.constantFrom(0, 8.64e15, Number.NaN, Number.POSITIVE_INFINITY),
+  );
+  const evidence = { sinceMs: time, reason: fc.string() };
+  const availability: fc.Arbitrary<Availability> = fc.oneof(
+    fc.constant({ kind: "ready" } as const),
+    fc.record({ kind: fc.constantFrom("needs-login", "disabled"), ...evidence }),
+    fc.record({
+      kind: fc.constant("cooling"),
+      why: fc.constantFrom("quota", "rate-limit", "unauthorized", "forbidden"),
+      untilMs: time,
+      ...evidence,
+    }),
+  );
+
+  test("whatever was written, nothing rests beyond the longest promise, and nothing began in the future", () => {
+    const former = fc.record({
+      availability,
+      modelCooldowns: fc.array(fc.tuple(fc.string(), time)).map((all) => new Map(all)),
+      consecutiveFailures: fc.nat(),
+      savedMs: time,
+      hasSameTokens: fc.boolean(),
+      quota: fc.option(
+        fc.record({
+          measuredAtMs: time,
+          hasCredits: fc.boolean(),
+          windows: fc.array(
+            fc.record({
+              name: fc.string(),
+              usedPercent: fc.nat(100),
+              resetsAtMs: time,
+              isPartial: fc.boolean(),
+            }),
+          ),
+        }),
+        { nil: undefined },
+      ),
+    });
+    fc.assert(
+      fc.property(former, (all) => {
+        const before = structuredClone(all);
+        const account = restored(all);
+        const latest = NOON + 32 * DAY;
+        const ends = [...account.modelCooldowns.values()];
+        const now = standing(account, NOON);
+        if (now.kind === "cooling") ends.push(now.untilMs);
+        for (const untilMs of ends) {
+          expect(untilMs).toBeGreaterThan(NOON);
+          expect(untilMs).toBeLessThanOrEqual(latest);
+        }
+        if (account.availability.kind !== "ready")
+          expect(account.availability.sinceMs > NOON).toBe(false);
+        expect((account.quota?.measuredAtMs ?? 0) > NOON).toBe(false);
+        expect(all).toEqual(before);
+      }),
+    );
   });
 });

@@ -15,6 +15,7 @@ function createList(mostBytes: number, ttlMs: number): Bounded<string> {
   return {
     bytes,
     count: () => list.length,
+    entries: () => list.map(({ key, value, usedMs }) => [key, value, usedMs] as const).reverse(),
     delete: drop,
     get: (key, now) => {
       const found = list.find((entry) => entry.key === key && entry.usedMs + ttlMs > now);
@@ -94,7 +95,12 @@ describe("a bounded memory", () => {
           const [told, expected] = both.map((each) => {
             if (kind === "set") each.set(key, `${at}`, bytes, now);
             if (kind === "delete") each.delete(key);
-            return [kind === "get" ? each.get(key, now) : "", each.count(), each.bytes()];
+            return [
+              kind === "get" ? each.get(key, now) : "",
+              each.count(),
+              each.bytes(),
+              [...each.entries()],
+            ];
           });
           expect(told).toEqual(expected ?? []);
         }

@@ -224,6 +224,7 @@ function derive(config: Config) {
       },
       selector: config.selector,
       affinityTtlMs: config["session-affinity-ttl-sec"] * SECOND,
+      mostInFlight: config["account-max-in-flight"],
     },
     renew: {
       concurrency: config["refresh-concurrency"],

@@ -17,6 +17,8 @@ export type Login = {
   readonly isSwitchedOff: boolean;
   /** How many times as much of the new conversations it takes as an equal; its owner's word, in the file. */
   readonly weight?: number;
+  /** What is wrong in its file without keeping it from being used: a sentence for its owner. */
+  readonly remark?: string;
   readonly lastRefreshedMs?: Millis;
   /** Where it is kept: a path, in file mode. */
   readonly source: string;

@@ -595,6 +595,7 @@ describe("sync", () => {
     ["a switch", { isSwitchedOff: true }],
     ["an e-mail address", { email: "a@example.com" }],
     ["a plan", { plan: "pro" }],
+    ["a weight", { weight: 2 }],
     ["a workspace", { workspaceId: "w" }],
     ["a file's name", { source: "/auths/other.json" }],
   ];

@@ -4,6 +4,7 @@ import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
 import { createLedger } from "./engine/ledger.ts";
+import { createLine } from "./engine/line.ts";
 import { createModels } from "./engine/models.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
@@ -114,6 +115,13 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const reasoning = createReasoningMemory();
   const ways = createWays(clock.now);
 
+  const line = createLine({
+    clock,
+    pick: (wish) => pool.pick(wish, clock.now()),
+    isCrowded: (wish) => pool.isCrowded(wish, clock.now()),
+    options: () => perConfig.line,
+  });
+
   const resolve = (model: string) => resolveModel(model, models.catalog(), aliases());
   const ports: ProxyPorts = {
     clock,
@@ -131,7 +139,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         count: pool.count,
         ledger,
         ways,
-        pick: (wish) => pool.pick(wish, clock.now()),
+        take: line.take,
         identify: renewer.identify,
         renew: renewer.renew,
         refused,
@@ -170,6 +178,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),
+      waiting: line.count,
       nowMs: clock.now,
       startedMs,
       newRequestId,
@@ -239,10 +248,15 @@ function derive(config: Config) {
       },
       selector: config.selector,
       affinityTtlMs: config["session-affinity-ttl-sec"] * SECOND,
+      mostInFlight: config["account-max-in-flight"],
     },
     renew: {
       concurrency: config["refresh-concurrency"],
       timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
+    },
+    line: {
+      waitMs: config["account-wait-sec"] * SECOND,
+      mostInFlight: config["account-max-in-flight"],
     },
     limits: { maxRetry: config["max-retry"], emptyRetryMax: config["empty-retry-max"] },
     send: {

@@ -23,11 +23,12 @@ export function pickNanoseconds(
   selector: PoolOptions["selector"],
   picks: number,
 ): number {
-  const pool = createPool(() => ({
+  const options: PoolOptions = {
     policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
     selector,
     affinityTtlMs: HOUR_MS,
-  }));
+  };
+  const pool = createPool(() => options);
   const logins = Array.from({ length: accounts }, (_, number) => loginOf(number));
   pool.sync(logins, NOW_MS);
   for (const [number, { identity }] of logins.entries()) {

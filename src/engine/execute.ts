@@ -8,9 +8,10 @@ import type { Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
 import { quotaFromHeaders } from "../upstream/limits.ts";
 import type { Attempt } from "../upstream/send.ts";
-import type { Clock } from "../wire/clock.ts";
+import type { Clock, Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Place } from "./line.ts";
 import type { TurnRecord } from "./record.ts";
 import type { RefusedParameters } from "./refused.ts";
 import { unlessStopped } from "./wait.ts";
@@ -20,7 +21,8 @@ import type { Ways } from "./ways.ts";
 /** What the attempt loop does through others. */
 export type Ports = {
   readonly clock: Clock;
-  readonly pick: (wish: Wish) => Lease | undefined;
+  /** An account, after some waiting where all that could serve are full; a failure where that was in vain. */
+  readonly take: (wish: Wish, stop: Stop, waitedMs: Millis) => Place | Promise<Place>;
   readonly settle: (accountId: string, outcome: Outcome) => void;
   readonly count: (accountId: string, usage: NonNullable<TurnRecord["usage"]>) => void;
   /** The account's token and workspace, the token renewed first when it is about to end. */
@@ -79,15 +81,32 @@ export async function execute(job: Job, limits: Limits, ports: Ports): Promise<E
   const { sessionKey, turn } = job;
   const owner = ports.ledger.ownerOf(turn);
   const wish = { sessionKey, model: turn.model, ...(owner === undefined ? {} : { owner }) };
+  let crowded: Failure | undefined;
   while (run.mayPost()) {
-    const lease = ports.pick({ ...wish, tried: run.tried });
-    if (lease === undefined) break;
-    const served = await run.onAccount(lease);
+    const place = await takePlace({ ...wish, tried: run.tried }, job, ports);
+    if (place === undefined) break;
+    if ("kind" in place) {
+      crowded = place;
+      break;
+    }
+    const served = await run.onAccount(place);
     if (served === undefined) continue;
     closeAtStop(served.turn, job.stop);
     return { ok: true, ...served };
   }
-  return { ok: false, failure: conclude(run.last(), job, ports) };
+  return { ok: false, failure: conclude(run.last(), job, ports, crowded) };
+}
+
+/** An account for the next attempt; the waiting for it is told in the record. */
+async function takePlace(wish: Wish, { stop, record }: Job, ports: Ports): Promise<Place> {
+  const startedMs = ports.clock.now();
+  const place = ports.take(wish, stop, record.waitedMs);
+  if (!(place instanceof Promise)) return place;
+  try {
+    return await place;
+  } finally {
+    record.waitedMs += Math.max(ports.clock.now() - startedMs, 0);
+  }
 }
 
 /**
@@ -312,10 +331,16 @@ const ACCOUNT_TROUBLE: ReadonlySet<FailureKind> = new Set<FailureKind>([
 ]);
 
 /** What the client is told when nobody could serve it: the last real failure, or the state of a pool that has nobody left. */
-function conclude(last: Failure | undefined, job: Job, ports: Ports): Failure {
+function conclude(
+  last: Failure | undefined,
+  job: Job,
+  ports: Ports,
+  crowded: Failure | undefined,
+): Failure {
   const left = job.stop.reason();
   if (left !== undefined) return left;
   if (last !== undefined && !ACCOUNT_TROUBLE.has(last.kind)) return last;
+  if (crowded !== undefined) return crowded;
   const shortage = ports.shortage(job.turn.model);
   if (shortage !== undefined) {
     const plan = last?.planType;

@@ -23,6 +23,8 @@ export type TurnRecord = {
   /** Nothing was asked of any account: a client only sent its input ahead. */
   isPrewarm: boolean;
   attempts: AttemptRecord[];
+  /** How long it waited for a place on an account. */
+  waitedMs: Millis;
   /** Parameters that were taken out because the backend refuses them. */
   removed: readonly string[];
   status: number;
@@ -46,6 +48,7 @@ export function openRecord(id: string, startedMs: Millis): TurnRecord {
     isStream: false,
     isPrewarm: false,
     attempts: [],
+    waitedMs: 0,
     removed: [],
     status: 0,
     failure: undefined,

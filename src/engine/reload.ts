@@ -41,6 +41,9 @@ export function createReload({ pool, store, clock, log }: ReloadPorts): () => Pr
       if (!told.has(reason)) log.warn(message, { reason });
     };
     for (const { reason } of faults) tell("an account file was left alone", reason);
+    for (const { remark } of logins) {
+      if (remark !== undefined) tell("an account file has a mistake", remark);
+    }
     for (const { kept: newer, ignored } of duplicates) {
       const reason = `${basename(ignored)}: the same login is in ${basename(newer)}, whose tokens are newer`;
       tell("an account file is not used", reason);

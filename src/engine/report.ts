@@ -25,6 +25,7 @@ export function reportRequest(log: Log, record: TurnRecord, now: Millis): void {
     account: attempts.at(-1)?.label,
     attempts: attempts.length,
     tried: attempts.length > 1 ? attempts.map(describeAttempt).join(",") : undefined,
+    waited_ms: record.waitedMs > 0 ? record.waitedMs : undefined,
     status: record.status,
     failure: record.failure,
     ttft_ms: firstOutputMs === undefined ? undefined : firstOutputMs - startedMs,

@@ -129,7 +129,9 @@ export function createState(ports: StatePorts): State {
     );
     for (const { one, accountId } of conversations.sort((a, b) => a.one[1] - b.one[1])) {
       const [key, usedMs, isProven] = one;
-      if (!bound.has(key)) affinity.bind(key, { accountId, isProven }, Math.min(usedMs, now));
+      if (bound.has(key)) continue;
+      const atMs = Math.min(usedMs, now);
+      affinity.bind(key, { accountId, isProven, usedMs: atMs, running: 0 }, atMs);
     }
     const known = new Set(keysOf(ledger.makers()));
     const made = [...met].flatMap(([id, { ciphertexts }]) =>

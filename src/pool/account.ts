@@ -15,6 +15,10 @@ export type Login = {
   readonly credential: Credential;
   /** The owner switched it off in the file. */
   readonly isSwitchedOff: boolean;
+  /** How many times as much of the new conversations it takes as an equal; its owner's word, in the file. */
+  readonly weight?: number;
+  /** What is wrong in its file without keeping it from being used: a sentence for its owner. */
+  readonly remark?: string;
   readonly lastRefreshedMs?: Millis;
   /** Where it is kept: a path, in file mode. */
   readonly source: string;

@@ -1,11 +1,15 @@
-import { createBounded } from "../wire/bounded.ts";
+import { type Bounds, createBounded } from "../wire/bounded.ts";
 import type { Millis } from "../wire/clock.ts";
 
-/** Where a conversation is. */
+/** Where a conversation is. The pool keeps it up to date while it is bound. */
 export type Home = {
   readonly accountId: string;
   /** Whether it has come back there: an account that only a first, failed attempt was made on is none to keep. */
-  readonly isProven: boolean;
+  isProven: boolean;
+  /** When a request of it last began or ended. */
+  usedMs: Millis;
+  /** How many of its requests are running. */
+  running: number;
 };
 
 /** Which account a conversation is on. Bounded in number and in time. */
@@ -23,12 +27,16 @@ export type Binding = readonly [key: string, home: Home, usedMs: Millis];
 
 /** Bindings that end after `ttlMs` without use; of more than `most`, those longest unused go. */
 export function createAffinity(ttlMs: () => Millis, most: number): Affinity {
-  const bounds = () => ({
+  // One object for all times: this is asked for several times with each request.
+  const held: { -readonly [Key in keyof Bounds]: Bounds[Key] } = {
     mostBytes: Number.POSITIVE_INFINITY,
     mostCount: most,
-    ttlMs: ttlMs(),
+    ttlMs: 0,
+  };
+  const homes = createBounded<Home>(() => {
+    held.ttlMs = ttlMs();
+    return held;
   });
-  const homes = createBounded<Home>(bounds);
   return {
     find: homes.get,
     bind: (key, home, now) => homes.set(key, home, 0, now),

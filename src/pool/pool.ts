@@ -3,17 +3,32 @@ import { addUsage, NO_USAGE, type Usage } from "../turn/usage.ts";
 import type { Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Account, type Availability, type Login, nextChange, standing } from "./account.ts";
-import { type Affinity, createAffinity } from "./affinity.ts";
+import { type Affinity, createAffinity, type Home } from "./affinity.ts";
+import { createOrder, type Order, type Placed } from "./order.ts";
 import { headroom } from "./quota.ts";
-import { BANDS, bandAt, bandOf, middleOf, ROUNDING, restsFor, score } from "./rank.ts";
+import {
+  COLD_AFTER_MS,
+  isClearlyBetter,
+  isReady,
+  LEVELS,
+  levelAt,
+  middleOf,
+  restsFor,
+  type Selector,
+  scoreOf,
+  weightOf,
+} from "./rank.ts";
+import { rewind } from "./rewind.ts";
 import { admit, type Outcome, type Past, type Policy, settle } from "./settle.ts";
 
 /** What the pool needs of the configuration; read anew at each use. */
 export type PoolOptions = {
   readonly policy: Policy;
   /** `round-robin` lets equals take turns; `quota-first` always takes the one with most room. */
-  readonly selector: "round-robin" | "quota-first";
+  readonly selector: Selector;
   readonly affinityTtlMs: Millis;
+  /** How many requests an account serves at a time, at most; 0 or absent: as many as come. */
+  readonly mostInFlight?: number;
 };
 
 /** Who is asking for an account. */
@@ -28,6 +43,8 @@ export type Wish = {
    * can serve it, and, where nobody else can go on with it, in any case.
    */
   readonly owner?: { readonly accountId: string; readonly isNeeded: boolean };
+  /** Whether a conversation would rather have no account now than leave one that is merely full. */
+  readonly keepsHome?: boolean;
 };
 
 /** The use of one account by one request. `release` must be called once the request is over; more calls do nothing. */
@@ -68,6 +85,8 @@ export type Pool = {
   readonly sync: (logins: readonly Login[], now: Millis) => SyncResult;
   readonly get: (accountId: string) => Account | undefined;
   readonly pick: (wish: Wish, now: Millis) => Lease | undefined;
+  /** Whether an account could serve if only it were not full: waiting for a place makes sense. */
+  readonly isCrowded: (wish: Wish, now: Millis) => boolean;
   readonly settle: (accountId: string, outcome: Outcome, now: Millis) => void;
   /** Adds a finished turn's tokens to the account's counters. */
   readonly count: (accountId: string, usage: Usage) => void;
@@ -76,76 +95,165 @@ export type Pool = {
   readonly view: (now: Millis) => readonly AccountView[];
 };
 
-type Queue = Set<Slot>;
-
-type Slot = {
+type Slot = Placed & {
   id: string;
   account: Account;
+  weight: number;
   inFlight: number;
-  /** Where it waits; undefined while it may not be used. */
-  queue: Queue | undefined;
-  /** Its share of `room`, while it is usable and measured. */
+  /** Whether it may be used, as of the last look. */
+  isReady: boolean;
+  /** What it has left, as of the last look; undefined while nobody has measured it. */
   room: number | undefined;
+  /** The order it stands in; undefined while it may not be used or is full. */
+  line: Line | undefined;
+  level: number;
+  /** Within its level those with less come first: it grows with each choice, the more slowly the heavier it is. */
+  share: number;
+  /** Of equal shares the one that came earlier is first. */
+  since: number;
   /** When it was last chosen, as a count of choices. */
   turn: number;
+  due: Due | undefined;
   requests: number;
   errors: number;
   tokens: Usage;
   lastUsedMs: Millis | undefined;
 };
 
-/** How many conversations are remembered at most. */
-export const MOST_BINDINGS = 50_000;
+/** When an account must be looked at again because time alone changes it. */
+type Due = Placed & { atMs: Millis; readonly slot: Slot };
+
+/** Accounts that may be chosen, best first, and by level how far the taking of turns has come. */
+type Line = { readonly order: Order<Slot>; readonly shares: Float64Array };
 
 /**
- * A pool that picks (for `round-robin`) in constant time, however many accounts it holds: accounts wait in one queue per band of
- * headroom, an account moves when something happens to it, and all are sorted anew only when the earliest
- * cooldown or window has ended. Those that nobody has measured wait in queues of their own, by what they are
- * serving, and join the band in the middle of the others when an account is chosen.
+ * How many conversations are remembered at most: those of one hour, more than anybody's own accounts can serve. Beyond,
+ * this memory leaves the processor's caches, and choosing takes twice as long.
+ */
+export const MOST_BINDINGS = 20_000;
+
+// Scores begin at -1, so that there are as many levels below nothing as above.
+const LOWEST = Math.max(...Object.values(LEVELS));
+
+/**
+ * A pool that picks in logarithmic time, however many accounts it holds: those that may be chosen stand in an order,
+ * an account moves when something happens to it, and when a cooldown or window of it has ended. Those that nobody
+ * has measured stand in an order of their own, by what they are serving, and join the level in the middle of the
+ * others when an account is chosen.
  */
 export function createPool(
   options: () => PoolOptions,
   affinity: Affinity = createAffinity(() => options().affinityTtlMs, MOST_BINDINGS),
 ): Pool {
   const slots = new Map<string, Slot>();
-  const measured = createQueues();
-  const unmeasured = createQueues();
+  const measured = createLine();
+  const unmeasured = createLine();
+  const full = new Set<Slot>();
+  const dues = createOrder<Due>((one, other) => one.atMs < other.atMs);
   const room = { total: 0, count: 0 };
   let turns = 0;
-  let resortAtMs: Millis = Number.POSITIVE_INFINITY;
+  let entries = 0;
+  let { selector, mostInFlight = 0 } = options();
   let latestMs: Millis = Number.NEGATIVE_INFINITY;
   // Accounts that go on under another id, by the former one: leases, bindings and outcomes may still say that.
   const renamed = new Map<string, string>();
 
   const find = (id: string): Slot | undefined => slots.get(renamed.get(id) ?? id);
 
-  const move = (slot: Slot, queue: Queue | undefined, share: number | undefined): void => {
-    if (slot.room !== undefined) room.count -= 1;
-    if (share !== undefined) room.count += 1;
-    // An empty sum is exactly nothing, whatever rounding has left in it.
-    room.total = room.count === 0 ? 0 : room.total - (slot.room ?? 0) + (share ?? 0);
-    slot.room = share;
-    if (queue === slot.queue) return;
-    slot.queue?.delete(slot);
-    queue?.add(slot);
-    slot.queue = queue;
+  const isFull = (slot: Slot): boolean => mostInFlight > 0 && slot.inFlight >= mostInFlight;
+
+  const leave = (slot: Slot): void => {
+    slot.line?.order.remove(slot);
+    slot.line = undefined;
   };
 
+  /** Takes its place in the order by what it has left and serves. Who comes to a level anew comes last there. */
+  const arrange = (slot: Slot): void => {
+    const isOut = !slot.isReady || isFull(slot);
+    if (slot.isReady && isOut) full.add(slot);
+    else if (full.size > 0) full.delete(slot);
+    if (isOut) {
+      leave(slot);
+      return;
+    }
+    const line = slot.room === undefined ? unmeasured : measured;
+    const level = levelAt(scoreOf(slot.room ?? 1, slot.inFlight, slot.weight), LEVELS[selector]);
+    if (line === slot.line && level === slot.level) return;
+    if (line !== slot.line) leave(slot);
+    slot.level = level;
+    slot.share = (line.shares[level + LOWEST] ?? 0) + 1 / slot.weight;
+    slot.since = entries;
+    entries += 1;
+    if (slot.line === line) {
+      line.order.moved(slot);
+      return;
+    }
+    slot.line = line;
+    line.order.add(slot);
+  };
+
+  const putRoom = (slot: Slot, share: number | undefined): void => {
+    if (slot.isReady && slot.room !== undefined) {
+      room.count -= 1;
+      room.total -= slot.room;
+    }
+    slot.room = share;
+    if (slot.isReady && share !== undefined) {
+      room.count += 1;
+      room.total += share;
+    }
+    // An empty sum is exactly nothing, whatever rounding has left in it.
+    if (room.count === 0) room.total = 0;
+  };
+
+  const schedule = (slot: Slot, atMs: Millis): void => {
+    if (slot.due === undefined) {
+      slot.due = { at: -1, atMs, slot };
+      dues.add(slot.due);
+      return;
+    }
+    slot.due.atMs = atMs;
+    dues.moved(slot.due);
+  };
+
+  /** Looks at an account anew. */
   const place = (slot: Slot, now: Millis): void => {
     latestMs = Math.max(latestMs, now);
-    resortAtMs = Math.min(resortAtMs, nextChange(slot.account, now));
-    const share = headroom(slot.account.quota, now);
-    const band = bandOf(slot.account, slot.inFlight, now, 1);
-    if (band === undefined) move(slot, undefined, undefined);
-    else move(slot, (share === undefined ? unmeasured : measured)[band], share);
+    schedule(slot, nextChange(slot.account, now));
+    putRoom(slot, undefined);
+    slot.isReady = isReady(slot.account, now);
+    putRoom(slot, headroom(slot.account.quota, now));
+    slot.weight = weightOf(slot.account);
+    arrange(slot);
   };
 
-  const resortIfDue = (now: Millis): void => {
-    // A clock that was set back revives cooldowns that had ended, and windows that had begun anew.
-    if (now < resortAtMs && now >= latestMs) return;
-    resortAtMs = Number.POSITIVE_INFINITY;
+  /** Brings the orders up to date with the time and with the options. */
+  const refresh = (now: Millis): void => {
+    const next = options();
+    const most = next.mostInFlight ?? 0;
+    if (next.selector !== selector || most !== mostInFlight) {
+      selector = next.selector;
+      mostInFlight = most;
+      for (const { shares } of [measured, unmeasured]) shares.fill(0);
+      for (const slot of slots.values()) {
+        leave(slot);
+        arrange(slot);
+      }
+    }
+    if (now < latestMs) setBack(now);
     latestMs = now;
-    for (const slot of slots.values()) place(slot, now);
+    for (let due = dues.first(); due !== undefined && due.atMs <= now; due = dues.first()) {
+      place(due.slot, now);
+    }
+  };
+
+  /** A clock that was set back revives cooldowns that had ended, and windows that had begun anew. */
+  const setBack = (now: Millis): void => {
+    const formerMs = latestMs;
+    for (const slot of slots.values()) {
+      slot.account = rewind(slot.account, formerMs, now);
+      place(slot, now);
+    }
   };
 
   const hasTried = (wish: Wish, id: string): boolean => {
@@ -153,48 +261,68 @@ export function createPool(
     return renamed.size > 0 && [...wish.tried].some((former) => renamed.get(former) === id);
   };
 
-  const mayServe = (slot: Slot, wish: Wish, now: Millis): boolean =>
-    slot.queue !== undefined &&
-    !hasTried(wish, slot.id) &&
-    !restsFor(slot.account, wish.model, now);
+  /** Whether it could serve if it is not full. */
+  const couldServe = (slot: Slot, wish: Wish, now: Millis): boolean =>
+    slot.isReady && !hasTried(wish, slot.id) && !restsFor(slot.account, wish.model, now);
 
-  /** The first of `queue` that may serve, or the one with most room where `worth` says how much that is. */
-  const within = (
-    queue: Queue | undefined,
-    isAble: (slot: Slot) => boolean,
-    worth: ((slot: Slot) => number) | undefined,
-  ): Slot | undefined => {
-    let best: Slot | undefined;
-    for (const slot of queue ?? []) {
-      if (!isAble(slot)) continue;
-      if (worth === undefined) return slot;
-      if (best === undefined || worth(slot) > worth(best)) best = slot;
-    }
-    return best;
+  /** The best of those that may serve. */
+  const best = (wish: Wish, now: Millis): Slot | undefined => {
+    const isAble = (slot: Slot): boolean => couldServe(slot, wish, now);
+    const known = measured.order.find(isAble);
+    const unknown = unmeasured.order.find(isAble);
+    if (known === undefined || unknown === undefined) return known ?? unknown;
+    // The unmeasured stand as if they had all their headroom; by so many levels they come down.
+    const levels = LEVELS[selector];
+    const drop = levels - 1 - levelAt(middleOf(room.total, room.count), levels);
+    const gap = known.level - (unknown.level - drop);
+    if (gap !== 0) return gap > 0 ? known : unknown;
+    return known.turn <= unknown.turn ? known : unknown;
   };
 
-  const choose = (wish: Wish, now: Millis): Slot | undefined => {
-    const middle = middleOf(room.total, room.count);
-    const worth =
-      options().selector === "quota-first"
-        ? (slot: Slot) => score(slot.account, slot.inFlight, now, middle)
-        : undefined;
-    const isAble = (slot: Slot): boolean => mayServe(slot, wish, now);
-    // The unmeasured wait as if they had all their headroom; by so many bands they come down.
-    const drop = BANDS - 1 - bandAt(middle);
-    for (let band = BANDS - 1; band >= -drop; band--) {
-      const known = within(measured[band], isAble, worth);
-      const unknown = within(unmeasured[band + drop], isAble, worth);
-      const chosen = better(known, unknown, worth);
-      if (chosen === undefined) continue;
-      // To the end of the queue: its equals come first next time.
-      chosen.queue?.delete(chosen);
-      chosen.queue?.add(chosen);
-      turns += 1;
-      chosen.turn = turns;
-      return chosen;
+  const worth = ({ room: own, inFlight, weight }: Slot): number =>
+    scoreOf(own ?? middleOf(room.total, room.count), inFlight, weight);
+
+  /** Takes the turn of an account that was chosen: its equals come first next time. */
+  const take = (slot: Slot): Slot => {
+    turns += 1;
+    slot.turn = turns;
+    const { line } = slot;
+    if (line === undefined) return slot;
+    line.shares[slot.level + LOWEST] = slot.share;
+    slot.share += 1 / slot.weight;
+    slot.since = entries;
+    entries += 1;
+    line.order.moved(slot);
+    return slot;
+  };
+
+  /** Who serves a conversation that is free to move: `settled`, unless another one is clearly better. */
+  const settleOn = (settled: Slot, wish: Wish, now: Millis): Slot | undefined => {
+    const other = best(wish, now);
+    if (isFull(settled)) return other;
+    const isBetter = other !== undefined && isClearlyBetter(worth(other), worth(settled));
+    return isBetter ? other : settled;
+  };
+
+  /** Who serves `wish`; undefined when nobody can, or should. */
+  const choose = (wish: Wish, home: Home | undefined, now: Millis): Slot | undefined => {
+    const owner = usable(wish.owner?.accountId, wish, now);
+    // Nobody else can go on with what it holds.
+    if (owner !== undefined && wish.owner?.isNeeded === true) {
+      return isFull(owner) ? undefined : owner;
     }
-    return undefined;
+    const bound = usable(home?.accountId, wish, now);
+    if (bound !== undefined && home !== undefined && isWarm(home, now)) {
+      if (!isFull(bound)) return bound;
+      return wish.keepsHome === true ? undefined : best(wish, now);
+    }
+    const settled = bound ?? owner;
+    return settled === undefined ? best(wish, now) : settleOn(settled, wish, now);
+  };
+
+  const usable = (id: string | undefined, wish: Wish, now: Millis): Slot | undefined => {
+    const slot = id === undefined ? undefined : find(id);
+    return slot !== undefined && couldServe(slot, wish, now) ? slot : undefined;
   };
 
   /** Logins that show who they are only after their first renewal go on as the accounts they were under their files' names. */
@@ -216,16 +344,21 @@ export function createPool(
   };
 
   const forget = (slot: Slot): void => {
-    move(slot, undefined, undefined);
+    putRoom(slot, undefined);
+    slot.isReady = false;
+    arrange(slot);
+    if (slot.due !== undefined) dues.remove(slot.due);
     slots.delete(slot.id);
     for (const [former, id] of renamed) if (id === slot.id) renamed.delete(former);
   };
 
-  const lease = (slot: Slot, isBound: boolean, now: Millis): Lease => {
+  const lease = (slot: Slot, home: Home, isBound: boolean, now: Millis): Lease => {
+    home.running += 1;
+    home.usedMs = now;
     slot.inFlight += 1;
     slot.requests += 1;
     slot.lastUsedMs = now;
-    place(slot, now);
+    arrange(slot);
     let isHeld = true;
     return {
       accountId: slot.id,
@@ -234,8 +367,10 @@ export function createPool(
       release: (at) => {
         if (!isHeld) return;
         isHeld = false;
+        home.running -= 1;
+        home.usedMs = at;
         slot.inFlight -= 1;
-        if (slots.get(slot.id) === slot) place(slot, at);
+        if (slots.get(slot.id) === slot) arrange(slot);
       },
     };
   };
@@ -271,25 +406,30 @@ export function createPool(
     },
     get: (accountId) => find(accountId)?.account,
     pick: (wish, now) => {
-      resortIfDue(now);
+      refresh(now);
       const home = affinity.find(wish.sessionKey, now);
-      const bound = find(home?.accountId ?? "");
-      const bind = (slot: Slot, isProven: boolean): void =>
-        affinity.bind(wish.sessionKey, { accountId: slot.id, isProven }, now);
-      const owner = find(wish.owner?.accountId ?? "");
-      const isOwned = owner !== undefined && mayServe(owner, wish, now);
-      const isTorn = isOwned && owner !== bound && wish.owner?.isNeeded === true;
-      if (!isTorn && bound !== undefined && mayServe(bound, wish, now)) {
-        bind(bound, true);
-        return lease(bound, true, now);
+      const former = home === undefined ? undefined : find(home.accountId);
+      const slot = choose(wish, home, now);
+      if (slot === undefined) return undefined;
+      if (home !== undefined && slot === former) {
+        home.isProven = true;
+        return lease(slot, home, true, now);
       }
-      const chosen = isOwned ? owner : choose(wish, now);
-      if (chosen === undefined) return undefined;
-      // A conversation moves only off an account that cannot serve it; one that merely failed this once keeps it,
-      // unless the conversation has never been there before.
-      const isAble = bound !== undefined && mayServe(bound, { ...wish, tried: new Set() }, now);
-      if (isTorn || !isAble || home?.isProven !== true) bind(chosen, false);
-      return lease(chosen, false, now);
+      if (slot.id !== wish.owner?.accountId) take(slot);
+      const fresh: Home = { accountId: slot.id, isProven: false, usedMs: now, running: 0 };
+      // One that merely failed this once keeps the conversation, unless that has never been there before.
+      const isKept =
+        home?.isProven === true &&
+        former !== undefined &&
+        hasTried(wish, former.id) &&
+        couldServe(former, { ...wish, tried: NOBODY }, now);
+      if (!isKept) affinity.bind(wish.sessionKey, fresh, now);
+      return lease(slot, fresh, false, now);
+    },
+    isCrowded: (wish, now) => {
+      refresh(now);
+      for (const slot of full) if (couldServe(slot, wish, now)) return true;
+      return false;
     },
     settle: (accountId, outcome, now) => {
       const slot = find(accountId);
@@ -318,20 +458,21 @@ export function createPool(
   };
 }
 
-function createQueues(): readonly Queue[] {
-  return Array.from({ length: BANDS }, () => new Set<Slot>());
+const NOBODY: ReadonlySet<string> = new Set();
+
+function createLine(): Line {
+  return { order: createOrder<Slot>(isBefore), shares: new Float64Array(2 * LOWEST) };
 }
 
-/** Of two in one band the one with more room, where that is asked for; of equals the one whose turn is longer ago. */
-function better(
-  one: Slot | undefined,
-  other: Slot | undefined,
-  worth: ((slot: Slot) => number) | undefined,
-): Slot | undefined {
-  if (one === undefined || other === undefined) return one ?? other;
-  const gap = worth === undefined ? 0 : worth(one) - worth(other);
-  if (Math.abs(gap) > ROUNDING) return gap > 0 ? one : other;
-  return one.turn <= other.turn ? one : other;
+function isBefore(one: Slot, other: Slot): boolean {
+  if (one.level !== other.level) return one.level > other.level;
+  if (one.share !== other.share) return one.share < other.share;
+  return one.since < other.since;
+}
+
+/** Whether moving the conversation would cost its prompt cache. */
+function isWarm({ usedMs, running }: Home, now: Millis): boolean {
+  return running > 0 || now - usedMs < COLD_AFTER_MS;
 }
 
 /** Whether the owner should see this as an error of the account: refusals of the request itself are not. */
@@ -343,10 +484,17 @@ function newSlot(account: Account): Slot {
   return {
     id: account.login.identity,
     account,
+    weight: weightOf(account),
     inFlight: 0,
-    queue: undefined,
+    isReady: false,
     room: undefined,
+    line: undefined,
+    at: -1,
+    level: 0,
+    share: 0,
+    since: 0,
     turn: 0,
+    due: undefined,
     requests: 0,
     errors: 0,
     tokens: NO_USAGE,
@@ -372,6 +520,7 @@ function differs(a: Login, b: Login): boolean {
     a.workspaceId !== b.workspaceId ||
     a.email !== b.email ||
     a.plan !== b.plan ||
+    a.weight !== b.weight ||
     a.credential.accessToken !== b.credential.accessToken ||
     a.credential.refreshToken !== b.credential.refreshToken ||
     a.credential.expiresAtMs !== b.credential.expiresAtMs

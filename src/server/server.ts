@@ -28,6 +28,8 @@ export type ServerPorts = {
   readonly catalog: () => Catalog;
   readonly views: () => readonly AccountView[];
   readonly totals: () => Totals;
+  /** How many requests wait for a place on an account. */
+  readonly waiting: () => number;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
   readonly newRequestId: () => string;
@@ -328,6 +330,7 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
   const source = {
     views: ports.views(),
     totals: ports.totals(),
+    waiting: ports.waiting(),
     startedMs: ports.startedMs,
     nowMs: ports.nowMs(),
   };

@@ -11,6 +11,8 @@ import { maskEmail, redact } from "../wire/log.ts";
 export type StatusSource = {
   readonly views: readonly AccountView[];
   readonly totals: Totals;
+  /** How many requests wait for a place on an account. */
+  readonly waiting: number;
   readonly startedMs: Millis;
   readonly nowMs: Millis;
 };
@@ -76,13 +78,14 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   };
 }
 
-function summaryOf({ views, totals, startedMs, nowMs }: StatusSource) {
+function summaryOf({ views, totals, waiting, startedMs, nowMs }: StatusSource) {
   const states = countStates(views);
   return {
     ...states,
     requests: totals.requests,
     errors: totals.errors,
     rpm: totals.rpm,
+    waiting,
     tokens: tokensOf(totals.tokens),
     uptime: Math.floor((nowMs - startedMs) / 1000),
     // The names that scripts for the Go program read.

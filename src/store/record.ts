@@ -29,6 +29,7 @@ const SPELLINGS = {
   expires: ["expired", "expires_at", "expiresAt", "expires"],
   lastRefresh: ["last_refresh", "lastRefresh"],
   disabled: ["disabled"],
+  weight: ["weight"],
 } as const;
 
 type Field = keyof typeof SPELLINGS;
@@ -151,10 +152,24 @@ function loginOf(record: Dict, source: string, name = basename(source)): Reading
       ...(plan !== undefined && { plan }),
       credential: { ...tokens, ...lifetime(record, tokens, lifetimeOf(payloads)) },
       isSwitchedOff: find(record, "disabled")?.value === true,
+      ...weightOf(record, name),
       ...(lastRefreshedMs !== undefined && { lastRefreshedMs }),
       source,
     },
   };
+}
+
+const MOST_WEIGHT = 1000;
+
+/** A weight is only about who is chosen: one that makes no sense is told, and the login is used without it. */
+function weightOf(record: Dict, name: string): Pick<Login, "weight" | "remark"> {
+  const found = find(record, "weight");
+  if (found === undefined) return {};
+  const { value } = found;
+  if (typeof value === "number" && value > 0 && value <= MOST_WEIGHT) return { weight: value };
+  const shown = typeof value === "number" ? String(value) : kindOf(value);
+  const remark = `${name}: "${found.path.join(".")}" should be a number above 0 and at most ${MOST_WEIGHT}, but is ${shown}; it counts as 1. Correct it.`;
+  return { remark };
 }
 
 /**

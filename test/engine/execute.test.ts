@@ -9,14 +9,17 @@ import {
   type Ports,
 } from "../../src/engine/execute.ts";
 import type { Ledger } from "../../src/engine/ledger.ts";
+import type { Place } from "../../src/engine/line.ts";
 import { createRefusedParameters } from "../../src/engine/refused.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import { createWays, type Ways } from "../../src/engine/ways.ts";
-import type { Wish } from "../../src/pool/pool.ts";
+import { createPool, type Wish } from "../../src/pool/pool.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
 import { createStop, type Stop } from "../../src/turn/stop.ts";
 import type { Attempt } from "../../src/upstream/send.ts";
+import type { Clock } from "../../src/wire/clock.ts";
+import { createManualClock } from "../support/clock.ts";
 import {
   completed,
   emptyLedger,
@@ -24,6 +27,7 @@ import {
   failure,
   gate,
   leaseOf,
+  loginOf,
   NOON,
   recordOf,
   settled,
@@ -50,6 +54,9 @@ type Script = {
   readonly turn?: TurnRequest;
   readonly finish?: (turn: Watched) => Promise<Finished>;
   readonly onPick?: (stop: Stop) => void;
+  /** What stands before the accounts, instead of the first that has not been tried. */
+  readonly take?: Ports["take"];
+  readonly clock?: Clock;
   readonly ledger?: Ledger;
   readonly ways?: Ways;
 };
@@ -85,11 +92,12 @@ function stage(script: Script = {}) {
   const wishes: Wish[] = [];
   const { ledger = emptyLedger(), ways = createWays(() => NOON) } = script;
   const ports: Ports = {
-    clock: { now: () => NOON, after: () => () => {} },
-    pick: (wish) => {
+    clock: script.clock ?? { now: () => NOON, after: () => () => {} },
+    take: (wish, own, waitedMs) => {
       const { tried } = wish;
       wishes.push(wish);
       script.onPick?.(stop);
+      if (script.take !== undefined) return script.take(wish, own, waitedMs);
       const account = accounts.find((id) => !tried.has(id));
       if (account === undefined) return undefined;
       const lease = leaseOf(account);
@@ -765,6 +773,91 @@ describe("execute, what the client is told when nobody could serve it", () => {
   test("a pool where nobody can be picked though nobody lacks anything", async () => {
     expect(told(await stage({ accounts: [] }).run())).toBe("no-account");
   });
+});
+
+describe("execute, where every account is full", () => {
+  const CROWDED = failure("rate-limited", { code: "rate_limit_exceeded" });
+
+  test("waits for a place, which is no attempt, and says how long", async () => {
+    const clock = createManualClock(NOON);
+    const place = Promise.withResolvers<Place>();
+    const lease = leaseOf("a");
+    const { run, record, posted } = stage({ clock, take: () => place.promise });
+    const running = run();
+    clock.advance(1200);
+    place.resolve(lease);
+    expect(told(await running)).toBe("ok");
+    expect([posted(), record.attempts.length, record.waitedMs]).toEqual(["a", 1, 1200]);
+  });
+
+  test("tells what the line says when that was in vain", async () => {
+    const { run, posted } = stage({ take: () => CROWDED, shortage: failure("no-account") });
+    const execution = await run();
+    expect(execution).toEqual({ ok: false, failure: CROWDED });
+    expect(posted()).toBe("");
+  });
+
+  test("all attempts together wait no longer than one may", async () => {
+    const clock = createManualClock(NOON);
+    const asked: number[] = [];
+    const leases = [leaseOf("a"), leaseOf("b")];
+    const { run } = stage({
+      clock,
+      answers: ["server-error"],
+      take: async (_wish, _stop, waitedMs) => {
+        asked.push(waitedMs);
+        clock.advance(700);
+        return leases.shift() ?? CROWDED;
+      },
+    });
+    // The last real failure says more than that there was no place for another attempt.
+    expect(told(await run())).toBe("server-error");
+    expect(asked).toEqual([0, 700, 1400]);
+  });
+
+  test("a client that leaves the line is told nothing, and holds nothing", async () => {
+    const { run, posts } = stage({
+      take: async (_wish, stop) => {
+        stop.stop(LEFT);
+        return undefined;
+      },
+    });
+    expect(told(await run())).toBe("client-left");
+    expect(posts).toEqual([]);
+  });
+
+  test("a place that comes with the client's leaving is given back", async () => {
+    const lease = leaseOf("a");
+    const { run, posts } = stage({
+      take: async (_wish, stop) => {
+        stop.stop(LEFT);
+        return lease;
+      },
+    });
+    expect(told(await run())).toBe("client-left");
+    expect([posts.length, lease.releases()]).toEqual([0, 1]);
+  });
+});
+
+test("B6-1, B6-5: accounts that are known to be used up cost no attempt", async () => {
+  const pool = createPool(() => ({
+    policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
+    selector: "round-robin",
+    affinityTtlMs: 3_600_000,
+  }));
+  const names = ["a", "b", "c", "d", "e", "good"];
+  const logins = names.map((name) => loginOf(name));
+  pool.sync(logins, NOON);
+  const idOf = (name: string): string => logins[names.indexOf(name)]?.identity ?? "";
+  const windows = [{ name: "7d", usedPercent: 100, resetsAtMs: NOON + 9000, isPartial: false }];
+  const quota = { windows, measuredAtMs: NOON, hasCredits: false };
+  for (const name of ["a", "b"]) pool.settle(idOf(name), { type: "measured", quota }, NOON);
+  for (const name of ["c", "d", "e"]) {
+    pool.settle(idOf(name), { type: "failed", failure: failure("exhausted") }, NOON);
+  }
+  const { run, posted } = stage({ take: (wish) => pool.pick(wish, NOON) });
+  expect(told(await run())).toBe("ok");
+  expect(posted()).toBe(idOf("good"));
 });
 
 test("headers of any answer teach the account its quota before the failure is settled", async () => {

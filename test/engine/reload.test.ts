@@ -58,6 +58,15 @@ describe("createReload", () => {
     expect(lines.map(({ level }) => level)).toEqual(["warn", "warn"]);
   });
 
+  test("a mistake that keeps nobody out of service is told once", async () => {
+    const { reload, lines, names } = stage({ ...loginOf("ann"), remark: "ann.json: not so." });
+    await reload();
+    await reload();
+    expect(names()).toEqual(["ann"]);
+    expect(lines.map(({ level }) => level)).toEqual(["warn", "info"]);
+    expect(lines[0]?.facts).toContain("ann.json: not so.");
+  });
+
   test("an account runs on from a file that is broken now, and goes with the file", async () => {
     const { vault, reload, names } = stage(loginOf("ann"), loginOf("bob"));
     await reload();

@@ -49,6 +49,12 @@ describe("reportRequest", () => {
     expect(line).toContain("model=gpt-5.4-high>gpt-5.4 effort=high");
     expect(line).toContain("attempts=1 status=200 ttft_ms=250 duration_ms=2000 in=10 cached=4");
     expect(line).not.toContain("tried=");
+    expect(line).not.toContain("waited_ms=");
+  });
+
+  test("says how long it waited for a place", () => {
+    const [line] = lines((log) => reportRequest(log, record({ status: 200, waitedMs: 40 }), 3000));
+    expect(line).toContain("waited_ms=40 status=200");
   });
 
   test("names each attempt where one did not do", () => {

@@ -115,7 +115,7 @@ describe("from one run to the next", () => {
       expect(after.viewOf(id).account).toEqual(account);
     }
     expect([...after.affinity.entries()]).toEqual([
-      [TALK, { accountId: home ?? "", isProven: true }, NOON],
+      [TALK, { accountId: home ?? "", isProven: true, usedMs: NOON, running: 0 }, NOON],
     ]);
     expect([...after.ledger.makers()]).toEqual([[DIGEST, "bob", NOON]]);
     expect(after.lines).toEqual([]);

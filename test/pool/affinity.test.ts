@@ -3,7 +3,12 @@ import { createAffinity, type Home } from "../../src/pool/affinity.ts";
 import { HOUR, NOON } from "./logins.ts";
 
 const hour = () => HOUR;
-const at = (accountId: string): Home => ({ accountId, isProven: false });
+const at = (accountId: string): Home => ({
+  accountId,
+  isProven: false,
+  usedMs: NOON,
+  running: 0,
+});
 
 test("a conversation is found on the account it was bound to", () => {
   const affinity = createAffinity(hour, 10);
@@ -84,9 +89,10 @@ test("a clock that is set back ends no binding", () => {
 
 test("what was said of a home stays said while it is asked for", () => {
   const affinity = createAffinity(hour, 10);
-  affinity.bind("s", { accountId: "ann", isProven: true }, NOON);
+  const home: Home = { ...at("ann"), isProven: true };
+  affinity.bind("s", home, NOON);
   affinity.find("s", NOON + 1);
-  expect(affinity.find("s", NOON + 2)).toEqual({ accountId: "ann", isProven: true });
+  expect(affinity.find("s", NOON + 2)).toBe(home);
 });
 
 test("the bindings can be looked at, that last used first, without being used by that", () => {

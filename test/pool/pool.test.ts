@@ -9,7 +9,7 @@ import {
   type Wish,
 } from "../../src/pool/pool.ts";
 import { headroom, type Quota } from "../../src/pool/quota.ts";
-import { BANDS, bandAt, bandOf, middleOf, restsFor } from "../../src/pool/rank.ts";
+import { COLD_AFTER_MS, LEVELS, levelAt, middleOf, restsFor, score } from "../../src/pool/rank.ts";
 import type { Outcome } from "../../src/pool/settle.ts";
 import type { FailureKind } from "../../src/turn/failure.ts";
 import { DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "./logins.ts";
@@ -105,15 +105,15 @@ describe("pick", () => {
     expect(picks(pool, 6).toSorted()).toEqual(["a", "a", "b", "b", "new", "new"]);
   });
 
-  test("prefers the account with most room, by bands", () => {
+  test("prefers the account with most room, and lets those on its level take turns", () => {
     const pool = poolOf(logins("a", "b", "c"));
     pool.settle("a", used(80), NOON);
     pool.settle("b", used(12), NOON);
-    pool.settle("c", used(18), NOON);
+    pool.settle("c", used(11.2), NOON);
     expect(picks(pool, 4)).toEqual(["b", "c", "b", "c"]);
   });
 
-  test("spills over to the next band when the better account is busy", () => {
+  test("spills over to the next account when the better one is busy", () => {
     const pool = poolOf(logins("a", "b"));
     pool.settle("a", used(0), NOON);
     pool.settle("b", used(15), NOON);
@@ -198,7 +198,10 @@ describe("pick", () => {
     expect(picks(pool, 2, NOON + 2 * HOUR).toSorted()).toEqual(["a", "b"]);
     pool.settle("b", failed("forbidden"), NOON + 2 * HOUR);
     expect(picks(pool, 2, NOON + MINUTE)).toEqual([undefined, undefined]);
-    expect(picks(pool, 1, NOON + HOUR)).toEqual(["a"]);
+    // Of the rest that began under the wrong clock as much is left as was left before.
+    expect(picks(pool, 1, NOON + 6 * MINUTE - 1)).toEqual([undefined]);
+    expect(picks(pool, 2, NOON + 6 * MINUTE)).toEqual(["b", "b"]);
+    expect(picks(pool, 2, NOON + HOUR).toSorted()).toEqual(["a", "b"]);
   });
 
   test("looks at one account of ten thousand", () => {
@@ -355,11 +358,180 @@ describe("a conversation", () => {
     });
   });
 
+  describe("that comes back after a pause", () => {
+    const COLD = COLD_AFTER_MS;
+
+    /** A conversation on `a`, and what is used of both accounts when it comes back after `pauseMs`. */
+    function comeBack(pauseMs: number, a: number, b: number, rest: Partial<Wish> = {}) {
+      const pool = poolOf(logins("a", "b"));
+      const wish = { ...wishOf(), ...rest };
+      pool.pick(wish, NOON)?.release(NOON);
+      pool.settle("a", used(a), NOON + pauseMs);
+      pool.settle("b", used(b), NOON + pauseMs);
+      const lease = pool.pick(wish, NOON + pauseMs);
+      return { pool, wish, lease };
+    }
+
+    test("B5-5: is placed anew where another account has clearly more room, and then stays there", () => {
+      const { pool, wish, lease } = comeBack(COLD, 52, 12);
+      expect(lease).toMatchObject({ accountId: "b", isBound: false });
+      lease?.release(NOON + COLD);
+      pool.settle("b", used(80), NOON + COLD);
+      for (let turn = 1; turn < 50; turn++) {
+        const again = pool.pick(wish, NOON + COLD + turn * MINUTE);
+        expect(again).toMatchObject({ accountId: "b", isBound: true });
+        again?.release(NOON + COLD + turn * MINUTE);
+      }
+    });
+
+    test("B5-6: stays where the other has hardly more", () => {
+      expect(comeBack(COLD, 82, 81).lease).toMatchObject({ accountId: "a", isBound: true });
+      expect(comeBack(COLD, 16, 12).lease).toMatchObject({ accountId: "a", isBound: true });
+    });
+
+    test("stays while its prompt cache is warm", () => {
+      expect(comeBack(COLD - 1, 95, 0).lease).toMatchObject({ accountId: "a", isBound: true });
+    });
+
+    test("stays where nobody else can read what it holds", () => {
+      const owner = { accountId: "a", isNeeded: true };
+      expect(comeBack(COLD, 52, 12, { owner }).lease).toMatchObject({ accountId: "a" });
+    });
+
+    test("counts a pause from the end of its last request, and none while one is running", () => {
+      const pool = poolOf(logins("a", "b"));
+      const wish = wishOf();
+      const long = pool.pick(wish, NOON);
+      pool.settle("a", used(90), NOON);
+      pool.settle("b", used(0), NOON);
+      const beside = pool.pick(wish, NOON + COLD);
+      expect(beside?.accountId).toBe("a");
+      beside?.release(NOON + COLD);
+      long?.release(NOON + 3 * COLD);
+      expect(pool.pick(wish, NOON + 4 * COLD - 1)).toMatchObject({ accountId: "a" });
+    });
+
+    test("after more than its time goes back to the maker of its content, unless another is clearly better", () => {
+      const owner = { accountId: "a", isNeeded: false };
+      expect(comeBack(2 * HOUR, 14, 12, { owner }).lease?.accountId).toBe("a");
+      expect(comeBack(2 * HOUR, 52, 12, { owner }).lease?.accountId).toBe("b");
+    });
+  });
+
   test("without affinity moves freely", () => {
     const pool = poolOf(logins("a", "b"), { affinityTtlMs: 0 });
     const wish = wishOf();
     const seen = [1, 2, 3].map(() => pool.pick(wish, NOON)?.accountId);
     expect(seen).toEqual(["a", "b", "a"]);
+  });
+});
+
+describe("an account's weight", () => {
+  const heavy = (weight: number) => loginOf("heavy", { weight });
+
+  test.each([
+    [2, 200],
+    [3, 225],
+    [0.5, 100],
+    [1, 150],
+  ])("of %p is its share of new conversations beside an equal", (weight, expected) => {
+    for (const selector of ["round-robin", "quota-first"] as const) {
+      const pool = poolOf([heavy(weight), loginOf("light")], { selector });
+      const seen = picks(pool, 300).filter((id) => id === "heavy");
+      expect(Math.abs(seen.length - expected)).toBeLessThanOrEqual(1);
+      const crowd = Array.from({ length: 30 }, () => pool.pick(wishOf(), NOON)?.accountId);
+      const share = (30 * weight) / (weight + 1);
+      const held = crowd.filter((id) => id === "heavy").length;
+      expect(Math.abs(held - share)).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test("is read anew from its file", () => {
+    const pool = poolOf([heavy(1), loginOf("light")]);
+    expect(pool.sync([heavy(2), loginOf("light")], NOON).changed).toHaveLength(1);
+    expect(picks(pool, 30).filter((id) => id === "heavy")).toHaveLength(20);
+  });
+});
+
+describe("an account that serves as many as it may", () => {
+  const limited = (names: readonly string[], mostInFlight = 1) =>
+    poolOf(logins(...names), { mostInFlight });
+
+  test("is not picked until it has given one back", () => {
+    const pool = limited(["a", "b"], 2);
+    const held = Array.from({ length: 4 }, () => pool.pick(wishOf(), NOON));
+    expect(held.map((lease) => lease?.accountId)).toEqual(["a", "b", "a", "b"]);
+    const wish = wishOf();
+    expect([pool.pick(wish, NOON), pool.isCrowded(wish, NOON)]).toEqual([undefined, true]);
+    held[1]?.release(NOON);
+    expect(pool.isCrowded(wish, NOON)).toBe(true);
+    expect(pool.pick(wish, NOON)?.accountId).toBe("b");
+  });
+
+  test("is nothing to wait for where it could not serve anyway", () => {
+    const pool = limited(["a"]);
+    pool.pick(wishOf(), NOON);
+    expect(pool.isCrowded(wishOf({ tried: new Set(["a"]) }), NOON)).toBe(false);
+    pool.settle("a", failed("rate-limited", { model: MODEL }), NOON);
+    expect(pool.isCrowded(wishOf(), NOON)).toBe(false);
+    expect(pool.isCrowded(wishOf({ model: "gpt-5.2" }), NOON)).toBe(true);
+    pool.settle("a", failed("deactivated"), NOON);
+    expect(pool.isCrowded(wishOf({ model: "gpt-5.2" }), NOON)).toBe(false);
+    pool.sync([], NOON);
+    expect(pool.isCrowded(wishOf(), NOON)).toBe(false);
+  });
+
+  test("is left by a conversation only if that says so, and then for good", () => {
+    const pool = limited(["a", "b"]);
+    const wish = wishOf();
+    pool.pick(wish, NOON)?.release(NOON);
+    const other = pool.pick({ ...wishOf(), owner: { accountId: "a", isNeeded: true } }, NOON);
+    expect(other?.accountId).toBe("a");
+    expect(pool.pick({ ...wish, keepsHome: true }, NOON)).toBeUndefined();
+    expect(pool.isCrowded({ ...wish, keepsHome: true }, NOON)).toBe(true);
+    pool.pick(wish, NOON)?.release(NOON);
+    other?.release(NOON);
+    expect(pool.pick(wish, NOON)).toMatchObject({ accountId: "b", isBound: true });
+  });
+
+  test("is left at once where the prompt cache is cold", () => {
+    const pool = limited(["a", "b"]);
+    const wish = wishOf();
+    pool.pick(wish, NOON)?.release(NOON);
+    pool.pick({ ...wishOf(), owner: { accountId: "a", isNeeded: true } }, NOON);
+    const later = NOON + COLD_AFTER_MS;
+    expect(pool.pick({ ...wish, keepsHome: true }, later)?.accountId).toBe("b");
+  });
+
+  test("is waited for by what only it can read", () => {
+    const pool = limited(["a", "b"]);
+    const owner = { accountId: "a", isNeeded: true };
+    const first = pool.pick(wishOf({ owner }), NOON);
+    expect(pool.pick(wishOf({ owner }), NOON)).toBeUndefined();
+    expect(pool.isCrowded(wishOf({ owner }), NOON)).toBe(true);
+    first?.release(NOON);
+    expect(pool.pick(wishOf({ owner }), NOON)?.accountId).toBe("a");
+  });
+
+  test("may serve more or less when its owner says so", () => {
+    const options: { mostInFlight: number; selector: PoolOptions["selector"] } = {
+      mostInFlight: 1,
+      selector: "round-robin",
+    };
+    const pool = createPool(() => ({
+      policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
+      affinityTtlMs: HOUR,
+      ...options,
+    }));
+    pool.sync(logins("a"), NOON);
+    expect(pool.pick(wishOf(), NOON)).toBeDefined();
+    expect(pool.pick(wishOf(), NOON)).toBeUndefined();
+    options.mostInFlight = 2;
+    expect(pool.pick(wishOf(), NOON)).toBeDefined();
+    expect(pool.pick(wishOf(), NOON)).toBeUndefined();
+    options.mostInFlight = 0;
+    options.selector = "quota-first";
+    for (let i = 0; i < 10; i++) expect(pool.pick(wishOf(), NOON)).toBeDefined();
   });
 });
 
@@ -423,6 +595,7 @@ describe("sync", () => {
     ["a switch", { isSwitchedOff: true }],
     ["an e-mail address", { email: "a@example.com" }],
     ["a plan", { plan: "pro" }],
+    ["a weight", { weight: 2 }],
     ["a workspace", { workspaceId: "w" }],
     ["a file's name", { source: "/auths/other.json" }],
   ];
@@ -666,12 +839,13 @@ function audit(selector: PoolOptions["selector"]) {
       rooms.length,
     );
     // The unmeasured stand in the middle of the others, and come down as these do by what they serve.
-    const band = ({ account, inFlight }: AccountView): number => {
-      const own = bandOf(account, inFlight, now, 1) ?? Number.NaN;
+    const levels = LEVELS[selector];
+    const level = ({ account, inFlight }: AccountView): number => {
+      const own = levelAt(score(account, inFlight, now, 1), levels);
       const isKnown = headroom(account.quota, now) !== undefined;
-      return isKnown ? own : own - (BANDS - 1 - bandAt(middle));
+      return isKnown ? own : own - (levels - 1 - levelAt(middle, levels));
     };
-    if (!lease.isBound) expect(band(chosen)).toBe(Math.max(...able.map(band)));
+    if (!lease.isBound) expect(level(chosen)).toBe(Math.max(...able.map(level)));
     book.set(lease.accountId, (book.get(lease.accountId) ?? 0) + 1);
     held.push({ lease, life: lives.get(lease.accountId) ?? 0 });
   };

@@ -1,6 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { BANDS, bandAt, bandOf, middleOf, restsFor, score } from "../../src/pool/rank.ts";
-import { accountOf, HOUR, NOON, quotaOf } from "./logins.ts";
+import {
+  isClearlyBetter,
+  isReady,
+  LEVELS,
+  levelAt,
+  middleOf,
+  restsFor,
+  score,
+} from "../../src/pool/rank.ts";
+import { accountOf, HOUR, loginOf, NOON, quotaOf } from "./logins.ts";
 
 const used = (percent: number) => accountOf({ quota: quotaOf([["5h", percent, HOUR]]) });
 
@@ -8,47 +16,17 @@ describe("score", () => {
   test.each([
     ["the headroom of an idle account", used(40), 0, 0.6],
     ["less a share for each request in flight", used(40), 3, 0.54],
-    ["never below nothing", used(99), 7, 0],
+    ["below nothing where it serves more than it has", used(99), 7, -0.13],
+    ["but not without end", used(99), 700, -1],
+    [
+      "less half the share where it is twice as heavy",
+      accountOf({ quota: quotaOf([["5h", 40, HOUR]]) }, loginOf("b", { weight: 2 })),
+      3,
+      0.57,
+    ],
     ["what is assumed where nothing is known", accountOf(), 1, 0.68],
   ])("is %s", (_name, account, inFlight, expected) => {
     expect(score(account, inFlight, NOON, 0.7)).toBeCloseTo(expected, 10);
-  });
-});
-
-describe("bandOf", () => {
-  test.each([
-    ["an unused account: the best", used(0), 0, BANDS - 1],
-    ["one that has just begun: the same", used(9), 0, BANDS - 1],
-    ["half used", used(50), 0, 5],
-    ["nearly used up", used(99), 0, 0],
-    [
-      "used up without a promise: the last, but usable",
-      accountOf({ quota: quotaOf([["5h", 100]]) }),
-      0,
-      0,
-    ],
-    ["used up: none", used(100), 0, undefined],
-    ["unmeasured: what is assumed", accountOf(), 0, 7],
-    ["unmeasured and busy: below its equals", accountOf(), 1, 6],
-    ["busy beyond measure", used(0), 500, 0],
-    [
-      "disabled: none",
-      accountOf({ availability: { kind: "disabled", sinceMs: NOON, reason: "x" } }),
-      0,
-      undefined,
-    ],
-  ])("%s", (_name, account, inFlight, expected) => {
-    expect(bandOf(account, inFlight, NOON, 0.7)).toBe(expected);
-  });
-
-  test("a requests's weight falls with more of them, never rises", () => {
-    for (let percent = 0; percent < 100; percent++) {
-      for (let inFlight = 0; inFlight < 60; inFlight++) {
-        const band = bandOf(used(percent), inFlight, NOON, 0.7) ?? -1;
-        expect(band).toBeGreaterThanOrEqual(bandOf(used(percent), inFlight + 1, NOON, 0.7) ?? -1);
-        expect(band).toBeWithin(0, BANDS);
-      }
-    }
   });
 });
 
@@ -71,8 +49,46 @@ test.each([
   [0.5, 5],
   [0.95, 9],
   [1, 9],
-])("a score of %p is in band %p", (worth, band) => {
-  expect(bandAt(worth)).toBe(band);
+  [-0.01, -1],
+  [-1, -10],
+])("a score of %p is on level %p of ten", (worth, level) => {
+  expect(levelAt(worth, 10)).toBe(level);
+});
+
+test("quota-first tells every whole percent from the next, busy or not", () => {
+  for (let inFlight = 0; inFlight < 20; inFlight++) {
+    const levels = Array.from({ length: 100 }, (_, percent) =>
+      levelAt(score(used(percent), inFlight, NOON, 1), LEVELS["quota-first"]),
+    );
+    expect(new Set(levels).size).toBe(100);
+  }
+});
+
+describe("isReady", () => {
+  test.each([
+    ["an unused account", used(0), true],
+    ["one that is nearly used up", used(99), true],
+    ["one that is used up", used(100), false],
+    ["one that is used up without a promise", accountOf({ quota: quotaOf([["5h", 100]]) }), true],
+    ["one that nobody has measured", accountOf(), true],
+    [
+      "one that is disabled",
+      accountOf({ availability: { kind: "disabled", sinceMs: NOON, reason: "x" } }),
+      false,
+    ],
+  ])("%s", (_name, account, expected) => {
+    expect(isReady(account, NOON)).toBe(expected);
+  });
+});
+
+test.each([
+  [0.5, 0.44, true],
+  [0.5, 0.45, true],
+  [0.5, 0.46, false],
+  [0.19, 0.18, false],
+  [0.18, 0.19, false],
+])("whether %p is clearly better than %p: %p", (other, home, expected) => {
+  expect(isClearlyBetter(other, home)).toBe(expected);
 });
 
 describe("restsFor", () => {

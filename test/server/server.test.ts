@@ -67,6 +67,7 @@ const ports: ServerPorts = {
   catalog: () => CATALOG,
   views: () => pool.view(NOON),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
+  waiting: () => 0,
   nowMs: () => NOON,
   startedMs: NOON - 1000,
   newRequestId: () => `req_${++ids}`,

@@ -15,7 +15,13 @@ const TOTALS = {
 };
 
 function sourceOf(pool: Pool): StatusSource {
-  return { views: pool.view(NOON), totals: TOTALS, startedMs: NOON - 61_500, nowMs: NOON };
+  return {
+    views: pool.view(NOON),
+    totals: TOTALS,
+    waiting: 3,
+    startedMs: NOON - 61_500,
+    nowMs: NOON,
+  };
 }
 
 function ask(pool: Pool, query = "") {
@@ -72,6 +78,7 @@ describe("statsOf", () => {
       requests: 7,
       errors: 2,
       rpm: 3,
+      waiting: 3,
       tokens: { input: 100, cached: 40, output: 20, reasoning: 5 },
       uptime: 61,
       active: 1,

@@ -35,6 +35,32 @@ function reason(content: string): string {
   return reading.ok ? "no fault" : reading.fault.reason;
 }
 
+describe("a weight that makes no sense", () => {
+  test.each([
+    [0, "0"],
+    [-1, "-1"],
+    [1001, "1001"],
+    ["2", "text"],
+    [true, "true or false"],
+    [{}, "an object"],
+  ])("%p is told, and the login is used without it", (weight, shown) => {
+    const { remark, ...rest } = login({ access_token: "a", weight });
+    expect(rest).toMatchObject({ credential: { accessToken: "a" } });
+    expect(rest.weight).toBeUndefined();
+    expect(remark).toStartWith(
+      'a.json: "weight" should be a number above 0 and at most 1000, but is ',
+    );
+    expect(remark).toContain(`but is ${shown};`);
+  });
+
+  test("is none where there is none", () => {
+    for (const weight of [undefined, null, " "]) {
+      const found = login({ access_token: "a", weight });
+      expect("weight" in found || "remark" in found).toBe(false);
+    }
+  });
+});
+
 describe("readLogin accepts", () => {
   const opaque = { accessToken: "at-1", refreshToken: "rt_1", idToken: "it-1" };
   const timed = { ...opaque, expiresAtMs: END };
@@ -112,6 +138,7 @@ describe("readLogin accepts", () => {
       { access_token: " at-1\n" },
       { credential: { accessToken: "at-1" } },
     ],
+    ["a weight", { ...flat, weight: 2.5 }, { weight: 2.5 }],
     ["a switched-off account", { ...flat, disabled: true }, { isSwitchedOff: true }],
     ["a byte order mark", `\ufeff${JSON.stringify(flat)}`, { credential: opaque }],
     ["type in capitals", { ...flat, type: "Codex" }, { credential: opaque }],

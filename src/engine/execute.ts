@@ -53,6 +53,8 @@ export type Job = {
   readonly turn: TurnRequest;
   /** The conversation, scoped to its caller. */
   readonly sessionKey: string;
+  /** Whose request it is. */
+  readonly caller: string;
   readonly stop: Stop;
   readonly record: TurnRecord;
   /**
@@ -78,9 +80,9 @@ export type Execution =
  */
 export async function execute(job: Job, limits: Limits, ports: Ports): Promise<Execution> {
   const run = createRun(job, limits, ports);
-  const { sessionKey, turn } = job;
+  const { sessionKey, caller, turn } = job;
   const owner = ports.ledger.ownerOf(turn);
-  const wish = { sessionKey, model: turn.model, ...(owner === undefined ? {} : { owner }) };
+  const wish = { sessionKey, caller, model: turn.model, ...(owner === undefined ? {} : { owner }) };
   let crowded: Failure | undefined;
   while (run.mayPost()) {
     const place = await takePlace({ ...wish, tried: run.tried }, job, ports);

@@ -6,7 +6,10 @@ import type { Cancel, Clock, Millis } from "../wire/clock.ts";
 /** What came of asking for an account: one, none that could serve, or no place in time. */
 export type Place = Lease | Failure | undefined;
 
-/** Requests that wait for an account with a place, first come, first served. */
+/**
+ * Requests that wait for an account with a place. The caller that is served least comes first, and of one caller's
+ * requests the oldest: one who sends a hundred at once does not keep the others waiting behind them.
+ */
 export type Line = {
   /**
    * An account for `wish`, at once where there is one. Where all that could serve are full, waits for the first that
@@ -55,29 +58,58 @@ export function createLine(ports: LinePorts): Line {
   const { clock } = ports;
   // In the order of their coming.
   const waiters = new Set<Waiter>();
+  // How many requests of each caller are being served.
+  const served = new Map<string, number>();
   let cancelLook: Cancel = () => {};
 
-  const watched = (lease: Lease): Lease => ({
-    ...lease,
-    release: (now) => {
-      lease.release(now);
-      callNext();
-    },
-  });
+  const watched = (lease: Lease, caller: string): Lease => {
+    served.set(caller, servedOf(caller) + 1);
+    let isHeld = true;
+    return {
+      ...lease,
+      release: (now) => {
+        lease.release(now);
+        if (isHeld) discount(caller);
+        isHeld = false;
+        callNext();
+      },
+    };
+  };
+
+  const servedOf = (caller: string): number => served.get(caller) ?? 0;
+
+  const discount = (caller: string): void => {
+    const left = servedOf(caller) - 1;
+    if (left > 0) served.set(caller, left);
+    else served.delete(caller);
+  };
 
   const pick = (wish: Wish, keepsHome: boolean): Lease | undefined => {
     const lease = ports.pick({ ...wish, keepsHome });
-    return lease === undefined ? undefined : watched(lease);
+    return lease === undefined ? undefined : watched(lease, callerOf(wish));
   };
 
   /** Gives everybody what there is for them, in order. */
   const callNext = (): void => {
-    for (const { wish, sinceMs, leave } of waiters) {
-      const lease = pick(wish, clock.now() - sinceMs < OWN_ACCOUNT_MS);
-      // Where all that could serve have begun to rest, there is nothing left to wait for.
-      if (lease !== undefined || !ports.isCrowded(wish)) leave(lease);
+    let queue = inTurn([...waiters]);
+    for (let at = 0; at >= 0; ) {
+      at = queue.findIndex(call);
+      // Who could not be served will not be by what is left; for the others the turns have changed.
+      queue = inTurn(queue.slice(at + 1));
     }
   };
+
+  /** Whether there was an account for it. */
+  const call = ({ wish, sinceMs, leave }: Waiter): boolean => {
+    const lease = pick(wish, clock.now() - sinceMs < OWN_ACCOUNT_MS);
+    // Where all that could serve have begun to rest, there is nothing left to wait for.
+    if (lease !== undefined || !ports.isCrowded(wish)) leave(lease);
+    return lease !== undefined;
+  };
+
+  /** First those of the callers that are served least; sorting keeps the order of who came first. */
+  const inTurn = (queue: readonly Waiter[]): readonly Waiter[] =>
+    queue.toSorted((one, other) => servedOf(callerOf(one.wish)) - servedOf(callerOf(other.wish)));
 
   const look = (): void => {
     cancelLook = clock.after(LOOK_EVERY_MS, () => {
@@ -123,6 +155,10 @@ export function createLine(ports: LinePorts): Line {
     },
     count: () => waiters.size,
   };
+}
+
+function callerOf({ caller = "" }: Wish): string {
+  return caller;
 }
 
 /** What a client is told that found no place. */

@@ -35,6 +35,8 @@ export type PoolOptions = {
 export type Wish = {
   /** The conversation, scoped to its caller. */
   readonly sessionKey: string;
+  /** Whose request it is: who waits for a place takes turns by it. */
+  readonly caller?: string;
   readonly model: string;
   /** Accounts that have already failed this request. */
   readonly tried: ReadonlySet<string>;

@@ -108,7 +108,8 @@ export function describe(record: TurnRecord, { turn, askedModel, wantsStream }: 
 /** The turn as work for the attempt loop; conversations of different callers never share a key. */
 export function jobOf({ turn }: Exchange, { scope, stop, record }: Visit): Job {
   const { key, isExplicit } = turn.session;
-  return { turn, sessionKey: sha256(`${scope}\n${isExplicit}\n${key}`), stop, record };
+  const sessionKey = sha256(`${scope}\n${isExplicit}\n${key}`);
+  return { turn, sessionKey, caller: scope, stop, record };
 }
 
 /** A failure in the words that clients of the exchange's protocol act on. */

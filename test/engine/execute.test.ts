@@ -133,6 +133,7 @@ function stage(script: Script = {}) {
   const job: Job = {
     turn: script.turn ?? turnOf(),
     sessionKey: "talk",
+    caller: "",
     stop,
     record,
     ...(script.finish === undefined ? {} : { finish: script.finish }),

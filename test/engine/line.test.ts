@@ -99,6 +99,26 @@ describe("a line", () => {
     expect(line.count()).toBe(0);
   });
 
+  test("B6-9: one caller's burst does not keep the others waiting behind it", async () => {
+    const { ask } = stage(["a", "b"], { mostInFlight: 2 });
+    const burst = Array.from({ length: 10 }, () => ask({ caller: "busy" }));
+    const quiet = ask({ caller: "quiet" });
+    const other = ask({ caller: "other" });
+    await hear();
+    expect(burst.filter(({ isDone }) => isDone)).toHaveLength(4);
+    for (const asked of burst.slice(0, 2)) leaseOf(asked)?.release(NOON);
+    await hear();
+    expect([quiet.isDone, other.isDone, burst[4]?.isDone]).toEqual([true, true, false]);
+    // Served as much as each other, who came first comes first.
+    leaseOf(quiet)?.release(NOON);
+    const late = ask({ caller: "quiet" });
+    await hear();
+    expect([burst[4]?.isDone, late.isDone]).toEqual([true, false]);
+    leaseOf(other)?.release(NOON);
+    await hear();
+    expect([burst[5]?.isDone, late.isDone]).toEqual([false, true]);
+  });
+
   test("passes by whom the account that came free cannot serve", async () => {
     const { ask, ids } = stage(["a", "b"]);
     const [one, two] = [ask(), ask()];

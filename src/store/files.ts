@@ -172,6 +172,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
         const reading = await load(source);
         return reading.ok ? reading.login : undefined;
       }),
+    content: (source) =>
+      takeTurns(source, async () => {
+        const found = await readContent(source);
+        return found.ok ? found.content : undefined;
+      }),
     canSave,
     save,
     setAside: (source) => takeTurns(source, () => setAside(source)),

@@ -26,7 +26,9 @@ export type Outcome =
   /** The issuer refuses its refresh token for good, and the access token is of no use any more. */
   | { readonly type: "renewal-refused"; readonly reason: string }
   /** Its file was read again and differs. */
-  | { readonly type: "reloaded"; readonly login: Login };
+  | { readonly type: "reloaded"; readonly login: Login }
+  /** Its owner wants it used again, whatever took it out. */
+  | { readonly type: "released" };
 
 /** How long guesses last, from the configuration. */
 export type Policy = {
@@ -70,6 +72,10 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       };
       return { ...account, availability };
     }
+    case "released":
+      return account.availability.kind === "disabled" && !account.login.isSwitchedOff
+        ? { ...account, availability: { kind: "ready" } }
+        : account;
     case "reloaded":
       return reload(account, outcome.login, now);
   }

@@ -8,7 +8,7 @@ import type { Store } from "../store/store.ts";
 import { systemClock } from "../wire/clock.ts";
 import { redact } from "../wire/log.ts";
 import type { Settings } from "./settings.ts";
-import { type Telling, whoOf } from "./told.ts";
+import { shownName, type Telling, whoOf } from "./told.ts";
 
 /**
  * Writes every account into a file of its own in `dir`, those that are switched off and those that lie aside too, each
@@ -43,7 +43,7 @@ export async function exportLogins(
     const { ok, line } = await exportOne(login, isAside, dir, store);
     if (!ok) failed += 1;
     const say = ok ? print : complain;
-    say(redact(line));
+    say(line);
   }
   print(`${rows.length - failed + faults.length} exported, ${failed} failed; they are in ${dir}`);
   return failed > 0 ? 1 : 0;
@@ -54,7 +54,8 @@ type Told = { readonly ok: boolean; readonly line: string };
 async function exportOne(login: Login, isAside: boolean, dir: string, store: Store): Promise<Told> {
   const name = basename(login.source).replace(/\.json\.disabled(?:\.\d+)?$/, ".json");
   const stored = await store.content(login.source);
-  if (stored === undefined) return { ok: false, line: `failed: ${name}: it cannot be read.` };
+  if (stored === undefined)
+    return { ok: false, line: `failed: ${shownName(name)}: it cannot be read.` };
   // Its tokens were refused: read in again, it must not come back as one that works.
   const content = isAside ? editJson(stored, [{ path: ["disabled"], value: true }]) : stored;
   const copied = await putCopy(dir, name, content);
@@ -62,7 +63,7 @@ async function exportOne(login: Login, isAside: boolean, dir: string, store: Sto
   const word = copied.isOld ? "unchanged" : "exported";
   return {
     ok: true,
-    line: `${word}: ${whoOf(login)}, file ${copied.name}${noteOf(login, isAside)}`,
+    line: `${word}: ${whoOf(login)}, file ${shownName(copied.name)}${noteOf(login, isAside)}`,
   };
 }
 

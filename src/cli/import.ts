@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { type Adoption, adoptAll } from "../engine/adopt.ts";
 import { openFileStore } from "../store/files.ts";
 import { systemClock } from "../wire/clock.ts";
-import { redact } from "../wire/log.ts";
 import { collectOffers, type OfferPorts } from "./offers.ts";
 import type { Settings } from "./settings.ts";
-import { lineOf, type Telling } from "./told.ts";
+import { lineOf, shownName, type Telling } from "./told.ts";
 
 /**
  * Takes the logins in these files and folders into the store, and says of each what became of it; 0 when none failed,
@@ -34,7 +33,7 @@ export async function importLogins(
   const adoptions = await adoptAll(offers, { store, clock: systemClock }, tell);
   for (const name of shared) {
     print(
-      `warning: ${redact(name)} is the Codex CLI's own login, and two programs on one refresh token make each other's useless: give the proxy a login of its own with 'codex-proxy login'`,
+      `warning: ${shownName(name)} is the Codex CLI's own login, and two programs on one refresh token make each other's useless: give the proxy a login of its own with 'codex-proxy login'`,
     );
   }
   const count = (outcome: Adoption["outcome"]) =>

@@ -65,7 +65,7 @@ function tell(ending: Ending, dir: string, { print, complain }: Telling): number
     complain(ending.reason);
     return 1;
   }
-  print(outcomeOf(ending.adoption));
+  print(`\n${outcomeOf(ending.adoption)}`);
   for (const line of next(ending.adoption, dir)) print(line);
   return 0;
 }
@@ -80,6 +80,7 @@ function next({ outcome }: Adoption, dir: string): readonly string[] {
 
 async function byBrowser(ports: LoginPorts, scene: LoginScene): Promise<Ending> {
   const { run, redirectUri, closed } = openBrowserLogin(ports, scene.callbackPorts);
+  const stopMinding = scene.onInterrupt(run.cancel);
   const { print } = scene;
   print("Open this address in a browser and log in to ChatGPT:\n");
   print(`${run.url}\n`);
@@ -92,9 +93,10 @@ async function byBrowser(ports: LoginPorts, scene: LoginScene): Promise<Ending> 
       if (isDeaf) run.cancel();
     },
   );
-  const ending = await watched(run, scene);
+  const ending = await run.ended;
   stopListening();
   await closed;
+  stopMinding();
   return isDeaf && ending.kind === "cancelled" ? { ...ending, reason: DEAF } : ending;
 }
 
@@ -124,18 +126,23 @@ async function paste(line: string, run: LoginRun, { complain }: Telling): Promis
 
 async function byDevice(ports: LoginPorts, scene: LoginScene): Promise<Ending> {
   const stop = createStop();
-  const stopOpening = scene.onInterrupt(() => stop.stop(CANCELLED));
+  let cancel = (): void => stop.stop(CANCELLED);
+  const stopMinding = scene.onInterrupt(() => cancel());
   const run = await startDeviceLogin(ports, stop);
-  stopOpening();
-  if ("ok" in run) return { kind: "failed", reason: run.message };
+  if ("ok" in run) {
+    stopMinding();
+    return { kind: "failed", reason: run.message };
+  }
+  cancel = run.cancel;
   const { print, clock } = scene;
   print("Log in to ChatGPT on any device:\n");
   print(`  1. open    ${run.url}`);
   print(`  2. enter   ${run.userCode}\n`);
   print("Enter the code nowhere else, and give it to nobody: it stands for your account.");
   const stopShowing = showTime(run.expiresAtMs, scene, clock);
-  const ending = await watched(run, scene);
+  const ending = await run.ended;
   stopShowing();
+  stopMinding();
   return ending;
 }
 
@@ -167,14 +174,6 @@ function showTime(
 function clockOf(ms: Millis): string {
   const seconds = Math.ceil(ms / SECOND);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-}
-
-/** The end of a login, which the person may bring about. */
-async function watched(run: LoginRun, scene: LoginScene): Promise<Ending> {
-  const stop = scene.onInterrupt(run.cancel);
-  const ending = await run.ended;
-  stop();
-  return ending;
 }
 
 /** The process's own terminal. */

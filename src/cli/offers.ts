@@ -2,7 +2,7 @@ import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import type { Offer } from "../engine/adopt.ts";
 import { codeOf, explain } from "../store/durable.ts";
-import { redact } from "../wire/log.ts";
+import { shownName } from "./told.ts";
 
 /** What the paths of an import hold: texts to read logins from, and what could not be read. */
 export type Offers = {
@@ -40,7 +40,7 @@ export async function collectOffers(
     return content !== undefined;
   };
   const takeFile = async (path: string): Promise<void> => {
-    const name = basename(path);
+    const name = shownName(basename(path));
     try {
       const { size } = await stat(path);
       if (size > LIMIT_BYTES) faults.push(`${name}: ${TOO_LARGE}`);
@@ -59,11 +59,11 @@ export async function collectOffers(
     for (const file of files) await takeFile(file);
     if (files.length === 0) {
       faults.push(
-        `${basename(path)}: this folder has no *.json file (folders in it are not looked into).`,
+        `${shownName(basename(path))}: this folder has no *.json file (folders in it are not looked into).`,
       );
     }
   }
-  return { offers, faults: faults.map(redact), shared };
+  return { offers, faults, shared };
 }
 
 const TOO_LARGE = "it is larger than 16 MiB, which no list of accounts is.";

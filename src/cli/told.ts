@@ -21,10 +21,18 @@ export function whoOf({ email, plan }: Pick<Login, "email" | "plan">): string {
   return `${redact(name)}, plan ${redact(plan ?? "unknown")}`;
 }
 
+/**
+ * A file's name as the owner's own terminal may show it: whole, since it is what they look for, but without anything
+ * that steers the terminal.
+ */
+export function shownName(name: string): string {
+  return name.replace(/[\p{Cc}\p{Cf}]/gu, "?");
+}
+
 /** What became of a login in one line, without where it came from. */
 export function outcomeOf({ outcome, login, source, reason }: Adoption): string {
   const who = login === undefined ? [] : [whoOf(login)];
-  const file = source === undefined ? [] : [`file ${redact(basename(source))}`];
+  const file = source === undefined ? [] : [`file ${shownName(basename(source))}`];
   const facts = [...who, ...file].join(", ");
   const why = reason === undefined ? "" : redact(reason);
   if (facts === "") return `${outcome}: ${why}`;
@@ -34,5 +42,5 @@ export function outcomeOf({ outcome, login, source, reason }: Adoption): string 
 /** The same with where it came from, for a list of many. */
 export function lineOf(adoption: Adoption): string {
   const { outcome, at } = adoption;
-  return `${outcome}: ${redact(at)}${outcomeOf(adoption).slice(outcome.length)}`;
+  return `${outcome}: ${shownName(at)}${outcomeOf(adoption).slice(outcome.length)}`;
 }

@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
 import { flatRecord } from "../store/flat.ts";
 import { type Entry, readAll } from "../store/record.ts";
@@ -124,10 +123,9 @@ async function adoptOne(
 
 /** Why nothing has to be done: the stored tokens are these, or newer ones. */
 function whyIdle(login: Login, there: Login, isAside: boolean): string | undefined {
-  const name = basename(there.source);
-  const rest = isAside ? `; it lies aside as ${name}, log in again` : "";
-  if (areSame(login.credential, there.credential)) return `${name} has these very tokens${rest}`;
-  if (isNewer(there, login)) return `the tokens in ${name} are newer${rest}`;
+  const rest = isAside ? "; it lies aside: log in again to use it" : "";
+  if (areSame(login.credential, there.credential)) return `it has these very tokens${rest}`;
+  if (isNewer(there, login)) return `the stored tokens are newer${rest}`;
   return undefined;
 }
 
@@ -136,12 +134,12 @@ async function bringBack(entry: Entry, there: Login, store: Store): Promise<Adop
   // Somebody else's file has its name by now: then it gets one of its own.
   if (!back.ok) return addNew(entry, store);
   const found = (await store.read()).logins.find((login) => isOneLogin(login, entry.login));
-  const name = basename(there.source);
+  const isOff = found?.isSwitchedOff === true;
   return {
     ...about(entry),
     outcome: "updated",
     source: found?.source ?? there.source,
-    reason: `it lay aside as ${name} and is in use again${found?.isSwitchedOff === true ? `, but ${OFF}` : ""}`,
+    reason: `it lay aside and is an account again${isOff ? `, but ${OFF}` : ""}`,
   };
 }
 

@@ -124,8 +124,7 @@ export function writeCredential(
   return editJson(source, edits);
 }
 
-const LOGIN_AGAIN =
-  'Log in again with "codex login" and put its auth.json here, or remove the file.';
+const LOGIN_AGAIN = 'Log in again with "codex-proxy login", or remove the file.';
 
 function loginOf(record: Dict, source: string, name = basename(source)): Reading {
   const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record);
@@ -194,12 +193,12 @@ function strangeness(record: Dict): string | undefined {
   const mode = text(record["auth_mode"] ?? record["authMode"])?.toLowerCase();
   const isKeyAlone = text(record["OPENAI_API_KEY"]) !== undefined && missing(record) !== undefined;
   if (mode !== "apikey" && !isKeyAlone) return undefined;
-  return 'it is in apikey mode: an OpenAI API key is not a ChatGPT login. Run "codex login" and choose ChatGPT.';
+  return 'it is in apikey mode: an OpenAI API key is not a ChatGPT login. Run "codex-proxy login".';
 }
 
 function missing(record: Dict): string | undefined {
   if (find(record, "accessToken") ?? find(record, "refreshToken")) return undefined;
-  return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex login" and put its auth.json here.';
+  return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex-proxy login".';
 }
 
 const TEXT_FIELDS: readonly Field[] = [

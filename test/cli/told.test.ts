@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { lineOf, outcomeOf, whoOf } from "../../src/cli/told.ts";
+import { lineOf, outcomeOf, shownName, whoOf } from "../../src/cli/told.ts";
 import { loginOf } from "../engine/parts.ts";
 
 const ann = { ...loginOf("ann"), email: "ann.lee@example.com", plan: "plus" };
 
 describe("what a command says of a login", () => {
-  test("masks the address, in the name of the file too", () => {
+  test("masks the address; the name of a file stays what it is", () => {
     const adoption = {
       outcome: "added",
       at: "in.json",
@@ -13,10 +13,10 @@ describe("what a command says of a login", () => {
       source: "a/ann.lee@example.com.json",
     } as const;
     expect(outcomeOf(adoption)).toBe(
-      "added: an***@example.com, plan plus, file an***@example.com.json",
+      "added: an***@example.com, plan plus, file ann.lee@example.com.json",
     );
     expect(lineOf(adoption)).toBe(
-      "added: in.json: an***@example.com, plan plus, file an***@example.com.json",
+      "added: in.json: an***@example.com, plan plus, file ann.lee@example.com.json",
     );
   });
 
@@ -27,6 +27,11 @@ describe("what a command says of a login", () => {
     expect(outcomeOf({ outcome: "unchanged", at: "x", login: ann, reason: "older" })).toBe(
       "unchanged: an***@example.com, plan plus (older)",
     );
+  });
+
+  test("shows a file's name without what would steer the terminal", () => {
+    expect(shownName("ann@example.com.json")).toBe("ann@example.com.json");
+    expect(shownName("a\u001b[2J\u202eb.json")).toBe("a?[2J?b.json");
   });
 
   test("lets no escape sequence of a file's through", () => {

@@ -90,11 +90,11 @@ describe("adoptAll", () => {
     ];
     expect(older[0]).toMatchObject({
       outcome: "unchanged",
-      reason: "the tokens in me.json are newer",
+      reason: "the stored tokens are newer",
     });
     expect(same[0]).toMatchObject({
       outcome: "unchanged",
-      reason: "me.json has these very tokens",
+      reason: "it has these very tokens",
     });
     expect(readFileSync(path, "utf8")).toBe(before);
   });
@@ -169,7 +169,7 @@ describe("adoptAll", () => {
     const { dir, ...ports } = await open();
     await ports.store.setAside(put(dir, "me.json", record("ann", 5, { note: "kept" })));
     expect(await adoptAll(offer(record("ann", 5)), ports)).toMatchObject([
-      { outcome: "unchanged", reason: expect.stringContaining("lies aside as me.json.disabled") },
+      { outcome: "unchanged", reason: expect.stringContaining("it lies aside: log in") },
     ]);
     expect(readdirSync(dir)).toEqual(["me.json.disabled"]);
     expect(await adoptAll(offer(record("ann", 1)), ports)).toMatchObject([
@@ -237,7 +237,7 @@ describe("adoptTokens", () => {
     await ports.store.setAside(put(dir, "me.json", record("ann", 5)));
     expect(await adoptTokens(tokens("ann"), ports)).toMatchObject({
       outcome: "updated",
-      reason: "it lay aside as me.json.disabled and is in use again",
+      reason: "it lay aside and is an account again",
     });
     expect(existsSync(join(dir, "me.json"))).toBe(true);
   });

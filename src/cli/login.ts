@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { issuerUrl } from "../config/schema.ts";
 import { type Adoption, adoptTokens } from "../engine/adopt.ts";
@@ -9,6 +10,7 @@ import {
   startDeviceLogin,
 } from "../engine/login.ts";
 import { CALLBACK_PORTS, openBrowserLogin } from "../server/callback.ts";
+import { canWriteBeside } from "../store/durable.ts";
 import { openFileStore } from "../store/files.ts";
 import { createStop } from "../turn/stop.ts";
 import type { Random } from "../upstream/login.ts";
@@ -45,7 +47,14 @@ export async function login(
   }
   const { config } = reading;
   const { clock, random } = scene;
-  const store = await openFileStore({ dir: config["auth-dir"], clock, scanIntervalMs: () => 0 });
+  const dir = config["auth-dir"];
+  const store = await openFileStore({ dir, clock, scanIntervalMs: () => 0 });
+  // Asked first: tokens that nobody can keep are not worth a login.
+  const writable = await canWriteBeside(join(dir, "the new account"));
+  if (!writable.ok) {
+    scene.complain(`${writable.reason} The accounts go to ${dir} (auth-dir).`);
+    return 1;
+  }
   const ports: LoginPorts = {
     issuer: {
       issuer: issuerUrl(config),
@@ -57,7 +66,7 @@ export async function login(
     keep: (tokens) => adoptTokens(tokens, { store, clock }),
   };
   const ending = await (isDevice ? byDevice(ports, scene) : byBrowser(ports, scene));
-  return tell(ending, config["auth-dir"], scene);
+  return tell(ending, dir, scene);
 }
 
 function tell(ending: Ending, dir: string, { print, complain }: Telling): number {

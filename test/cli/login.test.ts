@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type LoginScene, login } from "../../src/cli/login.ts";
 import { openSettings } from "../../src/cli/settings.ts";
@@ -23,13 +23,14 @@ type Setup = {
   readonly isTerminal?: boolean;
   readonly callbackPorts?: readonly number[];
   readonly issuer?: string;
+  readonly dir?: string;
 };
 
 async function start(setup: Setup = {}) {
   const backend = await startBackend();
   ends.push(backend.stop);
   backend.account("ann");
-  const dir = join(makeFolder(), "auths");
+  const dir = setup.dir ?? join(makeFolder(), "auths");
   const told: string[] = [];
   const shown: string[] = [];
   let onLine = (_line: string): void => {};
@@ -171,6 +172,14 @@ describe("login by browser", () => {
     await fetch(await browse(await run.url(), "deny"));
     expect(await run.code).toBe(1);
     expect(run.told.at(-1)).toContain("access_denied");
+  });
+
+  test("where nothing can be stored it ends before anybody has logged in", async () => {
+    const taken = join(makeFolder(), "taken");
+    writeFileSync(taken, "");
+    const run = await start({ dir: taken });
+    expect(await run.code).toBe(1);
+    expect(run.told).toEqual([expect.stringMatching(/cannot be written.*auth-dir/)]);
   });
 
   test("a wrong configuration is 2", async () => {

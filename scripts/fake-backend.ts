@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startBackend } from "../test/support/backend/backend.ts";
 
-const USAGE = `Starts a made-up Codex backend and OAuth issuer on the loopback interface, to try the proxy without a login.
+const USAGE = `Starts a made-up Codex backend and OAuth issuer on the loopback interface, to try the proxy, and logging in, without an account.
 
   bun scripts/fake-backend.ts [--port N] [--accounts N] [--auth-dir DIR] [--pace MS]
 
@@ -69,6 +69,9 @@ for (let number = 1; number <= settings.accounts; number++) {
 
 console.log(`base-url: ${backend.url}`);
 console.log(`oauth-issuer: ${backend.issuer}`);
+console.log(
+  `"codex-proxy login" and "login --device" work too: their pages ask which account you are.`,
+);
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {

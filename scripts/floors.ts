@@ -36,8 +36,8 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
   elysia: { isAllowed: (path) => roomOf(path) === "server", where: "src/server" },
   "@sinclair/typebox": {
     isAllowed: (path) =>
-      roomOf(path) === "config" || /^src\/protocols\/(?:.*\/)?schema\.ts$/.test(path),
-    where: "src/config and the protocols' schema.ts",
+      roomOf(path) === "config" || /^src\/(?:protocols|server)\/(?:.*\/)?schema\.ts$/.test(path),
+    where: "src/config and schema.ts of protocols and server",
   },
   "gpt-tokenizer": {
     isAllowed: (path) => path === "src/tokens/vocabulary.ts",

@@ -1,10 +1,12 @@
 import { join } from "node:path";
-import { baseUrl, type Config, defaults, parseListen } from "./config/schema.ts";
+import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
+import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
+import { createLogins } from "./engine/logins.ts";
 import { createModels } from "./engine/models.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
@@ -20,6 +22,7 @@ import { createReasoningMemory } from "./protocols/reasoning.ts";
 import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
 import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
+import type { AdminPorts } from "./server/admin.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
@@ -34,6 +37,7 @@ import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
 import type { Clock } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
+import { createLanes } from "./wire/lanes.ts";
 import type { Log } from "./wire/log.ts";
 
 /** The running program. */
@@ -92,7 +96,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       exchange(
         token,
         reason,
-        { issuer: issuerOf(initial), headers: config["upstream-headers"] },
+        { issuer: issuerUrl(initial), headers: config["upstream-headers"] },
         stop,
       ),
   });
@@ -163,6 +167,33 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     newRequestId,
   });
 
+  const logins = createLogins(clock, () => `login_${crypto.randomUUID().replaceAll("-", "")}`);
+  // One after the other: two imports of a login at once would both find it missing.
+  const { run: inTurn } = createLanes(() => 1);
+  const admin: AdminPorts = {
+    views: () => pool.view(clock.now()),
+    store,
+    reload,
+    logins,
+    log,
+    release: (accountId) => settle(accountId, { type: "released" }),
+    adopt: (offers) => inTurn("adopt", () => adoptAll(offers, { store, clock })),
+    login: () => ({
+      issuer: {
+        issuer: issuerUrl(initial),
+        headers: config["upstream-headers"],
+        clock,
+        timeoutMs: perConfig.renew.timeoutMs,
+      },
+      random: (count) => crypto.getRandomValues(new Uint8Array(count)),
+      keep: async (tokens) => {
+        const adoption = await inTurn("adopt", () => adoptTokens(tokens, { store, clock }));
+        await reload();
+        return adoption;
+      },
+    }),
+  };
+
   await models.restore();
   await state.open();
   await reload();
@@ -176,6 +207,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       local: createLocal({ clock, options: () => perConfig.proxy, resolve }),
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
+      admin,
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),
       waiting: line.count,
@@ -217,6 +249,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     stop: async () => {
       unwatch();
       stopChores();
+      logins.cancelAll();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
       sockets.retire();
       const cut = clock.after(deadlineMs, () => {
@@ -285,10 +318,6 @@ function derive(config: Config) {
       allowedOrigins: config["allowed-origins"],
     },
   };
-}
-
-function issuerOf(config: Config): string {
-  return config["oauth-issuer"].replace(/\/+$/, "");
 }
 
 function stateFileOf(config: Config): string {

@@ -1,7 +1,11 @@
-import { HELP, readArguments } from "./cli/args.ts";
+import { type Command, HELP, readArguments } from "./cli/args.ts";
 import { check } from "./cli/check.ts";
+import { exportLogins } from "./cli/export.ts";
+import { importLogins } from "./cli/import.ts";
+import { login } from "./cli/login.ts";
 import { serve } from "./cli/serve.ts";
 import { openSettings } from "./cli/settings.ts";
+import { standardTelling } from "./cli/told.ts";
 import { KEYS } from "./config/schema.ts";
 
 declare const BUILD_VERSION: string | undefined;
@@ -48,16 +52,28 @@ async function main(): Promise<number> {
       process.stdout.write(`codex-proxy ${VERSION}\n`);
       return 0;
     case "serve":
-    case "check": {
-      if (command.name === "serve") raiseFetchCap();
-      const settings = await openSettings(command.configPath, command.flags, process.env);
-      if (command.name === "serve") return serve(settings, VERSION);
-      return check(
-        settings,
-        (line) => process.stdout.write(`${line}\n`),
-        (line) => process.stderr.write(`codex-proxy: ${line}\n`),
-      );
-    }
+    case "check":
+    case "login":
+    case "import":
+    case "export":
+      return run(command);
+  }
+}
+
+async function run(command: Extract<Command, { readonly configPath: unknown }>): Promise<number> {
+  if (command.name === "serve") raiseFetchCap();
+  const settings = await openSettings(command.configPath, command.flags, process.env);
+  switch (command.name) {
+    case "serve":
+      return serve(settings, VERSION);
+    case "check":
+      return check(settings, standardTelling.print, standardTelling.complain);
+    case "login":
+      return login(settings, command.isDevice);
+    case "import":
+      return importLogins(settings, command.paths, standardTelling);
+    case "export":
+      return exportLogins(settings, command.dir, standardTelling);
   }
 }
 

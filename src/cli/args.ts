@@ -1,21 +1,26 @@
 import { parseArgs } from "node:util";
 
+/** Where the configuration of a command comes from. */
+type Source = {
+  /** The file that was named; undefined when none was. */
+  readonly configPath: string | undefined;
+  /** Configuration keys given as flags. */
+  readonly flags: { readonly [key: string]: string };
+};
+
 /** What the command line asks for. */
 export type Command =
-  | {
-      readonly name: "serve" | "check";
-      /** The file that was named; undefined when none was. */
-      readonly configPath: string | undefined;
-      /** Configuration keys given as flags. */
-      readonly flags: { readonly [key: string]: string };
-    }
+  | (Source & { readonly name: "serve" | "check" })
+  | (Source & { readonly name: "login"; readonly isDevice: boolean })
+  | (Source & { readonly name: "import"; readonly paths: readonly string[] })
+  | (Source & { readonly name: "export"; readonly dir: string })
   | { readonly name: "version" | "help" }
   | { readonly name: "misuse"; readonly message: string };
 
-const COMMANDS = ["serve", "check", "version", "help"] as const;
+const COMMANDS = ["serve", "check", "login", "import", "export", "version", "help"] as const;
 
 /** Commands of the product that this version does not have, so that they are not taken for typing errors. */
-const LATER = ["login", "import", "export", "doctor", "setup", "init"];
+const LATER = ["doctor", "setup", "init"];
 
 /**
  * Reads a command line as Go programs do: `-config FILE` and `--config=FILE` mean the same, before or after the
@@ -32,17 +37,23 @@ export function readArguments(args: readonly string[], keys: readonly string[]):
         config: { ...value, short: "c" },
         help: { ...toggle, short: "h" },
         version: { ...toggle, short: "v" },
+        device: toggle,
+        // The reference's spelling of an export.
+        tojson: value,
       },
       allowPositionals: true,
     });
     if (values["help"] === true) return { name: "help" };
     if (values["version"] === true) return { name: "version" };
-    const { config, ...rest } = values;
+    const { config, tojson, device, ...rest } = values;
     const flags = Object.entries(rest).flatMap(([name, given]) =>
       typeof given === "string" ? [[name, given] as const] : [],
     );
     const configPath = typeof config === "string" ? config : undefined;
-    return commandOf(positionals, configPath, Object.fromEntries(flags));
+    const source = { configPath, flags: Object.fromEntries(flags) };
+    if (typeof tojson !== "string") return commandOf(positionals, source, device === true);
+    if (positionals.length > 0) return misuse("'-tojson' is a command of its own, as 'export' is");
+    return commandOf(["export", tojson], source, device === true);
   } catch (cause) {
     // The parser's own sentence names the word at fault, and goes on with advice about dashes.
     const message = cause instanceof Error ? cause.message : String(cause);
@@ -52,18 +63,24 @@ export function readArguments(args: readonly string[], keys: readonly string[]):
   }
 }
 
-function commandOf(
-  words: readonly string[],
-  configPath: string | undefined,
-  flags: { readonly [key: string]: string },
-): Command {
+function commandOf(words: readonly string[], source: Source, isDevice: boolean): Command {
   const [word = "serve", ...rest] = words;
   if (LATER.includes(word)) return misuse(`'${word}' is not in this version yet`);
   const name = COMMANDS.find((known) => known === word);
   if (name === undefined) return misuse(`there is no command '${word}'`);
+  if (isDevice && name !== "login") return misuse("'--device' belongs to 'login'");
+  if (name === "import") {
+    if (rest.length > 0) return { name, paths: rest, ...source };
+    return misuse("'import' needs the files or folders to read, or - for standard input");
+  }
+  if (name === "export") {
+    const [dir = "", ...more] = rest;
+    if (dir !== "" && more.length === 0) return { name, dir, ...source };
+    return misuse("'export' needs one folder to write to");
+  }
   if (rest.length > 0) return misuse(`'${name}' takes no '${rest.join(" ")}'`);
   if (name === "version" || name === "help") return { name };
-  return { name, configPath, flags };
+  return name === "login" ? { name, isDevice, ...source } : { name, ...source };
 }
 
 function misuse(message: string): Command {
@@ -73,10 +90,19 @@ function misuse(message: string): Command {
 /** The text of `help`. */
 export const HELP = `codex-proxy: your own ChatGPT/Codex logins behind one port
 
-  codex-proxy [serve] [-config FILE] [-KEY VALUE ...]  run the proxy
-  codex-proxy check [-config FILE]      look at configuration and accounts
-  codex-proxy version | -version        print the version
-  codex-proxy help | -help              print this
+  codex-proxy [serve]                run the proxy
+  codex-proxy check                  look at configuration and accounts
+  codex-proxy login [--device]       log in by browser, or by a code that is
+                                     entered on any other device
+  codex-proxy import PATH...         take in logins: account files, folders of
+                                     them, ~/.codex/auth.json, lists, one per
+                                     line (NDJSON), - for standard input
+  codex-proxy export DIR             write every account into a file of its own
+                                     there (-tojson DIR does the same)
+  codex-proxy version | -version     print the version
+  codex-proxy help | -help           print this
+
+-config FILE names the configuration for any of them, before or after the word.
 
 Without -config, config.yaml in the working directory is read if there is one.
 Every key of the configuration is a flag too (-listen 127.0.0.1:8080) and an

@@ -594,6 +594,11 @@ export function baseUrl(config: Pick<Config, "base-url" | "backend-domain">): st
   return given === "" ? `https://${config["backend-domain"]}/backend-api/codex` : given;
 }
 
+/** The issuer's base URL as paths are put behind it. */
+export function issuerUrl(config: Pick<Config, "oauth-issuer">): string {
+  return config["oauth-issuer"].replace(/\/+$/, "");
+}
+
 function accountFile(text: string): Verdict {
   return path(text).ok && /[^/\\]\.json$/.test(text)
     ? { ok: true, value: text }

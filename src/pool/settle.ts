@@ -28,7 +28,9 @@ export type Outcome =
   /** Its file was read again and differs. */
   | { readonly type: "reloaded"; readonly login: Login }
   /** It is new in this run of the program, and an earlier one knew it. */
-  | { readonly type: "restored"; readonly past: Past };
+  | { readonly type: "restored"; readonly past: Past }
+  /** Its owner wants it used again, whatever took it out. */
+  | { readonly type: "released" };
 
 /** What an earlier run of the program knew of an account. */
 export type Past = Pick<
@@ -83,6 +85,10 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       };
       return { ...account, availability };
     }
+    case "released":
+      return account.availability.kind === "disabled" && !account.login.isSwitchedOff
+        ? { ...account, availability: { kind: "ready" } }
+        : account;
     case "reloaded":
       return reload(account, outcome.login, now);
     case "restored":

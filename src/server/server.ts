@@ -8,6 +8,7 @@ import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
+import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
 import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
 import type { LocalCall } from "./local.ts";
 import { findModel, listModels, modelShape } from "./models.ts";
@@ -26,6 +27,7 @@ export type ServerPorts = {
   readonly local: (call: LocalCall) => Promise<Json | Failure>;
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
+  readonly admin: AdminPorts;
   readonly views: () => readonly AccountView[];
   readonly totals: () => Totals;
   /** How many requests wait for a place on an account. */
@@ -112,8 +114,18 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: (visit) => model(visit, ports),
     },
   ]);
+  const owners = ({ method, path, act }: AdminRoute): Route => ({
+    method,
+    path,
+    guard: "credentials",
+    serve: async ({ request, url, refuse: refuseHere }) => {
+      const answer = await act({ request, url });
+      return isFailure(answer) ? refuseHere(answer) : json(200, answer);
+    },
+  });
   return [
     ...api,
+    ...adminRoutes(ports.admin).map(owners),
     { method: "GET", path: "/health", guard: "open", serve: () => health(ports) },
     {
       method: "GET",

@@ -113,6 +113,8 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
   const state = standing.kind === "ready" ? undefined : standing;
   const rests = [...account.modelCooldowns].filter(([, untilMs]) => untilMs > nowMs);
   return {
+    // Names it in the routes under /admin.
+    id: account.tag,
     label: account.label,
     email: login.email === undefined ? null : maskEmail(login.email),
     plan: quota?.plan ?? login.plan ?? null,

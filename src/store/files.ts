@@ -116,7 +116,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       const reading = readLogin(found.content, source);
       if (!reading.ok) return { ok: false, reason: reading.fault.reason };
       if (areStrangers(payloadsOf(reading.login.credential), payloadsOf(credential))) {
-        const reason = `${basename(source)}: it holds another login by now, so the new tokens were not written to it. Log in again with "codex login" and put its auth.json here.`;
+        const reason = `${basename(source)}: it holds another login by now, so the new tokens were not written to it. Log in again with "codex-proxy login".`;
         return { ok: false, reason };
       }
       const content = writeCredential(found.content, credential, nowMs) ?? found.content;
@@ -171,6 +171,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       takeTurns(source, async () => {
         const reading = await load(source);
         return reading.ok ? reading.login : undefined;
+      }),
+    content: (source) =>
+      takeTurns(source, async () => {
+        const found = await readContent(source);
+        return found.ok ? found.content : undefined;
       }),
     canSave,
     save,

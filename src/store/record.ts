@@ -13,7 +13,12 @@ export type Reading =
   | { readonly ok: false; readonly fault: StoreFault };
 
 /** One login of an import, with the object it was read from, so that fields we do not know can be kept. */
-export type Entry = { readonly login: Login; readonly record: Dict };
+export type Entry = {
+  readonly login: Login;
+  readonly record: Dict;
+  /** Where it was found, in words: the file, and the entry or line in it. */
+  readonly at: string;
+};
 
 /** Everything that a file offered for import holds. */
 export type Batch = { readonly entries: readonly Entry[]; readonly faults: readonly StoreFault[] };
@@ -72,10 +77,8 @@ export function readAll(content: string, source: string): Batch {
   if (lines === undefined && !(parsed.ok && Array.isArray(parsed.value))) {
     const reading = readLogin(content, source);
     if (!reading.ok) return { entries: [], faults: [reading.fault] };
-    return {
-      entries: [{ login: reading.login, record: dict(parsed.ok && parsed.value) }],
-      faults: [],
-    };
+    const record = dict(parsed.ok && parsed.value);
+    return { entries: [{ login: reading.login, record, at: basename(source) }], faults: [] };
   }
   const name = basename(source);
   const items =
@@ -85,10 +88,11 @@ export function readAll(content: string, source: string): Batch {
   const faults: StoreFault[] = [];
   items.forEach(({ at, value }, index) => {
     const own = `${source}#${index + 1}`;
+    const place = `${name}, ${at}`;
     const reading = isDict(value)
-      ? loginOf(value, own, `${name}, ${at}`)
-      : fault(own, `${name}, ${at}`, "this is not a JSON object.");
-    if (reading.ok) entries.push({ login: reading.login, record: dict(value) });
+      ? loginOf(value, own, place)
+      : fault(own, place, "this is not a JSON object.");
+    if (reading.ok) entries.push({ login: reading.login, record: dict(value), at: place });
     else faults.push(reading.fault);
   });
   return { entries, faults };
@@ -121,8 +125,7 @@ export function writeCredential(
   return editJson(source, edits);
 }
 
-const LOGIN_AGAIN =
-  'Log in again with "codex login" and put its auth.json here, or remove the file.';
+const LOGIN_AGAIN = 'Log in again with "codex-proxy login", or remove the file.';
 
 function loginOf(record: Dict, source: string, name = basename(source)): Reading {
   const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record);
@@ -205,12 +208,12 @@ function strangeness(record: Dict): string | undefined {
   const mode = text(record["auth_mode"] ?? record["authMode"])?.toLowerCase();
   const isKeyAlone = text(record["OPENAI_API_KEY"]) !== undefined && missing(record) !== undefined;
   if (mode !== "apikey" && !isKeyAlone) return undefined;
-  return 'it is in apikey mode: an OpenAI API key is not a ChatGPT login. Run "codex login" and choose ChatGPT.';
+  return 'it is in apikey mode: an OpenAI API key is not a ChatGPT login. Run "codex-proxy login".';
 }
 
 function missing(record: Dict): string | undefined {
   if (find(record, "accessToken") ?? find(record, "refreshToken")) return undefined;
-  return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex login" and put its auth.json here.';
+  return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex-proxy login".';
 }
 
 const TEXT_FIELDS: readonly Field[] = [

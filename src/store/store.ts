@@ -34,6 +34,8 @@ export type Store = {
   readonly read: () => Promise<Snapshot>;
   /** The login as it is stored at this moment, or undefined when it is gone or unreadable. */
   readonly reread: (source: string) => Promise<Login | undefined>;
+  /** The entry as it is kept, with every field; undefined when it is gone or unreadable. For an export. */
+  readonly content: (source: string) => Promise<string | undefined>;
   /** Whether `save` would succeed now; asked before a refresh token is spent. */
   readonly canSave: (source: string) => Promise<Saved>;
   /** Writes new tokens durably and keeps every field it does not know. Resolves only when they would survive a power cut. */

@@ -4,8 +4,8 @@ import { redact } from "../wire/log.ts";
 import { lowerNames } from "./headers.ts";
 import { describeNetwork } from "./send.ts";
 
-/** The Codex CLI's public client id; refresh tokens are bound to it. */
-const CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann";
+/** The Codex CLI's public client id; logins are made with it, and their refresh tokens are bound to it. */
+export const CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann";
 
 /** What the issuer made of a refresh token. */
 export type Exchange =

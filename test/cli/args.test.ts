@@ -6,6 +6,8 @@ function serve(configPath?: string, flags: Record<string, string> = {}): Command
   return { name: "serve", configPath, flags };
 }
 
+const NOWHERE = { configPath: undefined, flags: {} };
+
 function misuse(part: string) {
   return { name: "misuse", message: expect.stringContaining(part) };
 }
@@ -51,8 +53,31 @@ describe("readArguments", () => {
     ["-listen", misuse("--listen")],
     ["-max-retry -1", misuse("--max-retry")],
     ["-help=yes", misuse("--help")],
-    ["login", misuse("not in this version yet")],
-    ["import ./x.json", misuse("not in this version yet")],
+    ["login", { name: "login", isDevice: false, ...NOWHERE }],
+    ["login --device", { name: "login", isDevice: true, ...NOWHERE }],
+    ["-device login", { name: "login", isDevice: true, ...NOWHERE }],
+    [
+      "-config x.yaml login -device -auth-dir a",
+      { name: "login", isDevice: true, configPath: "x.yaml", flags: { "auth-dir": "a" } },
+    ],
+    ["login now", misuse("'login' takes no 'now'")],
+    ["login --device=yes", misuse("--device")],
+    ["serve --device", misuse("'--device' belongs to 'login'")],
+    ["--device", misuse("'--device' belongs to 'login'")],
+    ["import a.json b -", { name: "import", paths: ["a.json", "b", "-"], ...NOWHERE }],
+    [
+      "import a.json -config x.yaml",
+      { name: "import", paths: ["a.json"], configPath: "x.yaml", flags: {} },
+    ],
+    ["import", misuse("'import' needs the files or folders")],
+    ["export out", { name: "export", dir: "out", ...NOWHERE }],
+    ["-tojson out", { name: "export", dir: "out", ...NOWHERE }],
+    ["--tojson=out -c x.yaml", { name: "export", dir: "out", configPath: "x.yaml", flags: {} }],
+    ["-tojson", misuse("--tojson")],
+    ["-tojson=", misuse("'export' needs one folder")],
+    ["serve -tojson out", misuse("'-tojson' is a command of its own")],
+    ["export", misuse("'export' needs one folder")],
+    ["export a b", misuse("'export' needs one folder")],
     ["doctor", misuse("not in this version yet")],
   ];
   test.each(rows)("codex-proxy %s", (line, command) => {

@@ -42,6 +42,10 @@ export function createVault(...logins: readonly Login[]): Vault {
       vault.onReread();
       return held.get(source);
     },
+    content: async (source) => {
+      const login = held.get(source);
+      return login === undefined ? undefined : JSON.stringify(login.credential);
+    },
     canSave: async () => verdict(vault.locked),
     save: async (source, credential) => {
       const login = held.get(source);

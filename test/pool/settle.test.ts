@@ -387,6 +387,18 @@ describe("a renewal that is refused for good", () => {
   });
 });
 
+describe("an owner who wants an account used again", () => {
+  const release = (account: Account) => after(account, { type: "released" }).availability;
+
+  test("gets it back where the backend took it out, not where its file still says no", () => {
+    expect(release(accountOf({ availability: DISABLED }))).toEqual({ kind: "ready" });
+    expect(release(OFF)).toBe(OFF.availability);
+    const resting = cooling("quota", NOON + DAY);
+    expect(release(accountOf({ availability: resting }))).toBe(resting);
+    expect(release(accountOf({ availability: DEAD }))).toBe(DEAD);
+  });
+});
+
 describe("a file that was read again", () => {
   const reload = (account: Account, rest: Partial<Login>) =>
     after(account, { type: "reloaded", login: loginOf("ann", rest) }, NOON + 5);

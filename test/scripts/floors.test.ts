@@ -29,6 +29,7 @@ test("a tree that keeps the rules passes", () => {
     "src/protocols/registry.ts": 'import { chat } from "./chat/index.ts";',
     "src/protocols/chat/index.ts": 'import type { Protocol } from "../protocol.ts";',
     "src/protocols/chat/schema.ts": 'import { Type } from "@sinclair/typebox";',
+    "src/server/schema.ts": 'import { Type } from "@sinclair/typebox";',
     "src/pool/pool.ts": "export const createPool = () => {};",
     "src/upstream/client.ts": 'import { dial } from "../net/dial.ts";\nawait fetch(url);',
     "src/server/server.ts": 'import { Elysia } from "elysia";',
@@ -115,7 +116,7 @@ describe("imports", () => {
       "of a part of TypeBox in a decoder",
       "src/protocols/chat/decode.ts",
       'import { Value } from "@sinclair/typebox/value";',
-      "imports @sinclair/typebox/value, which is for src/config and the protocols' schema.ts only",
+      "imports @sinclair/typebox/value, which is for src/config and schema.ts of protocols and server only",
     ],
     [
       "of yaml beside load.ts",

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { Job } from "../../src/engine/execute.ts";
+import { createLogins } from "../../src/engine/logins.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
@@ -15,8 +16,9 @@ import { NO_USAGE } from "../../src/turn/usage.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { sha256 } from "../../src/wire/digest.ts";
 import { dict, type Json } from "../../src/wire/json.ts";
-import { loginOf, NOON, step, steps } from "../engine/parts.ts";
-import { poolOf } from "../engine/vault.ts";
+import { listen, loginOf, NOON, step, steps } from "../engine/parts.ts";
+import { loginPorts } from "../engine/scene.ts";
+import { createVault, poolOf } from "../engine/vault.ts";
 import { portsOf } from "../protocols/turns.ts";
 
 const KEY = "a-client-key-1";
@@ -65,6 +67,16 @@ const ports: ServerPorts = {
   local: (call) => answerLocally(call),
   localRoutes: [LOCAL],
   catalog: () => CATALOG,
+  admin: {
+    views: () => pool.view(NOON),
+    store: createVault(),
+    adopt: async () => [],
+    reload: async () => {},
+    release: () => {},
+    logins: createLogins(systemClock, () => "login_1"),
+    login: () => loginPorts("http://127.0.0.1:9", systemClock, []),
+    log: listen().log,
+  },
   views: () => pool.view(NOON),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,
@@ -139,7 +151,7 @@ function heard(socket: WebSocket): Promise<string> {
 
 const ROUTES = routesOf(ports).map(({ method, path, guard }) => ({
   method,
-  path: path.replace("*", "gpt-9"),
+  path: path.replace("*", "gpt-9").replace(":id", "1"),
   guard,
 }));
 const OPEN = ["/health", "/health/live"];
@@ -157,9 +169,10 @@ describe("deny by default", () => {
       expect(response.status === 401).toBe(guard !== "open");
       if (guard !== "open") expect(await response.text()).not.toContain("gpt-9");
     }
-    const right = guard === "admin" ? ADMIN : KEY;
+    const isOwners = guard === "admin" || guard === "credentials";
+    const right = isOwners ? ADMIN : KEY;
     expect((await ask(method, path, { "x-api-key": right })).status).not.toBe(401);
-    const other = guard === "admin" ? KEY : ADMIN;
+    const other = isOwners ? KEY : ADMIN;
     const refused = (await ask(method, path, { "x-api-key": other })).status === 401;
     expect(refused).toBe(guard !== "open");
   });

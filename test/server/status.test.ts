@@ -105,6 +105,7 @@ describe("statsOf", () => {
     expect(lease).toBeDefined();
     expect(list(ask(pool)["accounts"])).toEqual([
       {
+        id: expect.stringMatching(/^[0-9a-f]{8}$/),
         label: expect.stringMatching(/^an\*\*\*@example\.com#[0-9a-f]{4}$/),
         email: "an***@example.com",
         plan: "pro",

@@ -203,17 +203,23 @@ export type Program = {
   readonly exitCode: () => number | null;
   readonly exited: Promise<number>;
   readonly kill: (signal: NodeJS.Signals) => void;
+  /** Writes to its standard input, as somebody who types or pastes. Only where it has one. */
+  readonly type: (text: string) => void;
+  /** Ends its standard input. */
+  readonly end: () => void;
 };
 
-/** Runs the compiled program, standard input closed. Build it first: `buildIfMissing`. */
+/** Runs the compiled program, standard input closed unless it is asked for. Build it first: `buildIfMissing`. */
 export function runProgram(
   words: readonly string[],
   {
     cwd,
     launcher = [],
     env = {},
+    hasInput = false,
   }: {
     readonly cwd: string;
+    readonly hasInput?: boolean;
     readonly launcher?: readonly string[];
     readonly env?: Readonly<Record<string, string>>;
   },
@@ -221,7 +227,7 @@ export function runProgram(
   const child = Bun.spawn([...launcher, PROGRAM, ...words], {
     cwd,
     env: { ...plainEnvironment(), ...env },
-    stdin: "ignore",
+    stdin: hasInput ? "pipe" : "ignore",
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -235,6 +241,14 @@ export function runProgram(
       return code;
     }),
     kill: (signal) => child.kill(signal),
+    type: (text) => {
+      if (child.stdin === undefined) throw new Error("it was started without standard input");
+      void child.stdin.write(text);
+      void child.stdin.flush();
+    },
+    end: () => {
+      void child.stdin?.end();
+    },
   };
 }
 

@@ -88,6 +88,10 @@ export type Ledger = {
   readonly ofRefresh: (token: string) => RefreshEntry | undefined;
   /** Spends the account's refresh token and makes new tokens. */
   readonly rotate: (account: AccountState) => Tokens;
+  /** Makes new tokens beside those that are out: somebody has logged in. */
+  readonly signIn: (account: AccountState) => Tokens;
+  /** The accounts that there are, by name. */
+  readonly accounts: ReadonlyMap<string, AccountState>;
 };
 
 const FIVE_HOURS = 18_000;
@@ -148,6 +152,8 @@ export function createLedger(now: () => number): Ledger {
       refuse(account, "refresh_token_reused");
       return issue(account);
     },
+    signIn: issue,
+    accounts,
   };
 }
 

@@ -6,13 +6,14 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { Socket } from "node:net";
-import type { Dict } from "../../../src/wire/json.ts";
+import { type Dict, dict } from "../../../src/wire/json.ts";
 import { type AccountSeed, createLedger, type FakeAccount } from "./account.ts";
 import { refreshOwner } from "./issuer.ts";
 import { CATALOGUE, SEED_MODELS } from "./models.ts";
 import { decodeBody, parseBody, type RecordedRequest } from "./recording.ts";
 import { type Exchange, type Headers, type Pace, send } from "./reply.ts";
 import { answerRequest, type BackendState, bearerOwner, type Incoming, PATHS } from "./routes.ts";
+import { createSignIns } from "./sign-in.ts";
 
 /** How a scripted backend is set up; every field has a default. */
 export type BackendOptions = {
@@ -88,6 +89,7 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
   let models = options.models ?? CATALOGUE;
   const state: BackendState = {
     ledger,
+    signIns: createSignIns(ledger),
     now,
     style: {
       hasLimitsEvent: rateLimits === "both" || rateLimits === "event",
@@ -114,7 +116,8 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
 
   const read = (request: IncomingMessage, raw: Uint8Array, atMs: number): [Incoming, Recording] => {
     const headers = plainHeaders(request.headers);
-    const { pathname, search } = new URL(request.url ?? "/", "http://backend");
+    const url = new URL(request.url ?? "/", "http://backend");
+    const { pathname, search, searchParams: query } = url;
     const bytes = decodeBody(raw, headers["content-encoding"]);
     const body = bytes && bytes.length > 0 ? parseBody(bytes, headers["content-type"]) : undefined;
     const method = request.method ?? "GET";
@@ -133,7 +136,8 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
       sentBytes: 0,
       status: undefined,
     };
-    return [{ method, path: pathname, headers, body, bodyBytes: bytes?.length ?? 0 }, recording];
+    const bodyBytes = bytes?.length ?? 0;
+    return [{ method, path: pathname, query, headers, body, bodyBytes }, recording];
   };
 
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
@@ -176,7 +180,8 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
     requests: watch.recordings,
     turns: () => watch.recordings.filter((each) => isPost(each, PATHS.turn)),
     compactions: () => watch.recordings.filter((each) => isPost(each, PATHS.compact)),
-    refreshes: () => watch.recordings.filter((each) => isPost(each, PATHS.token)),
+    refreshes: () =>
+      watch.recordings.filter((each) => isPost(each, PATHS.token) && !isRedemption(each)),
     openStreams: watch.openStreams,
     openRequests: watch.openRequests,
     maxOpenStreams: watch.maxOpenStreams,
@@ -192,6 +197,11 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
         server.closeAllConnections();
       }),
   };
+}
+
+/** A code of a login that is given for tokens, at the same endpoint as refreshes. */
+function isRedemption({ body }: RecordedRequest): boolean {
+  return dict(body)["grant_type"] === "authorization_code";
 }
 
 function isPost(request: RecordedRequest, path: string): boolean {

@@ -2,6 +2,7 @@ import { type Dict, dict, text } from "../../../src/wire/json.ts";
 import type { AccountState, IssuerFault, Ledger, RefreshRefusal } from "./account.ts";
 import type { Refusal } from "./faults.ts";
 import type { Reply } from "./reply.ts";
+import type { SignIns } from "./sign-in.ts";
 import { CLIENT_ID, type Tokens } from "./tokens.ts";
 
 /** Answers of the token endpoint that say: this refresh token will never work again (upstream.md 6.3). */
@@ -42,8 +43,9 @@ export function refreshOwner(body: unknown, ledger: Ledger): AccountState | unde
 }
 
 /** What the token endpoint does with a request. A refresh token is spent on arrival, however slow the answer. */
-export function answerTokenRequest(body: unknown, ledger: Ledger): Reply {
+export function answerTokenRequest(body: unknown, ledger: Ledger, signIns: SignIns): Reply {
   const fields = dict(body);
+  if (fields["grant_type"] === "authorization_code") return redeem(fields, ledger, signIns);
   if (fields["grant_type"] !== "refresh_token") return answer(400, "unsupported_grant_type");
   if (fields["client_id"] !== CLIENT_ID) return answer(401, "invalid_client");
   const entry = ledger.ofRefresh(text(fields["refresh_token"]) ?? "");
@@ -52,6 +54,13 @@ export function answerTokenRequest(body: unknown, ledger: Ledger): Reply {
   const reply = refresh(account, entry.refusal, ledger);
   const delayMs = account.handle.refreshDelayMs;
   return delayMs > 0 ? { kind: "later", delayMs, reply } : reply;
+}
+
+/** Gives tokens for a code: once, and only to whom it was made for. */
+function redeem(fields: Dict, ledger: Ledger, signIns: SignIns): Reply {
+  const account = signIns.redeem(fields);
+  if (typeof account === "string") return answer(400, account);
+  return { kind: "answer", answer: { status: 200, body: tokenBody(ledger.signIn(account)) } };
 }
 
 function refresh(

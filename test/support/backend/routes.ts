@@ -7,6 +7,7 @@ import { answerTokenRequest } from "./issuer.ts";
 import { limitHeaders, usageBody } from "./limits.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Headers, Reply } from "./reply.ts";
+import type { SignIns } from "./sign-in.ts";
 import { type StreamStyle, type TurnScene, usageFor } from "./stream.ts";
 import { seal } from "./tokens.ts";
 import { planTurn } from "./turn.ts";
@@ -25,6 +26,7 @@ export const PATHS = {
 export type Incoming = {
   readonly method: string;
   readonly path: string;
+  readonly query: URLSearchParams;
   readonly headers: Headers;
   /** The parsed body; undefined when its encoding is broken. */
   readonly body: unknown;
@@ -34,6 +36,7 @@ export type Incoming = {
 /** What the answers depend on, besides the request. */
 export type BackendState = {
   readonly ledger: Ledger;
+  readonly signIns: SignIns;
   readonly now: () => number;
   readonly style: StreamStyle;
   readonly hasLimitHeaders: boolean;
@@ -53,8 +56,10 @@ export function bearerOwner(headers: Headers, ledger: Ledger): AccountState | un
 export function answerRequest(request: Incoming, state: BackendState): Reply {
   const { method, path } = request;
   if (path === PATHS.token && method === "POST") {
-    return answerTokenRequest(request.body, state.ledger);
+    return answerTokenRequest(request.body, state.ledger, state.signIns);
   }
+  const signIn = state.signIns.answer(request);
+  if (signIn) return signIn;
   const route = ROUTES[path];
   if (!route) return reply(detail(404, "Not Found"));
   if (route.method !== method) return reply(detail(405, "Method Not Allowed"));

@@ -1,0 +1,52 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type Adoption, adoptAll } from "../engine/adopt.ts";
+import { openFileStore } from "../store/files.ts";
+import { systemClock } from "../wire/clock.ts";
+import { collectOffers, type OfferPorts } from "./offers.ts";
+import type { Settings } from "./settings.ts";
+import { lineOf, shownName, type Telling } from "./told.ts";
+
+/**
+ * Takes the logins in these files and folders into the store, and says of each what became of it; 0 when none failed,
+ * 1 when any did, 2 for a wrong configuration.
+ */
+export async function importLogins(
+  settings: Settings,
+  paths: readonly string[],
+  { print, complain }: Telling,
+  ports: OfferPorts = ownOffers,
+): Promise<number> {
+  const reading = await settings.load();
+  if (!reading.ok) {
+    for (const line of reading.lines) complain(line);
+    return 2;
+  }
+  const dir = reading.config["auth-dir"];
+  const store = await openFileStore({ dir, clock: systemClock, scanIntervalMs: () => 0 });
+  const { offers, faults, shared } = await collectOffers(paths, ports);
+  for (const fault of faults) complain(`failed: ${fault}`);
+  const tell = (adoption: Adoption): void => {
+    const say = adoption.outcome === "failed" ? complain : print;
+    say(lineOf(adoption));
+  };
+  const adoptions = await adoptAll(offers, { store, clock: systemClock }, tell);
+  for (const name of shared) {
+    print(
+      `warning: ${shownName(name)} is the Codex CLI's own login, and two programs on one refresh token make each other's useless: give the proxy a login of its own with 'codex-proxy login'`,
+    );
+  }
+  const count = (outcome: Adoption["outcome"]) =>
+    adoptions.filter((adoption) => adoption.outcome === outcome).length;
+  const failed = count("failed") + faults.length;
+  print(
+    `${count("added")} added, ${count("updated")} updated, ${count("unchanged")} unchanged, ${failed} failed; the accounts are in ${dir}`,
+  );
+  return failed > 0 ? 1 : 0;
+}
+
+/** Standard input, and the Codex CLI's folder as that program finds it. */
+export const ownOffers: OfferPorts = {
+  codexHome: process.env["CODEX_HOME"] ?? join(homedir(), ".codex"),
+  input: () => Bun.stdin.stream(),
+};

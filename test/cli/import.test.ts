@@ -1,0 +1,98 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { importLogins, ownOffers } from "../../src/cli/import.ts";
+import { openSettings } from "../../src/cli/settings.ts";
+import { makeFolder } from "../store/folder.ts";
+import { accessTokenOf, WORKSPACE } from "../store/tokens.ts";
+
+async function run(dir: string, paths: readonly string[], flags: Record<string, string> = {}) {
+  const printed: string[] = [];
+  const complained: string[] = [];
+  const settings = await openSettings(undefined, { "auth-dir": dir, ...flags }, {});
+  const telling = {
+    print: (line: string) => printed.push(line),
+    complain: (line: string) => complained.push(line),
+  };
+  const code = await importLogins(settings, paths, telling, { ...ownOffers, codexHome: HOME });
+  return { code, printed, complained };
+}
+
+let HOME = "";
+
+function account(dir: string, name: string, user: string): string {
+  const access_token = accessTokenOf({
+    user,
+    workspace: WORKSPACE,
+    email: `${user}@example.com`,
+    plan: "plus",
+    exp: 4e9,
+  });
+  const path = join(dir, name);
+  writeFileSync(path, JSON.stringify({ access_token, refresh_token: `rt_secret_${user}` }));
+  return path;
+}
+
+describe("import", () => {
+  test("says of each login what became of it, and counts", async () => {
+    const from = makeFolder();
+    const dir = join(makeFolder(), "auths");
+    account(from, "a.json", "ann");
+    const paths = [account(from, "b.json", "bob"), from];
+    const first = await run(dir, paths);
+    expect(first).toEqual({
+      code: 0,
+      complained: [],
+      printed: [
+        "added: b.json: bo***@example.com, plan plus, file bob@example.com.json",
+        "added: a.json: an***@example.com, plan plus, file ann@example.com.json",
+        "unchanged: b.json: bo***@example.com, plan plus (the very same is in b.json)",
+        `2 added, 0 updated, 1 unchanged, 0 failed; the accounts are in ${dir}`,
+      ],
+    });
+    expect(readdirSync(dir).sort()).toEqual(["ann@example.com.json", "bob@example.com.json"]);
+    expect(statSync(join(dir, "ann@example.com.json")).mode & 0o777).toBe(0o600);
+    expect((await run(dir, paths)).printed.at(-1)).toStartWith("0 added, 0 updated, 3 unchanged");
+  });
+
+  test("one that fails makes it 1, goes to standard error, and spoils no other", async () => {
+    const from = makeFolder();
+    const dir = makeFolder();
+    account(from, "a.json", "ann");
+    writeFileSync(join(from, "b.json"), "{}");
+    const { code, printed, complained } = await run(dir, [from, join(from, "nowhere")]);
+    expect(code).toBe(1);
+    expect(complained).toEqual([
+      "failed: nowhere: it cannot be read, because there is no such file.",
+      expect.stringMatching(/^failed: b\.json: it has neither/),
+    ]);
+    expect(printed.at(-1)).toStartWith("1 added, 0 updated, 0 unchanged, 2 failed");
+  });
+
+  test("warns of a login that the Codex CLI goes on using, and names the remedy", async () => {
+    HOME = makeFolder();
+    const { code, printed } = await run(makeFolder(), [account(HOME, "auth.json", "ann")]);
+    expect(code).toBe(0);
+    const warnings = printed.filter((line) => line.startsWith("warning"));
+    expect(warnings).toEqual([expect.stringContaining("'codex-proxy login'")]);
+    HOME = "";
+  });
+
+  test("never prints a token", async () => {
+    const from = makeFolder();
+    const told = JSON.stringify(
+      await run(makeFolder(), [account(from, "ann@example.com.json", "ann")]),
+    );
+    expect(told).not.toContain("rt_secret");
+  });
+
+  test("a wrong configuration is 2, and nothing is imported", async () => {
+    const dir = makeFolder();
+    const { code, complained } = await run(dir, [account(makeFolder(), "a.json", "ann")], {
+      "max-retry": "x",
+    });
+    expect(code).toBe(2);
+    expect(complained.join()).toContain("max-retry");
+    expect(readdirSync(dir)).toEqual([]);
+  });
+});

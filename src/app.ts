@@ -5,6 +5,8 @@ import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createModels } from "./engine/models.ts";
+import { createRecovery } from "./engine/recover.ts";
+import { createRefresh } from "./engine/refresh.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
@@ -74,6 +76,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     log,
     options: () => perConfig.renew,
+    chance: Math.random,
     exchange: (token, reason, stop) =>
       exchange(
         token,
@@ -82,6 +85,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         stop,
       ),
   });
+  const recovery = createRecovery({ pool, store, clock, log, reload, renewer });
+  const refresh = createRefresh({ pool, clock, log, renewByHand: renewer.renewByHand });
   const models = createModels({
     pool,
     clock,
@@ -155,6 +160,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       local: createLocal({ clock, options: () => perConfig.proxy, resolve }),
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
+      accounts: { refresh, recover: recovery.recover },
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),
       nowMs: clock.now,
@@ -177,6 +183,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const stopChores = startChores(
     [
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },
+      {
+        name: "recover",
+        everyMs: () => config["disabled-recovery-interval-sec"] * SECOND,
+        run: recovery.retryAside,
+      },
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
     ],
@@ -228,6 +239,8 @@ function derive(config: Config) {
     renew: {
       concurrency: config["refresh-concurrency"],
       timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
+      mostAwaited: config["auth-401-sync-refresh-concurrency"],
+      policies: config["refresh-http-status-policy"],
     },
     limits: { maxRetry: config["max-retry"], emptyRetryMax: config["empty-retry-max"] },
     send: {

@@ -50,15 +50,17 @@ export function createFamilies({ clock, limit, pauseMs }: FamilyPorts): Families
     for (const key of job.keys) taken.add(key);
     job.begin();
   };
+  const mayStart = (job: Job, kept: ReadonlySet<string>): boolean => {
+    const isPausing = !urgent.has(job) && job.keys.some((key) => resting.has(key));
+    return !isPausing && job.keys.every((key) => !taken.has(key) && !kept.has(key));
+  };
   const admit = (): void => {
     const most = Math.max(limit(), 1);
     const kept = new Set<string>();
     for (const line of [urgent, ordinary]) {
       for (const job of line) {
         if (running >= most) return;
-        const isFree = job.keys.every((key) => !taken.has(key) && !kept.has(key));
-        const isPausing = line === ordinary && job.keys.some((key) => resting.has(key));
-        if (isFree && !isPausing) start(job);
+        if (mayStart(job, kept)) start(job);
         else for (const key of job.keys) kept.add(key);
       }
     }

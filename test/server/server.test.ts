@@ -65,6 +65,7 @@ const ports: ServerPorts = {
   local: (call) => answerLocally(call),
   localRoutes: [LOCAL],
   catalog: () => CATALOG,
+  accounts: { refresh: () => undefined, recover: async () => undefined },
   views: () => pool.view(NOON),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   nowMs: () => NOON,
@@ -156,9 +157,10 @@ describe("deny by default", () => {
       expect(response.status === 401).toBe(guard !== "open");
       if (guard !== "open") expect(await response.text()).not.toContain("gpt-9");
     }
-    const right = guard === "admin" ? ADMIN : KEY;
+    const isOwners = guard === "admin" || guard === "credentials";
+    const right = isOwners ? ADMIN : KEY;
     expect((await ask(method, path, { "x-api-key": right })).status).not.toBe(401);
-    const other = guard === "admin" ? KEY : ADMIN;
+    const other = isOwners ? KEY : ADMIN;
     const refused = (await ask(method, path, { "x-api-key": other })).status === 401;
     expect(refused).toBe(guard !== "open");
   });

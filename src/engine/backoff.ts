@@ -8,6 +8,8 @@ export type Setback = {
   readonly retryAfterMs?: Millis | undefined;
   /** The owner's policy for its status has let it pass this once (`cooldown_then_retry`). */
   readonly isWarned?: boolean;
+  /** It failed here, before the issuer was asked: the pause stays short, since nobody has to be spared. */
+  readonly isOurs?: boolean;
 };
 
 /** Remembers how renewals ended, so that an issuer in trouble, or a wrong clock here, does not see one try per request. */
@@ -71,8 +73,9 @@ export function createBackoff(chance: () => number): Backoff {
       return pauses > 0 && now < last.atMs + pauseOf(pauses);
     },
     fail: (accountId, refreshToken, setback, now) => {
-      const count = (of(accountId, refreshToken)?.count ?? 0) + 1;
-      const ownMs = pauseOf(count) * (1 + chance() * JITTER_SHARE);
+      const before = of(accountId, refreshToken)?.count ?? 0;
+      const count = setback.isOurs === true ? before : before + 1;
+      const ownMs = pauseOf(setback.isOurs === true ? 1 : count) * (1 + chance() * JITTER_SHARE);
       const askedMs = Math.min(setback.retryAfterMs ?? 0, LONGEST_ASKED_MS);
       const againMs = now + Math.max(ownMs, askedMs);
       failures.set(accountId, { ...setback, refreshToken, count, atMs: now, againMs });

@@ -41,7 +41,7 @@ export type Refusals = {
   readonly asksAgain: (refused: Refused) => boolean;
   /** Takes down the issuer's refusal, with what the owner's policy says of it. */
   readonly take: (account: Account, refused: Refused, reason: RefreshReason) => Promise<Failed>;
-  /** Tries again later. */
+  /** The issuer was not asked, for a reason of this machine's: it is tried again soon. */
   readonly postpone: (account: Account, message: string) => Failed;
   /** No renewal will help: the account needs a new login, unless its access token still works. */
   readonly giveUp: (account: Account, message: string, reason: RefreshReason) => Failed;
@@ -178,7 +178,7 @@ export function createRefusals(ports: RefusalPorts): Refusals {
     },
     asksAgain: (refused) => !refused.isPermanent && policyOf(refused)?.phase === "refresh_once",
     take,
-    postpone,
+    postpone: (account, message) => postpone(account, message, { isOurs: true }),
     giveUp,
   };
 }

@@ -47,6 +47,14 @@ describe("createBackoff", () => {
     ]);
   });
 
+  test("trouble of this machine's own keeps the pause short, and counts for nothing", () => {
+    const backoff = createBackoff(() => 0);
+    for (let again = 0; again < 9; again++) {
+      expect(backoff.fail("ann", "rt", { ...BUSY, isOurs: true }, 0)).toBe(MINUTE / 2);
+    }
+    expect(backoff.fail("ann", "rt", BUSY, 0)).toBe(MINUTE / 2);
+  });
+
   test("a clock that is set back by a day ends a pause", () => {
     const backoff = createBackoff(() => 0);
     const day = 1440 * MINUTE;

@@ -141,7 +141,7 @@ describe("exchange", () => {
     expect(await spend(refreshToken)).toMatchObject({ ok: false, isPermanent: true });
   });
 
-  test.each<IssuerFault>(["500", "429", "html", "no-tokens", "lost-answer"])(
+  test.each<IssuerFault>(["500", "429", "html", "html-200", "no-tokens", "lost-answer"])(
     "%s is a temporary failure",
     async (fault) => {
       const account = backend.account(`faulty-${fault}`);

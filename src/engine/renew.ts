@@ -89,6 +89,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
   const policies = () => ports.options().policies;
   const refusals = createRefusals({ ...ports, policies, backoff, dead });
   const running = new Map<string, Renewal>();
+  const runningAside = new Set<Promise<Renewed>>();
   /** For which accounts requests wait after a 401, and how many. */
   const awaited = new Map<string, number>();
   let isStopping = false;
@@ -312,17 +313,20 @@ export function createRenewer(ports: RenewPorts): Renewer {
     },
     renewAside: (login, isByHand, isWanted = () => true) => {
       const isLeft = () => isStopping || !isWanted();
-      return families.enter(
+      const { done } = families.enter(
         familiesOf(login),
         async (): Promise<Renewed> => (isLeft() ? { type: "left" } : aside.renew(login, isByHand)),
-      ).done;
+      );
+      runningAside.add(done);
+      return done.finally(() => runningAside.delete(done));
     },
     sweep,
     saveLate,
     settled: async () => {
       isStopping = true;
       families.close();
-      await Promise.allSettled([...running.values()].map(({ done }) => done));
+      const under = [...running.values()].map(({ done }) => done);
+      await Promise.allSettled([...under, ...runningAside]);
       await saveLate();
       for (const accountId of keeper.pending()) {
         log.error("its new tokens were never stored: this account will need a new login", {

@@ -277,6 +277,11 @@ describe("an issuer in trouble", () => {
       return states.every((state) => state === "ready");
     });
     expect([slow, second, good].map(refreshesOf)).toEqual([1, 1, 0]);
+    // The requests of the one that found no place had gone on by the time its token came.
+    const served = ({ name }: FakeAccount) =>
+      backend.turns().filter(({ account, status }) => account === name && status === 200).length;
+    expect([slow, second].map(served).toSorted()[0]).toBe(0);
+    expect(served(slow) + served(second)).toBeGreaterThan(0);
   });
 });
 

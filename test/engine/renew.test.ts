@@ -619,6 +619,30 @@ describe("families", () => {
     await sweep;
   });
 
+  test("a login that lies aside keeps to its family, and a stop waits for its tokens", async () => {
+    const [ann, bob] = ["ann", "bob"].map((name) => stranger(name, { workspaceId: "shared" }));
+    if (ann === undefined || bob === undefined) throw new Error("two were made");
+    const { open, issuer, answer } = slowIssuer();
+    const { renewer, vault, reload } = stage([ann, bob], issuer);
+    await vault.setAside(bob.source);
+    await reload();
+    const [lying] = await vault.aside();
+    if (lying === undefined) throw new Error("it lies aside");
+    const renewing = renewer.renewAside(lying, true);
+    void renewer.sweep();
+    await settled();
+    expect(open).toEqual(["refresh bob 1"]);
+    const stopping = renewer.settled();
+    await answer("refresh bob 1");
+    await stopping;
+    expect(await renewing).toEqual({ type: "renewed" });
+    expect(vault.shelved.get(lying.source)?.credential.refreshToken).toBe(
+      "refresh refresh bob 1 2",
+    );
+    expect(await renewer.renewAside(lying, true)).toEqual({ type: "left" });
+    expect(open).toHaveLength(1);
+  });
+
   test("a stop leaves what has not begun", async () => {
     const family = ["a", "b", "c"].map((name) => stranger(name, { workspaceId: "shared" }));
     const { open, issuer, answer } = slowIssuer();

@@ -40,12 +40,23 @@ export function createFamilies({ clock, limit, pauseMs }: FamilyPorts): Families
   const ordinary = new Set<Job>();
   const taken = new Set<string>();
   const resting = new Map<string, object>();
+  /** How many wait for each family, so that who comes behind others need not be looked at. */
+  const queued = new Map<string, number>();
   let running = 0;
   let isClosed = false;
 
+  const queue = (job: Job): void => {
+    ordinary.add(job);
+    for (const key of job.keys) queued.set(key, (queued.get(key) ?? 0) + 1);
+  };
   const start = (job: Job): void => {
     urgent.delete(job);
     ordinary.delete(job);
+    for (const key of job.keys) {
+      const left = (queued.get(key) ?? 1) - 1;
+      if (left > 0) queued.set(key, left);
+      else queued.delete(key);
+    }
     running += 1;
     for (const key of job.keys) taken.add(key);
     job.begin();
@@ -76,8 +87,9 @@ export function createFamilies({ clock, limit, pauseMs }: FamilyPorts): Families
       const { promise, resolve } = Promise.withResolvers<void>();
       const job: Job = { keys, begin: resolve };
       const done = promise.then(task).finally(() => leave(job));
-      ordinary.add(job);
-      admit();
+      const isBehind = keys.some((key) => queued.has(key));
+      queue(job);
+      if (!isBehind) admit();
       return {
         done,
         hurry: () => {

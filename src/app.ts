@@ -8,6 +8,8 @@ import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
 import { createLogins } from "./engine/logins.ts";
 import { createModels } from "./engine/models.ts";
+import { createRecovery } from "./engine/recover.ts";
+import { createRefresh } from "./engine/refresh.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
@@ -92,6 +94,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     log,
     options: () => perConfig.renew,
+    chance: Math.random,
     exchange: (token, reason, stop) =>
       exchange(
         token,
@@ -100,6 +103,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         stop,
       ),
   });
+  const recovery = createRecovery({ pool, store, clock, log, reload, renewer });
+  const refresh = createRefresh({ pool, clock, log, renewByHand: renewer.renewByHand });
   const models = createModels({
     pool,
     clock,
@@ -208,6 +213,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       admin,
+      accounts: { refresh, recover: recovery.recover },
       views: () => pool.view(clock.now()),
       totals: () => counter.read(clock.now()),
       waiting: line.count,
@@ -231,6 +237,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const stopChores = startChores(
     [
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },
+      {
+        name: "recover",
+        everyMs: () => config["disabled-recovery-interval-sec"] * SECOND,
+        run: recovery.retryAside,
+      },
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
@@ -286,6 +297,8 @@ function derive(config: Config) {
     renew: {
       concurrency: config["refresh-concurrency"],
       timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
+      mostAwaited: config["auth-401-sync-refresh-concurrency"],
+      policies: config["refresh-http-status-policy"],
     },
     line: {
       waitMs: config["account-wait-sec"] * SECOND,

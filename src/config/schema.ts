@@ -245,7 +245,7 @@ export const SCHEMA = Type.Object(
       group: "accounts",
       live: true,
       description:
-        "How many accounts are refreshed at the same time, at most. Accounts of one login are always refreshed one after another.",
+        "How many accounts are refreshed at the same time, at most. Accounts of one login or of one workspace are always refreshed one after another, with a pause of one to three seconds.",
     }),
     "refresh-single-timeout-sec": seconds(
       { default: 30, minimum: 1, maximum: 600 },
@@ -274,7 +274,7 @@ export const SCHEMA = Type.Object(
       },
     ),
     "refresh-http-status-policy": policies(
-      "What an answer of the token endpoint means, by its HTTP status. Without an entry, temporary answers are tried again later and a refused token means that the account needs a new login.",
+      "What an answer of the token endpoint means, by its HTTP status. Without an entry, temporary answers are tried again later and a refused token means that the account needs a new login. A token that is refused for good is not asked with again: disable and remove then apply at once, and cooldown changes nothing.",
     ),
     "cooldown-401-sec": seconds(
       { default: 30, minimum: 0, maximum: DAY_SEC },

@@ -1,23 +1,39 @@
-import type { Account } from "../pool/account.ts";
-import { type Credential, isAlive, isDue, isEnding } from "../pool/credential.ts";
-import { lifetimeOf, payloadsOf } from "../store/claims.ts";
+import type { Account, Login } from "../pool/account.ts";
+import { isAlive, isEnding } from "../pool/credential.ts";
+import { isDue } from "../pool/due.ts";
 import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
 import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
-import { createLanes } from "../wire/lanes.ts";
-import { redact } from "../wire/log.ts";
+import { createAside } from "./aside.ts";
 import { createBackoff } from "./backoff.ts";
+import { createDeadTokens } from "./dead.ts";
+import { createFamilies, type Place } from "./families.ts";
+import { failed, familiesOf, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
+import { createRefusals, type RenewalWish } from "./refusals.ts";
 import { areSame, createKeeper, type KeeperPorts } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {
   readonly clock: Clock;
   readonly exchange: (token: string, reason: RefreshReason, stop: Stop) => Promise<Exchange>;
-  readonly options: () => { readonly concurrency: number; readonly timeoutMs: Millis };
+  readonly options: () => RenewOptions;
   /** Reads the store again: a login that did not say whose it is may do so with its new tokens. */
   readonly reload: () => Promise<void>;
+  /** A number from 0 to 1, for pauses that differ. */
+  readonly chance: () => number;
+};
+
+/** What renewing takes from the configuration; read anew at each use. */
+export type RenewOptions = {
+  /** `refresh-concurrency`. */
+  readonly concurrency: number;
+  readonly timeoutMs: Millis;
+  /** `auth-401-sync-refresh-concurrency`: for how many accounts requests may wait after a 401. 0 = no limit of its own. */
+  readonly mostAwaited: number;
+  /** `refresh-http-status-policy`. */
+  readonly policies: Readonly<Record<string, string>>;
 };
 
 /** Keeps access tokens alive. */
@@ -26,63 +42,67 @@ export type Renewer = {
   readonly identify: (accountId: string) => Identity | Failure | Promise<Identity | Failure>;
   /** After a 401 on `usedToken`: a failure when no newer token could be had. */
   readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
+  /** Because its owner asks: whether it is due or not. Nothing is done where it `isWanted` no more when its turn comes. */
+  readonly renewByHand: (accountId: string, isWanted?: () => boolean) => Promise<Renewed>;
+  /** Renews a login that lies aside, where it lies. `isByHand`: a pause after a temporary failure does not count. */
+  readonly renewAside: (
+    login: Login,
+    isByHand: boolean,
+    isWanted?: () => boolean,
+  ) => Promise<Renewed>;
   /** Renews every account that is due. Never throws. */
   readonly sweep: () => Promise<void>;
   /** Stores tokens that could not be stored before. Never throws. */
   readonly saveLate: () => Promise<void>;
   /**
    * For the end of the program: waits for renewals under way, since one that is cut between the issuer's answer and
-   * the disk loses a login, and tries once more to store what is only in memory.
+   * the disk loses a login, and tries once more to store what is only in memory. What has not begun is left.
    */
   readonly settled: () => Promise<void>;
 };
 
-type Renewal = {
-  readonly reason: RefreshReason;
-  readonly done: Promise<Failure | undefined>;
+/** A renewal that waits for its turn or runs; requests join it. */
+type Renewal = Place<Renewed> & {
+  wish: RenewalWish;
+  hasBegun: boolean;
+  readonly wanted: (() => boolean)[];
 };
 
+/** How a renewal is pressed for. */
+type Force = { readonly isWanted?: () => boolean; readonly isUrgent?: boolean };
+
 /**
- * Renews tokens: one renewal per account at a time, however many requests wait for it; accounts of one login one
- * after the other; the stored token looked at again first, and a newer one adopted instead of spending the old;
- * the new tokens on disk before anyone uses them.
+ * Renews tokens: one renewal per account at a time, however many requests wait for it; accounts of one login or
+ * workspace one after the other; the stored token looked at again first, and a newer one adopted instead of spending
+ * the old; the new tokens on disk before anyone uses them.
  */
 export function createRenewer(ports: RenewPorts): Renewer {
-  const { pool, store, clock, log } = ports;
-  const lanes = createLanes(() => ports.options().concurrency);
+  const { pool, store, clock, log, chance } = ports;
+  const families = createFamilies({
+    clock,
+    limit: () => ports.options().concurrency,
+    pauseMs: () => SHORTEST_PAUSE_MS + chance() * (LONGEST_PAUSE_MS - SHORTEST_PAUSE_MS),
+  });
   const keeper = createKeeper(ports);
-  const backoff = createBackoff();
+  const backoff = createBackoff(chance);
+  const dead = createDeadTokens();
+  const policies = () => ports.options().policies;
+  const refusals = createRefusals({ ...ports, policies, backoff, dead });
   const running = new Map<string, Renewal>();
+  const runningAside = new Set<Promise<Renewed>>();
+  /** For which accounts requests wait after a 401, and how many. */
+  const awaited = new Map<string, number>();
+  let isStopping = false;
 
   const adoptNewer = async (account: Account): Promise<Account | undefined> => {
     const stored = await store.reread(account.login.source);
     if (stored === undefined || stored.identity !== account.login.identity) return account;
-    const ours = account.login.credential;
-    const isOlder = (stored.credential.issuedAtMs ?? 0) < (ours.issuedAtMs ?? 0);
+    const isOlder = ageOf(stored) < ageOf(account.login);
     const isSpent = keeper.isSpent(stored.identity, stored.credential);
-    if (areSame(stored.credential, ours) || isOlder || isSpent) return account;
+    if (areSame(stored.credential, account.login.credential) || isOlder || isSpent) return account;
     pool.settle(stored.identity, { type: "reloaded", login: stored }, clock.now());
     log.info("adopted newer tokens that another program had stored", { account: account.label });
     return pool.get(stored.identity);
-  };
-
-  const fail = (account: Account, said: string, isPermanent: boolean): Failure => {
-    const { identity, credential } = account.login;
-    // A reason of the store's begins with a file's name, which may be an e-mail address.
-    const failure: Failure = { kind: "renewal-failed", message: redact(said) };
-    const now = clock.now();
-    const refusal = { failure, isPermanent };
-    const againMs = backoff.fail(identity, credential.refreshToken ?? "", refusal, now);
-    log.warn(isPermanent ? "an account needs a new login" : "a token could not be renewed", {
-      account: account.label,
-      reason: said,
-    });
-    if (!isPermanent && !isAlive(credential, now)) {
-      // Till the next try it can serve nobody, and should not be picked to find that out.
-      const resting = { ...failure, resetsAtMs: againMs };
-      pool.settle(identity, { type: "failed", failure: resting }, now);
-    }
-    return failure;
   };
 
   const exchange = async (refreshToken: string, reason: RefreshReason): Promise<Exchange> => {
@@ -92,106 +112,168 @@ export function createRenewer(ports: RenewPorts): Renewer {
     return ports.exchange(refreshToken, reason, stop).finally(cancel);
   };
 
-  const spend = async (account: Account, reason: RefreshReason): Promise<Failure | undefined> => {
-    const { identity, source, credential } = account.login;
-    const { refreshToken } = credential;
-    if (refreshToken === undefined) return giveUp(account, NO_REFRESH_TOKEN, reason);
-    const writable = await store.canSave(source);
-    if (!writable.ok) {
-      return fail(account, `Not renewed, since it could not be stored: ${writable.reason}`, false);
-    }
+  /** One question to the issuer; others of the family wait a moment after it. */
+  const ask = async (login: Login, refreshToken: string, reason: RefreshReason) => {
     const result = await exchange(refreshToken, reason);
-    if (!result.ok) {
-      const failure = fail(account, result.message, result.isPermanent);
-      return result.isPermanent ? giveUp(account, result.message, reason) : failure;
-    }
-    const atMs = clock.now();
-    backoff.succeed(identity, atMs);
-    const tokens = { credential: merge(credential, result, atMs), spent: credential, atMs };
-    const isSaved = await keeper.keep(account, tokens);
-    log.info("renewed a token", { account: account.label, reason });
-    if (isSaved && account.login.workspaceId === undefined) await ports.reload();
-    return undefined;
+    families.rest(familiesOf(login));
+    return result;
   };
 
-  /** The account needs a new login, unless its access token still works: a spent refresh token does not end that. */
-  const giveUp = (account: Account, message: string, reason: RefreshReason): Failure => {
-    const { identity, credential } = account.login;
-    const isRefused = reason === "unauthorized_recovery";
-    if (isRefused || (credential.expiresAtMs ?? 0) <= clock.now()) {
-      pool.settle(identity, { type: "renewal-refused", reason: message }, clock.now());
+  const spend = async (account: Account, { reason }: RenewalWish): Promise<Renewed> => {
+    const { identity, source, credential } = account.login;
+    const { refreshToken } = credential;
+    if (refreshToken === undefined) return refusals.giveUp(account, NO_REFRESH_TOKEN, reason);
+    const writable = await store.canSave(source);
+    if (!writable.ok) {
+      const why = `Not renewed, since it could not be stored: ${writable.reason}`;
+      return refusals.postpone(account, why);
     }
-    return { kind: "renewal-failed", message };
+    const first = await ask(account.login, refreshToken, reason);
+    const isAgain = !first.ok && refusals.asksAgain(first);
+    const result = isAgain ? await ask(account.login, refreshToken, reason) : first;
+    if (!result.ok) return refusals.take(account, result, reason);
+    const atMs = clock.now();
+    backoff.succeed(identity, atMs);
+    const fresh = merge(credential, result, atMs);
+    if (fresh.refreshToken !== refreshToken) dead.add(refreshToken, SPENT);
+    const isSaved = await keeper.keep(account, { credential: fresh, spent: credential, atMs });
+    log.info("renewed a token", { account: account.label, reason });
+    if (isSaved && account.login.workspaceId === undefined) await ports.reload();
+    return { type: "renewed" };
   };
 
   /** Whether there is nothing to renew: the refused token has been replaced, or the present one is not due. */
-  const isInOrder = (account: Account, usedToken: string | undefined): boolean => {
+  const isInOrder = (account: Account, { usedToken, isByHand = false }: RenewalWish): boolean => {
     const { identity, credential } = account.login;
-    if (usedToken !== undefined) return credential.accessToken !== usedToken;
-    return !isDue(credential, clock.now()) || backoff.isRecent(identity, clock.now());
+    const { accessToken } = credential;
+    if (usedToken !== undefined)
+      return accessToken !== usedToken && isAlive(credential, clock.now());
+    if (isByHand) return accessToken !== undefined && isAlive(credential, clock.now());
+    return !isDue(account, clock.now()) || backoff.isRecent(identity, clock.now());
   };
 
-  const renewNow = async (
-    accountId: string,
-    reason: RefreshReason,
-    usedToken: string | undefined,
-  ): Promise<Failure | undefined> => {
+  const renewNow = async (accountId: string, wish: RenewalWish): Promise<Renewed> => {
     const account = keeper.look(accountId);
     if (account === undefined) return GONE;
     const current = await adoptNewer(account);
     if (current === undefined) return GONE;
-    if (isInOrder(current, usedToken)) return undefined;
-    const { refreshToken = "" } = current.login.credential;
-    const refusal = backoff.refusal(accountId, refreshToken, clock.now());
-    if (refusal === undefined) return spend(current, reason);
-    const { failure, isPermanent } = refusal;
-    return isPermanent ? giveUp(current, failure.message, reason) : failure;
+    if (isInOrder(current, wish)) return { type: current === account ? "in-order" : "adopted" };
+    return refusals.standing(current, wish) ?? spend(current, wish);
   };
 
+  /** The account's renewal: the one that waits or runs already, or a new one. */
   const once = (
     accountId: string,
-    reason: RefreshReason,
-    usedToken?: string,
-  ): Promise<Failure | undefined> => {
+    wish: RenewalWish,
+    isWanted: () => boolean = () => true,
+  ): Renewal => {
     const current = running.get(accountId);
-    if (current !== undefined) return current.done;
-    const done = lanes
-      .run(familyOf(accountId), () => renewNow(accountId, reason, usedToken))
-      .finally(() => running.delete(accountId));
-    running.set(accountId, { reason, done });
-    return done;
+    if (current !== undefined) {
+      current.wanted.push(isWanted);
+      if (!current.hasBegun) current.wish = both(current.wish, wish);
+      return current;
+    }
+    const wanted = [isWanted];
+    const keys = familiesOf(pool.get(accountId)?.login ?? { identity: accountId });
+    const place = families.enter(keys, async (): Promise<Renewed> => {
+      renewal.hasBegun = true;
+      if (isStopping || !wanted.some((isStill) => isStill())) return { type: "left" };
+      return renewNow(accountId, renewal.wish);
+    });
+    const done = place.done.finally(() => running.delete(accountId));
+    const renewal: Renewal = { wish, hasBegun: false, wanted, done, hurry: place.hurry };
+    running.set(accountId, renewal);
+    return renewal;
+  };
+
+  /** As `once`, and once more where a renewal that had begun before left the token in its place that is to go. */
+  const force = async (accountId: string, wish: RenewalWish, how: Force = {}): Promise<Renewed> => {
+    const isLate = running.get(accountId)?.hasBegun === true;
+    const renewal = once(accountId, wish, how.isWanted);
+    if (how.isUrgent === true) renewal.hurry();
+    const result = await renewal.done;
+    const isOver = result.type === "failed" || result.type === "left";
+    if (!isLate || isOver || isStopping || wish.usedToken === undefined) return result;
+    const { accessToken } = pool.get(accountId)?.login.credential ?? {};
+    return accessToken === wish.usedToken ? force(accountId, wish, how) : result;
+  };
+
+  const inBackground = (work: Promise<unknown>): void => {
+    work.catch((cause: unknown) => {
+      log.error("a renewal in the background broke", { reason: String(cause) });
+    });
+  };
+
+  /** Whether a further request may wait for the account after a 401. */
+  const mayWait = (accountId: string): boolean => {
+    const { mostAwaited } = ports.options();
+    return mostAwaited <= 0 || awaited.has(accountId) || awaited.size < mostAwaited;
+  };
+
+  const awaitRenewal = async <T>(accountId: string, work: () => Promise<T>): Promise<T> => {
+    awaited.set(accountId, (awaited.get(accountId) ?? 0) + 1);
+    try {
+      return await work();
+    } finally {
+      const left = (awaited.get(accountId) ?? 1) - 1;
+      if (left > 0) awaited.set(accountId, left);
+      else awaited.delete(accountId);
+    }
+  };
+
+  const renew: Renewer["renew"] = async (accountId, usedToken) => {
+    const account = keeper.look(accountId);
+    if (account === undefined) return GONE.failure;
+    const { credential } = account.login;
+    if (credential.accessToken !== usedToken && isAlive(credential, clock.now())) return undefined;
+    const wish = { reason: "unauthorized_recovery", usedToken } as const;
+    if (!mayWait(accountId)) {
+      inBackground(force(accountId, wish));
+      return NO_PLACE;
+    }
+    const work = () => force(accountId, wish, { isUrgent: true });
+    return failureOf(await awaitRenewal(accountId, work));
   };
 
   /** What must be waited for before the account's token can be used. */
-  const makeReady = (
-    accountId: string,
-    credential: Credential,
-  ): Promise<Failure | undefined> | undefined => {
-    const current = running.get(accountId);
+  const makeReady = (account: Account): Promise<Failure | undefined> | undefined => {
+    const { identity, credential } = account.login;
+    const current = running.get(identity);
     // Somebody's token was refused: it is this one's as well.
-    if (current?.reason === "unauthorized_recovery") return current.done;
-    if (credential.refreshToken === undefined || !isDue(credential, clock.now())) return undefined;
-    const renewal = once(accountId, "proactive_expiry");
-    if (isEnding(credential, clock.now())) return renewal;
-    renewal.catch((cause: unknown) => {
-      log.error("a renewal in the background broke", { reason: String(cause) });
-    });
+    if (current?.wish.reason === "unauthorized_recovery") {
+      if (!mayWait(identity)) return Promise.resolve(NO_PLACE);
+      current.hurry();
+      return awaitRenewal(identity, () => current.done).then(failureOf);
+    }
+    if (!isDue(account, clock.now())) return undefined;
+    if (isEnding(credential, clock.now())) {
+      const renewal = once(identity, PROACTIVE);
+      renewal.hurry();
+      return renewal.done.then(failureOf);
+    }
+    // What has just failed is not looked into again by each request.
+    const isHopeless =
+      backoff.isRecent(identity, clock.now()) ||
+      refusals.standing(account, PROACTIVE) !== undefined;
+    if (!isHopeless) inBackground(once(identity, PROACTIVE).done);
     return undefined;
   };
 
   const readIdentity = (accountId: string, failure?: Failure): Identity | Failure => {
     const account = pool.get(accountId);
-    if (account === undefined) return GONE;
+    if (account === undefined) return GONE.failure;
     const { credential, workspaceId } = account.login;
     const { accessToken } = credential;
+    // One that was refused and could not be replaced for want of a place is as good as ended.
+    if (failure === NO_PLACE) return failure;
     if (accessToken === undefined || !isAlive(credential, clock.now())) return failure ?? ENDED;
     return { accessToken, workspaceId, tag: account.tag };
   };
 
   const identify: Renewer["identify"] = (accountId) => {
     const account = keeper.look(accountId);
-    if (account === undefined) return GONE;
-    const renewal = makeReady(accountId, account.login.credential);
+    if (account === undefined) return GONE.failure;
+    const renewal = makeReady(account);
     return renewal === undefined
       ? readIdentity(accountId)
       : renewal.then((failure) => readIdentity(accountId, failure));
@@ -201,29 +283,50 @@ export function createRenewer(ports: RenewPorts): Renewer {
     backoff.prune((accountId) => pool.get(accountId) !== undefined);
     const due: Promise<unknown>[] = [];
     for (const { account } of pool.view(clock.now())) {
-      const { identity, credential } = account.login;
       const { kind } = account.availability;
       const isOut = kind === "disabled" || kind === "needs-login";
-      const isWanted = credential.refreshToken !== undefined && isDue(credential, clock.now());
-      if (!isOut && isWanted) due.push(once(identity, "proactive_expiry"));
+      if (isOut || !isDue(account, clock.now())) continue;
+      due.push(once(account.login.identity, PROACTIVE).done);
     }
     await Promise.allSettled(due);
   };
 
+  const aside = createAside({ pool, store, clock, log, dead, ask, chance });
+
   const saveLate = async (): Promise<void> => {
-    const saving = keeper
-      .pending()
-      .map((accountId) => lanes.run(familyOf(accountId), () => keeper.retry(accountId)));
-    await Promise.allSettled(saving);
+    const saving = keeper.pending().map((accountId) => {
+      const keys = familiesOf(pool.get(accountId)?.login ?? { identity: accountId });
+      const place = families.enter(keys, () => keeper.retry(accountId));
+      place.hurry();
+      return place.done;
+    });
+    await Promise.allSettled([...saving, aside.saveLate()]);
   };
 
   return {
     identify,
-    renew: (accountId, usedToken) => once(accountId, "unauthorized_recovery", usedToken),
+    renew,
+    renewByHand: (accountId, isWanted) => {
+      const { accessToken: usedToken } = pool.get(accountId)?.login.credential ?? {};
+      const wish = { reason: "proactive_expiry", usedToken, isByHand: true } as const;
+      return force(accountId, wish, isWanted === undefined ? {} : { isWanted });
+    },
+    renewAside: (login, isByHand, isWanted = () => true) => {
+      const isLeft = () => isStopping || !isWanted();
+      const { done } = families.enter(
+        familiesOf(login),
+        async (): Promise<Renewed> => (isLeft() ? { type: "left" } : aside.renew(login, isByHand)),
+      );
+      runningAside.add(done);
+      return done.finally(() => runningAside.delete(done));
+    },
     sweep,
     saveLate,
     settled: async () => {
-      await Promise.allSettled([...running.values()].map(({ done }) => done));
+      isStopping = true;
+      families.close();
+      const under = [...running.values()].map(({ done }) => done);
+      await Promise.allSettled([...under, ...runningAside]);
       await saveLate();
       for (const accountId of keeper.pending()) {
         log.error("its new tokens were never stored: this account will need a new login", {
@@ -234,13 +337,17 @@ export function createRenewer(ports: RenewPorts): Renewer {
   };
 }
 
-/** The subject before the slash: one login may have several workspaces, and issuers dislike bursts from one. */
-function familyOf(accountId: string): string {
-  return accountId.split("/")[0] ?? accountId;
-}
+// Between two renewals of one family.
+const SHORTEST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 3000;
 
-const NO_REFRESH_TOKEN = "The account has no refresh token, so its access token cannot be renewed.";
-const GONE: Failure = { kind: "renewal-failed", message: "The account was taken out of the pool." };
+const PROACTIVE: RenewalWish = { reason: "proactive_expiry" };
+const GONE = failed("The account was taken out of the pool.");
+const NO_PLACE: Failure = {
+  kind: "renewal-failed",
+  message:
+    "The account's token was refused and is renewed in the background: as many requests as auth-401-sync-refresh-concurrency allows wait for theirs.",
+};
 const ENDED: Failure = {
   kind: "renewal-failed",
   message: "The account's access token has ended and could not be renewed.",
@@ -250,22 +357,21 @@ const TOO_SLOW: Failure = {
   message: "The issuer did not answer in time (refresh-single-timeout-sec).",
 };
 
-/** The new credential: what the issuer did not mention stays. */
-function merge(old: Credential, fresh: Extract<Exchange, { ok: true }>, now: Millis): Credential {
-  const { accessToken, expiresInSeconds } = fresh;
-  const { refreshToken = old.refreshToken, idToken = old.idToken } = fresh;
-  const kept = {
-    ...(refreshToken === undefined ? {} : { refreshToken }),
-    ...(idToken === undefined ? {} : { idToken }),
-  };
-  if (accessToken === undefined) return { ...old, ...kept };
-  const life = lifetimeOf(payloadsOf({ accessToken }));
-  const saidMs = expiresInSeconds === undefined ? undefined : now + expiresInSeconds * 1000;
-  const expiresAtMs = life.expiresAtMs ?? saidMs;
+function failureOf(result: Renewed): Failure | undefined {
+  return result.type === "failed" ? result.failure : undefined;
+}
+
+/** One renewal for two wishes: what either wants. */
+function both(one: RenewalWish, other: RenewalWish): RenewalWish {
+  const isRefused = [one, other].some(({ reason }) => reason === "unauthorized_recovery");
   return {
-    accessToken,
-    ...kept,
-    issuedAtMs: life.issuedAtMs ?? now,
-    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+    reason: isRefused ? "unauthorized_recovery" : "proactive_expiry",
+    usedToken: other.usedToken ?? one.usedToken,
+    isByHand: one.isByHand === true || other.isByHand === true,
   };
+}
+
+/** Of two states of one login the one with the later moment has the newer tokens. */
+function ageOf({ credential, lastRefreshedMs }: Login): Millis {
+  return credential.issuedAtMs ?? lastRefreshedMs ?? 0;
 }

@@ -17,14 +17,6 @@ export function isAlive({ accessToken, expiresAtMs }: Credential, now: Millis): 
 
 const ENDING_MS = 5 * 60_000;
 
-/** Whether the access token should be renewed: less than five minutes, or less than a tenth of its life, is left. */
-export function isDue(credential: Credential, now: Millis): boolean {
-  const { issuedAtMs, expiresAtMs } = credential;
-  if (isEnding(credential, now) || expiresAtMs === undefined) return isEnding(credential, now);
-  const lifeMs = issuedAtMs === undefined ? 0 : expiresAtMs - issuedAtMs;
-  return expiresAtMs - now < lifeMs / 10;
-}
-
 /** Whether it must be renewed before it is used again: it is not there, or ends within five minutes. */
 export function isEnding({ accessToken, expiresAtMs }: Credential, now: Millis): boolean {
   if (accessToken === undefined) return true;

@@ -25,6 +25,10 @@ export type Outcome =
   | { readonly type: "renewed"; readonly credential: Credential; readonly atMs: Millis }
   /** The issuer refuses its refresh token for good, and the access token is of no use any more. */
   | { readonly type: "renewal-refused"; readonly reason: string }
+  /** Out by a policy that its owner wrote, till they act. */
+  | { readonly type: "disabled"; readonly reason: string }
+  /** Its owner has asked for it to be recovered, and its new tokens work. */
+  | { readonly type: "recovered" }
   /** Its file was read again and differs. */
   | { readonly type: "reloaded"; readonly login: Login }
   /** It is new in this run of the program, and an earlier one knew it. */
@@ -89,6 +93,16 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       return account.availability.kind === "disabled" && !account.login.isSwitchedOff
         ? { ...account, availability: { kind: "ready" } }
         : account;
+    case "disabled": {
+      if (account.availability.kind === "disabled") return account;
+      const { reason } = outcome;
+      return { ...account, availability: { kind: "disabled", sinceMs: now, reason } };
+    }
+    case "recovered": {
+      const { kind } = account.availability;
+      const isOut = kind === "needs-login" || (kind === "disabled" && !account.login.isSwitchedOff);
+      return isOut ? { ...account, availability: { kind: "ready" } } : account;
+    }
     case "reloaded":
       return reload(account, outcome.login, now);
     case "restored":

@@ -8,6 +8,12 @@ import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
+import {
+  type AccountCall,
+  type AccountRoutes,
+  recoverAccounts,
+  refreshAccounts,
+} from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
 import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
 import type { LocalCall } from "./local.ts";
@@ -28,6 +34,7 @@ export type ServerPorts = {
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
   readonly admin: AdminPorts;
+  readonly accounts: AccountRoutes;
   readonly views: () => readonly AccountView[];
   readonly totals: () => Totals;
   /** How many requests wait for a place on an account. */
@@ -134,6 +141,18 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: () => json(200, { status: "ok" }),
     },
     { method: "GET", path: "/stats", guard: "admin", serve: (visit) => stats(visit, ports) },
+    {
+      method: "POST",
+      path: "/refresh",
+      guard: "credentials",
+      serve: (visit) => refreshAccounts(accountCall(visit, ports), ports.accounts),
+    },
+    {
+      method: "POST",
+      path: "/recover-auth",
+      guard: "credentials",
+      serve: (visit) => recoverAccounts(accountCall(visit, ports), ports.accounts),
+    },
   ];
 }
 
@@ -348,6 +367,11 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
   };
   const body = statsOf(source, url.searchParams);
   return isFailure(body) ? refuseHere(body) : json(200, body);
+}
+
+function accountCall(visit: Visit, { onFault }: ServerPorts): AccountCall {
+  const { request, refuse: refuseHere, requestId } = visit;
+  return { request, refuse: refuseHere, onFault: (cause) => onFault(requestId, cause) };
 }
 
 function isFailure(body: Json | Failure): body is Failure {

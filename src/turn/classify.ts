@@ -238,7 +238,7 @@ function inMillis(seconds: number | undefined): Millis | undefined {
 }
 
 /** `retry-after` in seconds, from either of its two forms (RFC 9110, 10.2.3). */
-function retryAfterSeconds(headers: Headers, now: Millis): number | undefined {
+export function retryAfterSeconds(headers: Headers, now: Millis): number | undefined {
   const value = headers.get("retry-after");
   if (value === null) return undefined;
   const dateMs = Date.parse(value);

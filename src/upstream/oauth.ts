@@ -1,4 +1,6 @@
+import { retryAfterSeconds } from "../turn/classify.ts";
 import type { Stop } from "../turn/stop.ts";
+import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, number, parseDict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
 import { lowerNames } from "./headers.ts";
@@ -17,12 +19,19 @@ export type Exchange =
       readonly idToken?: string;
       readonly expiresInSeconds?: number;
     }
-  | {
-      readonly ok: false;
-      /** The refresh token will never work again: only a new login helps. */
-      readonly isPermanent: boolean;
-      readonly message: string;
-    };
+  | Refused;
+
+/** No new tokens, and why. */
+export type Refused = {
+  readonly ok: false;
+  /** The refresh token will never work again: only a new login helps. */
+  readonly isPermanent: boolean;
+  readonly message: string;
+  /** The HTTP status, where there was an answer at all. */
+  readonly status?: number;
+  /** The pause that the issuer asks for. */
+  readonly retryAfterMs?: Millis;
+};
 
 /** Why a token is renewed; the Codex CLI 0.169 tells the issuer, and so does this program. */
 export type RefreshReason = "proactive_expiry" | "unauthorized_recovery";
@@ -73,7 +82,7 @@ export async function exchange(
       timeout: false,
     });
     const body = (await response.text()).slice(0, MOST_ANSWER_BYTES);
-    return readAnswer(response.status, body);
+    return readAnswer(response.status, body, response.headers);
   } catch (cause) {
     const why = stop.reason()?.message ?? describeNetwork(cause).message;
     return { ok: false, isPermanent: false, message: why.replace("The backend", "The issuer") };
@@ -81,9 +90,11 @@ export async function exchange(
 }
 
 /** The issuer's answer, understood. */
-export function readAnswer(status: number, body: string): Exchange {
+export function readAnswer(status: number, body: string, headers = new Headers()): Exchange {
   const parsed = parseDict(body);
-  if (status < 200 || status > 299) return readRefusal(status, parsed);
+  if (status < 200 || status > 299) {
+    return { ...readRefusal(status, parsed), status, ...readPause(headers) };
+  }
   const answer = parsed ?? {};
   const accessToken = text(answer["access_token"]);
   const refreshToken = text(answer["refresh_token"]);
@@ -91,7 +102,7 @@ export function readAnswer(status: number, body: string): Exchange {
   const expiresInSeconds = number(answer["expires_in"]);
   if (accessToken === undefined && refreshToken === undefined) {
     const message = `The issuer answered ${status} without any token.`;
-    return { ok: false, isPermanent: false, message };
+    return { ok: false, isPermanent: false, message, status };
   }
   return {
     ok: true,
@@ -102,7 +113,13 @@ export function readAnswer(status: number, body: string): Exchange {
   };
 }
 
-function readRefusal(status: number, parsed: Dict | undefined): Exchange {
+/** A date among the headers counts from the issuer's own, so that a wrong clock here does not matter. */
+function readPause(headers: Headers): Pick<Refused, "retryAfterMs"> {
+  const seconds = retryAfterSeconds(headers, Date.parse(headers.get("date") ?? ""));
+  return seconds !== undefined && seconds > 0 ? { retryAfterMs: seconds * 1000 } : {};
+}
+
+function readRefusal(status: number, parsed: Dict | undefined): Refused {
   const answer = parsed ?? {};
   const error = dict(answer["error"]);
   const code = text(error["code"]) ?? text(answer["error"]) ?? text(answer["code"]);

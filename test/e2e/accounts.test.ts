@@ -383,7 +383,7 @@ describe("tokens", () => {
     expect(stored["access_token"]).toBe(account.tokens().accessToken);
   });
 
-  test("an expired token: renewed, sent again, and the client sees 200", async () => {
+  test("B7-7: a token that the backend takes for expired: renewed, sent again, and the client sees 200", async () => {
     const account = fresh();
     account.expireAccessToken();
     await using proxy = await start([account]);
@@ -418,7 +418,7 @@ describe("tokens", () => {
     });
   }
 
-  test("a consumed refresh token does not end an access token that lives (cases.md B7-4)", async () => {
+  test("B7-4: a consumed refresh token does not end an access token that lives", async () => {
     const account = fresh(DUE);
     account.revokeRefreshToken("refresh_token_reused");
     await using proxy = await start([account]);

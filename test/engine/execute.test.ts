@@ -199,7 +199,7 @@ describe("execute, what each failure leads to", () => {
 });
 
 describe("execute, a refused token", () => {
-  test("is renewed and the turn re-sent once on the same account", async () => {
+  test("B7-7: is renewed and the turn re-sent once on the same account", async () => {
     const { run, posted, renewals } = stage({ answers: ["unauthorized", "ok"] });
     expect(told(await run())).toBe("ok");
     expect(posted()).toBe("aa");

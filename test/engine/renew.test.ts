@@ -1,79 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { createReload } from "../../src/engine/reload.ts";
-import { createRenewer } from "../../src/engine/renew.ts";
-import type { Login } from "../../src/pool/account.ts";
+import fc from "fast-check";
 import type { Exchange } from "../../src/upstream/oauth.ts";
-import { createManualClock } from "../support/clock.ts";
-import { accessOf, failure, gate, listen, loginOf, NOON, settled } from "./parts.ts";
-import { createVault, poolOf } from "./vault.ts";
-
-const DAY = 86_400_000;
-const GONE_BY = { issuedAtMs: NOON - 10 * DAY, lifeMs: 10 * DAY };
-const NEARLY = { issuedAtMs: NOON - 10 * DAY, lifeMs: 10 * DAY + 60_000 };
-const REFUSED: Exchange = {
-  ok: false,
-  isPermanent: true,
-  message: "The issuer answered 401 (refresh_token_reused).",
-};
-const BROKEN: Exchange = { ok: false, isPermanent: false, message: "The issuer answered 500." };
-
-/** What the issuer gives out, numbered. */
-function tokens(name: string, count: number, issuedAtMs = NOON): Extract<Exchange, { ok: true }> {
-  return {
-    ok: true,
-    accessToken: accessOf(`${name}-${count}`, issuedAtMs, 10 * DAY),
-    refreshToken: `refresh ${name} ${count + 1}`,
-  };
-}
-
-type Issuer = (token: string, count: number) => Exchange | Promise<Exchange>;
-
-function stage(logins: readonly Login[], issuer: Issuer = (token, count) => tokens(token, count)) {
-  const clock = createManualClock(NOON);
-  const pool = poolOf(NOON, ...logins);
-  const vault = createVault(...logins);
-  const { log, lines } = listen();
-  const spent: string[] = [];
-  const reasons: string[] = [];
-  let isLimitOne = false;
-  const reload = createReload({ pool, store: vault, clock, log });
-  const renewer = createRenewer({
-    pool,
-    store: vault,
-    clock,
-    log,
-    reload,
-    options: () => ({ concurrency: isLimitOne ? 1 : 50, timeoutMs: 30_000 }),
-    exchange: async (token, reason, stop) => {
-      spent.push(token);
-      reasons.push(reason);
-      const answer = issuer(token, spent.length);
-      if (!(answer instanceof Promise)) return answer;
-      // As fetch does: silence ends with the stop.
-      const silence = new Promise<Exchange>((resolve) => {
-        stop.signal.addEventListener("abort", () =>
-          resolve({ ok: false, isPermanent: false, message: stop.reason()?.message ?? "" }),
-        );
-      });
-      return Promise.race([answer, silence]);
-    },
-  });
-  return {
-    clock,
-    pool,
-    vault,
-    lines,
-    spent,
-    reasons,
-    renewer,
-    reload,
-    limitToOne: () => {
-      isLimitOne = true;
-    },
-    credential: (login: Login) => pool.get(login.identity)?.login.credential,
-    state: (login: Login) => pool.get(login.identity)?.availability.kind,
-  };
-}
+import { accessOf, failure, gate, loginOf, NOON, settled } from "./parts.ts";
+import { BROKEN, DAY, GONE_BY, NEARLY, REFUSED, stage, stranger, tokens } from "./renewal.ts";
 
 describe("identify", () => {
   test("an account in order is not renewed and nothing is read", async () => {
@@ -486,7 +415,10 @@ describe("an issuer in trouble", () => {
         kind: "renewal-failed",
       });
     }
-    await renewer.sweep();
+    const sweep = renewer.sweep();
+    await settled();
+    clock.advance(1000);
+    await sweep;
     expect(spent).toHaveLength(1);
     // Its token has ended: until the next try nobody should pick it to find that out.
     expect(state(ann)).toBe("cooling");
@@ -526,45 +458,6 @@ describe("an issuer in trouble", () => {
   });
 });
 
-describe("lanes", () => {
-  test("two workspaces of one login are renewed one after the other, another login beside them", async () => {
-    const work = loginOf("ann", { ...GONE_BY, identity: "ann/work", source: "/auths/work.json" });
-    const home = loginOf("ann", { ...GONE_BY, identity: "ann/home", source: "/auths/home.json" });
-    const bob = loginOf("bob", GONE_BY);
-    const answers: ReturnType<typeof gate<Exchange>>[] = [];
-    const { renewer, spent } = stage([work, home, bob], () => {
-      const answer = gate<Exchange>();
-      answers.push(answer);
-      return answer.promise;
-    });
-    const sweep = renewer.sweep();
-    await settled();
-    expect(spent).toEqual(["refresh ann 1", "refresh bob 1"]);
-    answers[0]?.open(tokens("ann", 1));
-    await settled();
-    expect(spent).toHaveLength(3);
-    answers[1]?.open(tokens("bob", 1));
-    answers[2]?.open(tokens("ann", 2));
-    await sweep;
-  });
-
-  test("refresh-concurrency bounds all of them", async () => {
-    const logins = Array.from({ length: 20 }, (_, index) => loginOf(`user${index}`, GONE_BY));
-    let running = 0;
-    let most = 0;
-    const { renewer, spent, limitToOne } = stage(logins, async (token, count) => {
-      running += 1;
-      most = Math.max(most, running);
-      await settled();
-      running -= 1;
-      return tokens(token, count);
-    });
-    limitToOne();
-    await renewer.sweep();
-    expect([spent.length, most]).toEqual([20, 1]);
-  });
-});
-
 describe("sweep", () => {
   test("renews only what is due", async () => {
     const fresh = loginOf("fresh");
@@ -585,8 +478,7 @@ describe("sweep", () => {
   });
 
   test("goes on past an account whose renewal breaks", async () => {
-    const ann = loginOf("ann", GONE_BY);
-    const bob = loginOf("bob", GONE_BY);
+    const [ann, bob] = [stranger("ann"), stranger("bob")];
     const { renewer, spent, vault } = stage([ann, bob], (token, count) => tokens(token, count));
     const { save } = vault;
     Object.assign(vault, {
@@ -607,5 +499,547 @@ describe("sweep", () => {
     pool.settle(ann.identity, { type: "failed", failure: spentQuota }, NOON);
     await renewer.sweep();
     expect(state(ann)).toBe("cooling");
+  });
+});
+
+describe("families", () => {
+  /** An issuer that is asked by one account at a time and answers when told to. */
+  function slowIssuer() {
+    const open: string[] = [];
+    const gates = new Map<string, ReturnType<typeof gate<Exchange>>>();
+    const issuer = (token: string): Promise<Exchange> => {
+      open.push(token);
+      const answer = gate<Exchange>();
+      gates.set(token, answer);
+      return answer.promise;
+    };
+    const answer = async (token: string): Promise<void> => {
+      gates.get(token)?.open(tokens(token, 1));
+      await settled();
+    };
+    return { open, issuer, answer };
+  }
+
+  test("B7-2: 20 accounts of one family that are due at once go one after the other, with a pause between", async () => {
+    const family = Array.from({ length: 20 }, (_, index) =>
+      stranger(`member${index}`, { workspaceId: "shared" }),
+    );
+    let running = 0;
+    let most = 0;
+    const atMs: number[] = [];
+    const scene = stage(family, async (token) => {
+      running += 1;
+      most = Math.max(most, running);
+      atMs.push(scene.clock.now());
+      await settled();
+      running -= 1;
+      return tokens(token, 1);
+    });
+    const sweep = scene.renewer.sweep();
+    for (let second = 0; second < 20; second++) {
+      for (let turn = 0; turn < 5; turn++) await settled();
+      scene.clock.advance(1000);
+    }
+    await sweep;
+    expect([scene.spent.length, most]).toEqual([20, 1]);
+    expect(atMs.map((ms) => (ms - NOON) / 1000)).toEqual(family.map((_, index) => index));
+  });
+
+  test("B7-2: 20 strangers run side by side, as far as refresh-concurrency allows", async () => {
+    const strangers = Array.from({ length: 20 }, (_, index) => stranger(`user${index}`));
+    for (const concurrency of [50, 7, 1]) {
+      let running = 0;
+      let most = 0;
+      const scene = stage(
+        strangers,
+        async (token) => {
+          running += 1;
+          most = Math.max(most, running);
+          await settled();
+          running -= 1;
+          return tokens(token, 1);
+        },
+        { concurrency },
+      );
+      await scene.renewer.sweep();
+      expect([scene.spent.length, most]).toEqual([20, Math.min(concurrency, 20)]);
+    }
+  });
+
+  test("two workspaces of one login, and two logins of one workspace, are never renewed side by side", async () => {
+    const work = stranger("ann", {
+      identity: "ann/work",
+      workspaceId: "work",
+      source: "/a/1.json",
+    });
+    const home = stranger("ann2", {
+      identity: "ann/home",
+      workspaceId: "home",
+      source: "/a/2.json",
+    });
+    const mate = stranger("bob", {
+      identity: "bob/home",
+      workspaceId: "home",
+      source: "/a/3.json",
+    });
+    const { open, issuer, answer } = slowIssuer();
+    const { renewer, clock } = stage([work, home, mate], issuer);
+    const sweep = renewer.sweep();
+    await settled();
+    // The one in the middle belongs to both others, and waits for nobody while it holds somebody.
+    expect(open).toEqual(["refresh ann 1"]);
+    await answer("refresh ann 1");
+    clock.advance(1000);
+    await settled();
+    expect(open.at(-1)).toBe("refresh ann2 1");
+    await answer("refresh ann2 1");
+    clock.advance(1000);
+    await settled();
+    await answer("refresh bob 1");
+    await sweep;
+    expect(open).toHaveLength(3);
+  });
+
+  test("a request that waits for its account goes before the others of the family, without a pause", async () => {
+    const family = ["a", "b", "c"].map((name) => stranger(name, { workspaceId: "shared" }));
+    const { open, issuer, answer } = slowIssuer();
+    const { renewer, clock } = stage(family, issuer);
+    const sweep = renewer.sweep();
+    await settled();
+    const waiting = renewer.identify("user-c/workspace");
+    await settled();
+    expect(open).toEqual(["refresh a 1"]);
+    await answer("refresh a 1");
+    expect(open).toEqual(["refresh a 1", "refresh c 1"]);
+    await answer("refresh c 1");
+    expect(await waiting).toHaveProperty("accessToken");
+    clock.advance(1000);
+    await settled();
+    await answer("refresh b 1");
+    await sweep;
+  });
+
+  test("a login that lies aside keeps to its family, and a stop waits for its tokens", async () => {
+    const [ann, bob] = ["ann", "bob"].map((name) => stranger(name, { workspaceId: "shared" }));
+    if (ann === undefined || bob === undefined) throw new Error("two were made");
+    const { open, issuer, answer } = slowIssuer();
+    const { renewer, vault, reload } = stage([ann, bob], issuer);
+    await vault.setAside(bob.source);
+    await reload();
+    const [lying] = await vault.aside();
+    if (lying === undefined) throw new Error("it lies aside");
+    const renewing = renewer.renewAside(lying, true);
+    void renewer.sweep();
+    await settled();
+    expect(open).toEqual(["refresh bob 1"]);
+    const stopping = renewer.settled();
+    await answer("refresh bob 1");
+    await stopping;
+    expect(await renewing).toEqual({ type: "renewed" });
+    expect(vault.shelved.get(lying.source)?.credential.refreshToken).toBe(
+      "refresh refresh bob 1 2",
+    );
+    expect(await renewer.renewAside(lying, true)).toEqual({ type: "left" });
+    expect(open).toHaveLength(1);
+  });
+
+  test("a stop leaves what has not begun", async () => {
+    const family = ["a", "b", "c"].map((name) => stranger(name, { workspaceId: "shared" }));
+    const { open, issuer, answer } = slowIssuer();
+    const { renewer, vault } = stage(family, issuer);
+    void renewer.sweep();
+    await settled();
+    const stopping = renewer.settled();
+    await answer("refresh a 1");
+    await stopping;
+    expect([open.length, vault.saved.length]).toEqual([1, 1]);
+  });
+});
+
+describe("auth-401-sync-refresh-concurrency", () => {
+  test("a request that finds no place is told at once, and its account is renewed in the background", async () => {
+    const [ann, bob] = [
+      stranger("ann", { issuedAtMs: NOON }),
+      stranger("bob", { issuedAtMs: NOON }),
+    ];
+    const answers: ReturnType<typeof gate<Exchange>>[] = [];
+    const slow = () => {
+      const answer = gate<Exchange>();
+      answers.push(answer);
+      return answer.promise;
+    };
+    const { renewer, spent, credential } = stage([ann, bob], slow, { mostAwaited: 1 });
+    const used = (login: typeof ann) => login.credential.accessToken ?? "";
+    const first = renewer.renew(ann.identity, used(ann));
+    const same = renewer.renew(ann.identity, used(ann));
+    const other = await renewer.renew(bob.identity, used(bob));
+    expect(other?.message).toContain("auth-401-sync-refresh-concurrency");
+    await settled();
+    expect(spent).toEqual(["refresh ann 1", "refresh bob 1"]);
+    // Its token was refused, so that no other request gets it meanwhile.
+    expect(await renewer.identify(bob.identity)).toMatchObject({ kind: "renewal-failed" });
+    answers[0]?.open(tokens("ann", 1));
+    expect([await first, await same]).toEqual([undefined, undefined]);
+    answers[1]?.open(tokens("bob", 1));
+    await settled();
+    expect(credential(bob)?.refreshToken).toBe("refresh bob 2");
+    expect(await renewer.renew(bob.identity, used(bob))).toBeUndefined();
+  });
+
+  test("a renewal that runs already and finds its token in order is followed by the one that a 401 asks for", async () => {
+    const ann = stranger("ann", { issuedAtMs: NOON - 9.5 * DAY });
+    const scene = stage([ann]);
+    const { renewer, vault, spent } = scene;
+    const reading = gate<void>();
+    const { reread } = vault;
+    let isHeld = true;
+    const newer = { ...ann, credential: { ...loginOf("ann").credential, refreshToken: "theirs" } };
+    Object.assign(vault, {
+      reread: async (source: string) => {
+        if (isHeld) await reading.promise;
+        return reread(source);
+      },
+    });
+    void renewer.sweep();
+    await settled();
+    // Meanwhile a rescan brings newer tokens, and a request uses them and is refused.
+    vault.logins.set(ann.source, newer);
+    await scene.reload();
+    const refused = renewer.renew(ann.identity, newer.credential.accessToken ?? "");
+    isHeld = false;
+    reading.open();
+    expect(await refused).toBeUndefined();
+    expect(spent).toEqual(["theirs"]);
+  });
+});
+
+describe("back-off", () => {
+  test("doubles while the issuer is in trouble, and its own retry-after counts", async () => {
+    const ann = stranger("ann");
+    const answers: Exchange[] = [
+      BROKEN,
+      { ...BROKEN, status: 408 },
+      { ...BROKEN, status: 429, retryAfterMs: 300_000 },
+      BROKEN,
+    ];
+    const { renewer, spent, clock } = stage([ann], () => answers.shift() ?? tokens("ann", 1));
+    for (const [pauseMs, count] of [
+      [30_000, 1],
+      [60_000, 2],
+      [300_000, 3],
+      [240_000, 4],
+    ] as const) {
+      await renewer.identify(ann.identity);
+      clock.advance(pauseMs - 1);
+      await renewer.identify(ann.identity);
+      expect(spent).toHaveLength(count);
+      clock.advance(1);
+    }
+    expect(await renewer.identify(ann.identity)).toHaveProperty("accessToken");
+  });
+
+  test("B7-8: temporary answers change no file and leave the account serving", async () => {
+    const ann = stranger("ann", NEARLY);
+    const temporary = [408, 429, 500, 502, 403, 200].map((status) => ({ ...BROKEN, status }));
+    const before = { ...ann };
+    const { renewer, clock, vault, state } = stage([ann], (_token, count) => {
+      const answer = temporary[count - 1];
+      if (answer === undefined) throw new Error("asked too often");
+      return answer;
+    });
+    for (const _answer of temporary) {
+      await renewer.sweep();
+      expect(renewer.identify(ann.identity)).resolves.toHaveProperty("accessToken");
+      expect(state(ann)).toBe("ready");
+      clock.advance(1000);
+    }
+    expect([vault.saved, vault.shelved.size, vault.logins.get(ann.source)]).toEqual([
+      [],
+      0,
+      before,
+    ]);
+  });
+
+  test("new tokens in the file end it", async () => {
+    const ann = stranger("ann");
+    const { renewer, spent, vault, reload } = stage([ann], () => BROKEN);
+    await renewer.identify(ann.identity);
+    const credential = { ...ann.credential, refreshToken: "a new login" };
+    vault.logins.set(ann.source, { ...ann, credential });
+    await reload();
+    await renewer.identify(ann.identity);
+    expect(spent).toEqual(["refresh ann 1", "a new login"]);
+  });
+
+  test("B7-3: a refused refresh token is not sent again, whoever asks and in whatever file it comes back", async () => {
+    const ann = stranger("ann", { issuedAtMs: NOON });
+    const twin = stranger("twin");
+    const shared = { ...twin, credential: { ...twin.credential, refreshToken: "refresh ann 1" } };
+    const { renewer, spent, clock, byHand } = stage([ann, shared], () => REFUSED);
+    const used = ann.credential.accessToken ?? "";
+    await renewer.renew(ann.identity, used);
+    await renewer.renew(ann.identity, used);
+    expect(await byHand(ann.identity)).toMatchObject({ isPermanent: true });
+    clock.advance(DAY);
+    await renewer.sweep();
+    await renewer.identify(shared.identity);
+    expect(spent).toEqual(["refresh ann 1"]);
+  });
+
+  test("a file restored with tokens that were spent is not tried with them", async () => {
+    const ann = stranger("ann");
+    const { renewer, spent, vault, reload, state, lines, clock } = stage([ann]);
+    await renewer.identify(ann.identity);
+    vault.logins.set(ann.source, ann);
+    await reload();
+    clock.advance(30_000);
+    expect(await renewer.identify(ann.identity)).toMatchObject({ kind: "renewal-failed" });
+    expect(spent).toEqual(["refresh ann 1"]);
+    expect(state(ann)).toBe("needs-login");
+    expect(lines.filter(({ message }) => message === "an account needs a new login")).toHaveLength(
+      1,
+    );
+  });
+
+  test("a backend that refuses each new token does not have the account renewed over and over", async () => {
+    const ann = stranger("ann", { issuedAtMs: NOON });
+    const { renewer, spent, clock, credential } = stage([ann]);
+    const refuse = () => renewer.renew(ann.identity, credential(ann)?.accessToken ?? "");
+    for (let second = 0; second < 600; second++) {
+      await refuse();
+      clock.advance(1000);
+    }
+    // One at once, and a second one; then pauses that double.
+    expect(spent.length).toBeLessThanOrEqual(7);
+  });
+});
+
+describe("B7-7: a 401 on a token that would live on", () => {
+  test("leads to one forced renewal, however many ask", async () => {
+    const ann = stranger("ann", { issuedAtMs: NOON });
+    const { renewer, spent, reasons, state } = stage([ann]);
+    const used = ann.credential.accessToken ?? "";
+    const all = await Promise.all([1, 2, 3].map(() => renewer.renew(ann.identity, used)));
+    expect(all).toEqual([undefined, undefined, undefined]);
+    expect([spent, reasons, state(ann)]).toEqual([
+      ["refresh ann 1"],
+      ["unauthorized_recovery"],
+      "ready",
+    ]);
+  });
+});
+
+describe("clocks and tokens that lie", () => {
+  test.each([DAY, -DAY])(
+    "a clock that jumps by %d ms makes no stampede and no loop",
+    async (jumpMs) => {
+      const logins = Array.from({ length: 20 }, (_, index) =>
+        stranger(`user${index}`, { issuedAtMs: NOON - 9.9 * DAY, workspaceId: "shared" }),
+      );
+      const scene = stage(logins, (token) => tokens(token, 1));
+      const { renewer, clock, spent } = scene;
+      const shifted = { now: clock.now };
+      Object.assign(clock, { now: () => shifted.now() });
+      void renewer.sweep();
+      await settled();
+      expect(spent).toHaveLength(1);
+      const real = shifted.now;
+      shifted.now = () => real() + jumpMs;
+      for (let second = 0; second < 60; second++) {
+        clock.advance(1000);
+        for (const { identity } of logins) void renewer.identify(identity);
+        for (let turn = 0; turn < 5; turn++) await settled();
+      }
+      // Each was renewed once, and none for a second time.
+      expect(spent.length).toBeLessThanOrEqual(20);
+      expect(new Set(spent).size).toBe(spent.length);
+    },
+  );
+
+  test("a token that has ended by our clock is not used as if it were fresh", async () => {
+    const ann = stranger("ann", { issuedAtMs: NOON - 5 * DAY });
+    const { renewer, clock } = stage([ann], () => BROKEN);
+    expect(await renewer.identify(ann.identity)).toHaveProperty("accessToken");
+    clock.advance(5 * DAY);
+    expect(await renewer.identify(ann.identity)).toMatchObject({ kind: "renewal-failed" });
+  });
+
+  test("a token without an end is renewed eight days after its last renewal, and serves on if that is refused", async () => {
+    const credential = { accessToken: "opaque", refreshToken: "refresh ann 1" };
+    const ann = stranger("ann", { credential, lastRefreshedMs: NOON - 8.1 * DAY });
+    for (const answer of [REFUSED, BROKEN]) {
+      const { renewer, spent, state } = stage([ann], () => answer);
+      expect(await renewer.identify(ann.identity)).toMatchObject({ accessToken: "opaque" });
+      await settled();
+      expect([spent, state(ann)]).toEqual([["refresh ann 1"], "ready"]);
+      expect(await renewer.identify(ann.identity)).toMatchObject({ accessToken: "opaque" });
+    }
+    const { renewer, spent, clock } = stage([ann], () => ({ ok: true, accessToken: "anew" }));
+    await renewer.sweep();
+    await renewer.sweep();
+    clock.advance(7 * DAY);
+    await renewer.sweep();
+    expect(spent).toHaveLength(1);
+  });
+
+  test("a file that is replaced while its token is refreshed keeps what its owner put there", async () => {
+    const ann = stranger("ann");
+    const answer = gate<Exchange>();
+    const { renewer, vault, credential, reload, spent } = stage([ann], () => answer.promise);
+    const asked = renewer.identify(ann.identity);
+    await settled();
+    const login = loginOf("ann", { issuedAtMs: NOON + 1000, workspaceId: "of ann" });
+    const anew = { ...login, credential: { ...login.credential, refreshToken: "a new login" } };
+    const { save } = vault;
+    // As the file store does it: the file holds other tokens by now.
+    Object.assign(vault, {
+      save: async (...given: Parameters<typeof save>) =>
+        vault.logins.get(given[0])?.credential.refreshToken === "a new login"
+          ? { ok: false, reason: "it holds another login by now." }
+          : save(...given),
+    });
+    vault.logins.set(ann.source, anew);
+    await reload();
+    answer.open(tokens("ann", 1));
+    await asked;
+    await renewer.saveLate();
+    expect(vault.logins.get(ann.source)?.credential.refreshToken).toBe("a new login");
+    await reload();
+    expect(credential(ann)?.refreshToken).toBe("a new login");
+    expect(spent).toHaveLength(1);
+  });
+});
+
+test("by hand a token is renewed though it is not due, and not after it has been adopted", async () => {
+  const ann = stranger("ann", { issuedAtMs: NOON });
+  const { byHand, vault, spent } = stage([ann]);
+  expect(await byHand(ann.identity)).toEqual({ type: "renewed" });
+  const newer = loginOf("ann", { issuedAtMs: NOON + DAY, workspaceId: "of ann" });
+  vault.logins.set(ann.source, {
+    ...newer,
+    credential: { ...newer.credential, refreshToken: "x" },
+  });
+  expect(await byHand(ann.identity)).toEqual({ type: "adopted" });
+  expect(await byHand(ann.identity, () => false)).toEqual({ type: "left" });
+  expect(await byHand("nobody")).toMatchObject({ type: "failed" });
+  expect(spent).toHaveLength(1);
+});
+
+test("by hand a pause after a temporary failure does not count", async () => {
+  const ann = stranger("ann");
+  const { byHand, renewer, spent } = stage([ann], (_token, count) =>
+    count < 2 ? BROKEN : tokens("ann", 1),
+  );
+  await renewer.identify(ann.identity);
+  expect(await byHand(ann.identity)).toEqual({ type: "renewed" });
+  expect(spent).toHaveLength(2);
+});
+
+describe("whatever happens, in whatever order", () => {
+  const PLAIN = ["sweep", "request", "refused", "by-hand", "late", "restore", "login"] as const;
+  type Event =
+    | { readonly do: (typeof PLAIN)[number] }
+    | { readonly do: "wait"; readonly ms: number }
+    | { readonly do: "disk"; readonly isFull: boolean }
+    | { readonly do: "issuer"; readonly mood: "well" | "broken" | "refusing" | "no-rotation" };
+
+  const event: fc.Arbitrary<Event> = fc.oneof(
+    { weight: 6, arbitrary: fc.constantFrom(...PLAIN).map((name): Event => ({ do: name })) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .constantFrom(1000, 31_000, 600_000, DAY, 9 * DAY, -DAY)
+        .map((ms): Event => ({ do: "wait", ms })),
+    },
+    { weight: 1, arbitrary: fc.boolean().map((isFull): Event => ({ do: "disk", isFull })) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .constantFrom("well", "broken", "refusing", "no-rotation")
+        .map((mood): Event => ({ do: "issuer", mood })),
+    },
+  );
+
+  test("no refresh token is sent again once it was accepted or refused for good, and nothing is deleted", async () => {
+    let exchanges = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(event, { minLength: 5, maxLength: 40 }), async (events) => {
+        let mood = "well";
+        let serial = 1;
+        let jumpedMs = 0;
+        const dead = new Set<string>();
+        const again: string[] = [];
+        const logins = ["ann", "bob"].map((name) => stranger(name, { workspaceId: "shared" }));
+        const scene = stage(logins, (token) => {
+          if (dead.has(token)) again.push(token);
+          exchanges += 1;
+          if (mood === "broken") return BROKEN;
+          if (mood === "refusing") {
+            dead.add(token);
+            return REFUSED;
+          }
+          serial += 1;
+          const accessToken = accessOf(`${serial}`, scene.clock.now(), 10 * DAY);
+          if (mood === "no-rotation") return { ok: true, accessToken };
+          dead.add(token);
+          return { ok: true, accessToken, refreshToken: `rt ${serial}` };
+        });
+        const { renewer, vault, clock, pool, credential } = scene;
+        const real = clock.now;
+        Object.assign(clock, { now: () => real() + jumpedMs });
+        const backups = new Map(vault.logins);
+        const settle = async () => {
+          for (let turn = 0; turn < 4; turn++) await settled();
+        };
+        const put = async (login: (typeof logins)[number]) => {
+          vault.logins.set(login.source, login);
+          await scene.reload();
+        };
+        const [ann, bob] = logins;
+        if (ann === undefined || bob === undefined) return;
+        const acts: Record<(typeof PLAIN)[number], () => unknown> = {
+          sweep: () => renewer.sweep(),
+          request: () => logins.map(({ identity }) => renewer.identify(identity)),
+          refused: () => renewer.renew(ann.identity, credential(ann)?.accessToken ?? ""),
+          "by-hand": () => logins.map(({ identity }) => renewer.renewByHand(identity)),
+          late: () => renewer.saveLate(),
+          // Its owner puts an old copy back, with tokens that may be spent.
+          restore: () => [...backups.values()].map(put),
+          login: () => {
+            serial += 1;
+            const accessToken = accessOf(`${serial}`, clock.now(), 10 * DAY);
+            const anew = { accessToken, refreshToken: `rt ${serial}`, issuedAtMs: clock.now() };
+            return put({ ...bob, credential: anew });
+          },
+        };
+        const each = (one: Event): void => {
+          switch (one.do) {
+            case "wait":
+              if (one.ms < 0) jumpedMs += one.ms;
+              else clock.advance(one.ms);
+              break;
+            case "disk":
+              vault.full = one.isFull ? "no space left." : undefined;
+              break;
+            case "issuer":
+              mood = one.mood;
+              break;
+            default:
+              acts[one.do]();
+          }
+        };
+        for (const one of events) {
+          each(one);
+          await settle();
+        }
+        vault.full = undefined;
+        await renewer.settled();
+        expect(again).toEqual([]);
+        expect([vault.logins.size, vault.shelved.size]).toEqual([2, 0]);
+        expect(pool.view(NOON)).toHaveLength(2);
+      }),
+      { numRuns: 300 },
+    );
+    expect(exchanges).toBeGreaterThan(300);
   });
 });

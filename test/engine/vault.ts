@@ -40,7 +40,7 @@ export function createVault(...logins: readonly Login[]): Vault {
     }),
     reread: async (source) => {
       vault.onReread();
-      return held.get(source);
+      return held.get(source) ?? shelved.get(source);
     },
     content: async (source) => {
       const login = held.get(source);
@@ -48,10 +48,11 @@ export function createVault(...logins: readonly Login[]): Vault {
     },
     canSave: async () => verdict(vault.locked),
     save: async (source, credential) => {
-      const login = held.get(source);
+      const place = shelved.has(source) ? shelved : held;
+      const login = place.get(source);
       if (login === undefined) return GONE;
       if (vault.full !== undefined) return { ok: false, reason: vault.full };
-      held.set(source, { ...login, credential });
+      place.set(source, { ...login, credential });
       saved.push(credential);
       return { ok: true };
     },

@@ -399,6 +399,28 @@ describe("an owner who wants an account used again", () => {
   });
 });
 
+describe("an account that a policy disables, and that is recovered", () => {
+  const disabled: Outcome = { type: "disabled", reason: "a policy" };
+  const recovered: Outcome = { type: "recovered" };
+
+  test("is out with the reason, unless it is out already", () => {
+    const after5 = after(fresh, disabled, NOON + 5).availability;
+    expect(after5).toEqual({ kind: "disabled", sinceMs: NOON + 5, reason: "a policy" });
+    const out = accountOf({ availability: DISABLED });
+    expect(after(out, disabled)).toBe(out);
+    expect(after(accountOf({ availability: DEAD }), disabled).availability.kind).toBe("disabled");
+  });
+
+  test("is ready, but for a rest that has nothing to do with its tokens and for its owner's switch", () => {
+    for (const availability of [DEAD, DISABLED]) {
+      expect(after(accountOf({ availability }), recovered).availability.kind).toBe("ready");
+    }
+    const spent = accountOf({ availability: cooling("quota", NOON + DAY) });
+    expect(after(spent, recovered)).toBe(spent);
+    expect(after(OFF, recovered)).toBe(OFF);
+  });
+});
+
 describe("a file that was read again", () => {
   const reload = (account: Account, rest: Partial<Login>) =>
     after(account, { type: "reloaded", login: loginOf("ann", rest) }, NOON + 5);

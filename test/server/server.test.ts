@@ -77,6 +77,7 @@ const ports: ServerPorts = {
     login: () => loginPorts("http://127.0.0.1:9", systemClock, []),
     log: listen().log,
   },
+  accounts: { refresh: () => undefined, recover: async () => undefined },
   views: () => pool.view(NOON),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,

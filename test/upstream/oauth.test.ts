@@ -86,6 +86,19 @@ describe("readAnswer", () => {
     expect(json(answer)).not.toContain("<");
   });
 
+  test("takes the status along, and the pause that the issuer asks for in either form", () => {
+    const busy = json({ error: "rate_limit_exceeded" });
+    const pause = (headers: Record<string, string>) => readAnswer(429, busy, new Headers(headers));
+    const date = "Thu, 20 Nov 2026 12:00:00 GMT";
+    const later = "Thu, 20 Nov 2026 12:02:00 GMT";
+    expect(pause({ "retry-after": "90" })).toMatchObject({ status: 429, retryAfterMs: 90_000 });
+    expect(pause({ "retry-after": later, date })).toMatchObject({ retryAfterMs: 120_000 });
+    for (const headers of [{}, { "retry-after": "0" }, { "retry-after": later }]) {
+      expect(pause({ ...headers })).not.toHaveProperty("retryAfterMs");
+    }
+    expect(readAnswer(200, "<html>")).toMatchObject({ ok: false, status: 200 });
+  });
+
   test("says what the issuer said, without what is secret in it", () => {
     const message = `Token rt_secret-of-somebody is used. ${"x".repeat(2000)}`;
     const answer = readAnswer(400, json({ error: { code: "invalid_grant", message } }));
@@ -128,7 +141,7 @@ describe("exchange", () => {
     expect(await spend(refreshToken)).toMatchObject({ ok: false, isPermanent: true });
   });
 
-  test.each<IssuerFault>(["500", "429", "html", "no-tokens", "lost-answer"])(
+  test.each<IssuerFault>(["500", "429", "html", "html-200", "no-tokens", "lost-answer"])(
     "%s is a temporary failure",
     async (fault) => {
       const account = backend.account(`faulty-${fault}`);

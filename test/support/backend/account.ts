@@ -22,7 +22,14 @@ export type RefreshRefusal =
  * What the issuer does instead of refreshing. The refresh token stays good, but for "lost-answer":
  * there the tokens rotate and the connection breaks before the new ones are told.
  */
-export type IssuerFault = "500" | "429" | "hang" | "html" | "no-tokens" | "lost-answer";
+export type IssuerFault =
+  | "500"
+  | "429"
+  | "hang"
+  | "html"
+  | "html-200"
+  | "no-tokens"
+  | "lost-answer";
 
 /** A login of the scripted backend, and what a test may do to it. */
 export type FakeAccount = {

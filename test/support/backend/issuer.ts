@@ -93,6 +93,15 @@ function faultReply(fault: Exclude<IssuerFault, "lost-answer">): Reply {
           body: "<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>",
         },
       };
+    case "html-200":
+      return {
+        kind: "answer",
+        answer: {
+          status: 200,
+          headers: { "content-type": "text/html; charset=UTF-8" },
+          body: "<!DOCTYPE html><html><head><title>Log in to the network</title></head></html>",
+        },
+      };
     case "no-tokens":
       return {
         kind: "answer",

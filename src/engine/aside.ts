@@ -1,0 +1,123 @@
+import type { Login } from "../pool/account.ts";
+import { isAlive } from "../pool/credential.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { Store } from "../store/store.ts";
+import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
+import type { Clock } from "../wire/clock.ts";
+import { type Log, redact } from "../wire/log.ts";
+import { createBackoff } from "./backoff.ts";
+import type { DeadTokens } from "./dead.ts";
+import { failed, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
+import { areSame, type FreshTokens } from "./unsaved.ts";
+
+/** What renewing logins that lie aside needs. */
+export type AsidePorts = {
+  readonly pool: Pick<Pool, "view">;
+  readonly store: Pick<Store, "reread" | "canSave" | "save">;
+  readonly clock: Pick<Clock, "now">;
+  readonly log: Log;
+  readonly dead: DeadTokens;
+  /** Spends a refresh token, within the time that an issuer has. */
+  readonly ask: (login: Login, refreshToken: string, reason: RefreshReason) => Promise<Exchange>;
+  readonly chance: () => number;
+};
+
+/** Renews logins that were set aside, where they lie. */
+export type Aside = {
+  /** Only for whoever holds the login's families. Afterwards the new tokens are in the file that lies aside. */
+  readonly renew: (login: Login, isByHand: boolean) => Promise<Renewed>;
+  /** Stores tokens that the store would not take before. */
+  readonly saveLate: () => Promise<void>;
+};
+
+/**
+ * Renewals of logins that no account runs on. Their new tokens go into the file where it lies, and it is brought back
+ * after that: whatever cuts this short, the newest tokens are in the one file there is, and it is tried again from there.
+ */
+export function createAside(ports: AsidePorts): Aside {
+  const { store, clock, log, dead } = ports;
+  const backoff = createBackoff(ports.chance);
+  const unsaved = new Map<string, FreshTokens>();
+  /** The access token that each file has got here, so that one that could not be brought back is not renewed again. */
+  const renewed = new Map<string, string | undefined>();
+
+  const keep = async (source: string, tokens: FreshTokens): Promise<Renewed> => {
+    const saved = await store.save(source, tokens.credential, tokens.atMs);
+    if (saved.ok) {
+      unsaved.delete(source);
+      renewed.set(source, tokens.credential.accessToken);
+      return { type: "renewed" };
+    }
+    if (!unsaved.has(source)) {
+      log.error("new tokens could not be stored; they are kept in memory and tried again", {
+        reason: saved.reason,
+      });
+    }
+    unsaved.set(source, tokens);
+    return failed(redact(saved.reason));
+  };
+
+  /** Stores what could not be stored before; undefined where its owner has put other tokens there meanwhile. */
+  const keepLate = async (source: string, tokens: FreshTokens): Promise<Renewed | undefined> => {
+    const stored = await store.reread(source);
+    if (stored === undefined || areSame(stored.credential, tokens.spent)) {
+      return keep(source, tokens);
+    }
+    unsaved.delete(source);
+    return undefined;
+  };
+
+  const isInUse = ({ identity, credential }: Login): boolean =>
+    ports.pool.view(clock.now()).some(({ account: { login } }) => {
+      const isSameToken = login.credential.refreshToken === credential.refreshToken;
+      return login.identity === identity || isSameToken;
+    });
+
+  const obstacle = (login: Login, isByHand: boolean): Renewed | undefined => {
+    const { refreshToken } = login.credential;
+    if (refreshToken === undefined) return failed(NO_REFRESH_TOKEN, true);
+    if (isInUse(login)) return failed("Its login is in use from another file.");
+    const why = dead.reasonOf(refreshToken);
+    if (why !== undefined) return failed(redact(why), true);
+    const failure = isByHand ? undefined : backoff.pending(login.source, refreshToken, clock.now());
+    return failure === undefined ? undefined : { type: "failed", failure, isPermanent: false };
+  };
+
+  const spend = async (login: Login): Promise<Renewed> => {
+    const { source, credential: old } = login;
+    const { refreshToken = "" } = old;
+    const writable = await store.canSave(source);
+    if (!writable.ok) return failed(redact(writable.reason));
+    const result = await ports.ask(login, refreshToken, "proactive_expiry");
+    const atMs = clock.now();
+    if (!result.ok) {
+      const failure = failed(result.message, result.isPermanent);
+      const setback = { ...failure, retryAfterMs: result.retryAfterMs };
+      if (result.isPermanent) dead.add(refreshToken, result.message);
+      else backoff.fail(source, refreshToken, setback, atMs);
+      return failure;
+    }
+    const credential = merge(old, result, atMs);
+    if (credential.refreshToken !== refreshToken) dead.add(refreshToken, SPENT);
+    backoff.succeed(source, atMs);
+    return keep(source, { credential, spent: old, atMs });
+  };
+
+  const renew: Aside["renew"] = async ({ source, identity }, isByHand) => {
+    const held = unsaved.get(source);
+    const late = held === undefined ? undefined : await keepLate(source, held);
+    if (late !== undefined) return late;
+    const login = await store.reread(source);
+    if (login === undefined || login.identity !== identity) return failed("Its file has changed.");
+    const isOurs = renewed.get(source) === login.credential.accessToken;
+    if (isOurs && isAlive(login.credential, clock.now())) return { type: "in-order" };
+    const refusal = obstacle(login, isByHand);
+    if (refusal !== undefined) return refusal;
+    return spend(login);
+  };
+
+  const saveLate = async (): Promise<void> => {
+    for (const [source, tokens] of unsaved) await keepLate(source, tokens);
+  };
+  return { renew, saveLate };
+}

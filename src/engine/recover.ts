@@ -1,0 +1,153 @@
+import { basename } from "node:path";
+import { type Account, type Login, labelOf } from "../pool/account.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { Store } from "../store/store.ts";
+import type { Stop } from "../turn/stop.ts";
+import type { Clock } from "../wire/clock.ts";
+import { sha256 } from "../wire/digest.ts";
+import { type Log, redact } from "../wire/log.ts";
+import { NO_REFRESH_TOKEN } from "./fresh.ts";
+import { type AccountWork, broken, nameOf } from "./refresh.ts";
+import type { Renewer } from "./renew.ts";
+import { isSelected, type Selection } from "./selection.ts";
+
+/** What recovering accounts needs. */
+export type RecoverPorts = {
+  readonly pool: Pool;
+  readonly store: Pick<Store, "reread" | "setAside" | "aside" | "bringBack">;
+  readonly clock: Pick<Clock, "now">;
+  readonly log: Log;
+  readonly reload: () => Promise<void>;
+  readonly renewer: Pick<Renewer, "renewByHand" | "renewAside">;
+};
+
+/** Brings accounts back that are in trouble with their tokens, or sets them aside for good reason. */
+export type Recovery = {
+  /** The work for what the owner has chosen, or undefined where there is no such account. */
+  readonly recover: (selection: Selection) => Promise<AccountWork | undefined>;
+  /** Tries those again that were set aside. */
+  readonly retryAside: () => Promise<void>;
+};
+
+type Outcome = {
+  readonly outcome: "recovered" | "set-aside" | "unchanged";
+  readonly reason?: string;
+};
+
+/**
+ * Recovers accounts by renewing their tokens. What works again is ready; what is refused for good is set aside with
+ * its file's content as it is; a temporary failure changes nothing.
+ */
+export function createRecovery(ports: RecoverPorts): Recovery {
+  const { pool, store, clock, log, renewer } = ports;
+
+  const setAside = async (account: Account, reason: string): Promise<Outcome> => {
+    const { source, credential } = account.login;
+    const stored = await store.reread(source);
+    if (stored?.credential.refreshToken !== credential.refreshToken) {
+      return unchanged("Its file has changed meanwhile.");
+    }
+    const moved = await store.setAside(source);
+    if (!moved.ok) return unchanged(redact(moved.reason));
+    log.warn("an account was set aside, since its refresh token is refused for good", {
+      account: account.label,
+      file: basename(source),
+      reason,
+    });
+    await ports.reload();
+    return { outcome: "set-aside", reason };
+  };
+
+  const recoverAccount = async (account: Account, isWanted: () => boolean) => {
+    const { identity } = account.login;
+    const result = await renewer.renewByHand(identity, isWanted);
+    if (result.type === "left") return undefined;
+    if (result.type === "failed") {
+      const { message } = result.failure;
+      return result.isPermanent ? setAside(account, message) : unchanged(message);
+    }
+    pool.settle(identity, { type: "recovered" }, clock.now());
+    log.info("an account was recovered", { account: account.label });
+    return RECOVERED;
+  };
+
+  const recoverAside = async (login: Login, isByHand: boolean, isWanted: () => boolean) => {
+    const result = await renewer.renewAside(login, isByHand, isWanted);
+    if (result.type === "left") return undefined;
+    if (result.type === "failed") return unchanged(result.failure.message);
+    // Only now: its new tokens are in the file, so that whatever happens to the renaming loses nothing.
+    const back = await store.bringBack(login.source);
+    if (!back.ok) return unchanged(redact(back.reason));
+    log.info("an account that was set aside is back", { file: basename(login.source) });
+    await ports.reload();
+    return RECOVERED;
+  };
+
+  const recover: Recovery["recover"] = async (selection) => {
+    const accounts = pool
+      .view(clock.now())
+      .map(({ account }) => account)
+      .filter(({ login }) => isSelected(login, selection));
+    const logins = (await store.aside()).filter((login) => isSelected(login, selection));
+    const total = accounts.length + logins.length;
+    if (total === 0 && selection.by !== "all") return undefined;
+    return async (report, stop) => {
+      report.start(total);
+      const counts = { recovered: 0, "set-aside": 0, unchanged: 0 };
+      const isWanted = isWantedBy(stop);
+      const each = async (
+        who: Pick<Account, "label" | "login">,
+        work: () => Promise<Outcome | undefined>,
+      ): Promise<void> => {
+        const done = await work().catch((cause: unknown) =>
+          unchanged(broken(who, cause, log).reason),
+        );
+        if (done === undefined) return;
+        counts[done.outcome] += 1;
+        report.item({ ...nameOf(who), ...done });
+      };
+      await Promise.all([
+        ...accounts.map((account) =>
+          each(account, async () => {
+            const why = reasonToLeave(account, selection);
+            return why === undefined ? recoverAccount(account, isWanted) : unchanged(why);
+          }),
+        ),
+        ...logins.map((login) =>
+          each({ label: labelOf(login.email, sha256(login.identity)), login }, () =>
+            recoverAside(login, true, isWanted),
+          ),
+        ),
+      ]);
+      return { total, ...counts };
+    };
+  };
+
+  const retryAside = async (): Promise<void> => {
+    const logins = await store.aside();
+    await Promise.allSettled(logins.map((login) => recoverAside(login, false, () => true)));
+  };
+  return { recover, retryAside };
+}
+
+const RECOVERED: Outcome = { outcome: "recovered" };
+
+function unchanged(reason: string): Outcome {
+  return { outcome: "unchanged", reason };
+}
+
+function isWantedBy(stop: Pick<Stop, "reason">): () => boolean {
+  return () => stop.reason() === undefined;
+}
+
+/** Why nothing is to be done for an account; undefined where it should be tried. */
+function reasonToLeave({ login, availability }: Account, { by }: Selection): string | undefined {
+  if (login.isSwitchedOff) return "Its owner switched it off in its file.";
+  if (login.credential.refreshToken === undefined) return NO_REFRESH_TOKEN;
+  const isInTrouble =
+    availability.kind === "needs-login" ||
+    availability.kind === "disabled" ||
+    (availability.kind === "cooling" && availability.why === "unauthorized");
+  // Where all are meant, those that work keep their tokens: an exchange more is a risk more.
+  return by === "all" && !isInTrouble ? "Nothing is wrong with its tokens." : undefined;
+}

@@ -1,0 +1,99 @@
+import type { AccountWork } from "../engine/refresh.ts";
+import type { Selection } from "../engine/selection.ts";
+import { type Failure, refuse } from "../turn/failure.ts";
+import { isDict, parseJson, text } from "../wire/json.ts";
+import { readBody } from "./intake.ts";
+import { replyWithProgress } from "./progress.ts";
+
+/** Work that owners have done on accounts of theirs. */
+export type AccountRoutes = {
+  /** Undefined where there is no such account. */
+  readonly refresh: (selection: Selection) => AccountWork | undefined;
+  readonly recover: (selection: Selection) => Promise<AccountWork | undefined>;
+};
+
+/** What an answer needs beside the work. */
+export type AccountCall = {
+  readonly request: Request;
+  readonly refuse: (failure: Failure) => Response;
+  readonly onFault: (cause: unknown) => void;
+};
+
+/** `POST /refresh`: without a body all accounts that are not disabled. */
+export async function refreshAccounts(
+  call: AccountCall,
+  { refresh }: Pick<AccountRoutes, "refresh">,
+): Promise<Response> {
+  const selection = await readSelection(call.request, { by: "all" });
+  if ("kind" in selection) return call.refuse(selection);
+  return answer(call, refresh(selection));
+}
+
+/** `POST /recover-auth`: which accounts must be said. */
+export async function recoverAccounts(
+  call: AccountCall,
+  { recover }: Pick<AccountRoutes, "recover">,
+): Promise<Response> {
+  const selection = await readSelection(call.request, undefined);
+  if ("kind" in selection) return call.refuse(selection);
+  return answer(call, await recover(selection));
+}
+
+function answer(call: AccountCall, work: AccountWork | undefined): Promise<Response> | Response {
+  if (work === undefined) return call.refuse(NOT_FOUND);
+  return replyWithProgress(call.request, work, call.onFault);
+}
+
+const LIMIT_BYTES = 64 * 1024;
+
+/** Which accounts the body names; `fallback` stands for a body that is not there. */
+export async function readSelection(
+  request: Request,
+  fallback: Selection | undefined,
+): Promise<Selection | Failure> {
+  const read = await readBody(request, LIMIT_BYTES);
+  if (!read.ok) return read.failure;
+  const source = new TextDecoder().decode(read.bytes);
+  if (source.trim() === "")
+    return fallback ?? refuse(400, "missing_body", `Nothing was sent. ${HOW}`);
+  const parsed = parseJson(source);
+  if (!parsed.ok) return refuse(400, "invalid_json", `The body is not JSON: ${parsed.message}.`);
+  const { value } = parsed;
+  if (!isDict(value)) return refuse(400, "invalid_body", `The body is not a JSON object. ${HOW}`);
+  const entries = Object.entries(value);
+  if (entries.length === 0 && fallback !== undefined) return fallback;
+  const [entry, ...more] = entries;
+  if (entry === undefined || more.length > 0) {
+    return refuse(400, "invalid_body", `The body must have one of these, and only one. ${HOW}`);
+  }
+  return selectionOf(...entry);
+}
+
+function selectionOf(name: string, value: unknown): Selection | Failure {
+  switch (name) {
+    case "all":
+      if (value === true) return { by: "all" };
+      return refuse(400, "invalid_value", `'all' can only be true. ${HOW}`, name);
+    case "email":
+    case "file_path":
+    case "account_id": {
+      const named = text(value);
+      if (named !== undefined) return { by: name, value: named };
+      return refuse(400, "invalid_value", `'${name}' must be a text that is not blank.`, name);
+    }
+    default:
+      return refuse(
+        400,
+        "unknown_parameter",
+        `The body has a field that nothing is known of. ${HOW}`,
+      );
+  }
+}
+
+const HOW =
+  'Send {"email": "..."}, {"file_path": "..."} or {"account_id": "..."} for one account, or {"all": true} for all.';
+const NOT_FOUND = refuse(
+  404,
+  "account_not_found",
+  "No account is meant by that. GET /stats lists their files.",
+);

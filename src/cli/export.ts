@@ -3,10 +3,10 @@ import { basename } from "node:path";
 import type { Login } from "../pool/account.ts";
 import { makeFolder, putCopy } from "../store/copy.ts";
 import { editJson } from "../store/edit.ts";
-import { openFileStore } from "../store/files.ts";
 import type { Store } from "../store/store.ts";
 import { systemClock } from "../wire/clock.ts";
 import { redact } from "../wire/log.ts";
+import { openAccounts } from "./accounts.ts";
 import type { Settings } from "./settings.ts";
 import { shownName, type Telling, whoOf } from "./told.ts";
 
@@ -25,7 +25,7 @@ export async function exportLogins(
     return 2;
   }
   const from = reading.config["auth-dir"];
-  const store = await openFileStore({ dir: from, clock: systemClock, scanIntervalMs: () => 0 });
+  const store = await openAccounts(reading.config, systemClock);
   const fault = (await makeFolder(dir)) ?? (await sameFault(from, dir));
   if (fault !== undefined) {
     complain(fault);

@@ -1,8 +1,8 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type Adoption, adoptAll } from "../engine/adopt.ts";
-import { openFileStore } from "../store/files.ts";
 import { systemClock } from "../wire/clock.ts";
+import { openAccounts, unlistedNote } from "./accounts.ts";
 import { collectOffers, type OfferPorts } from "./offers.ts";
 import type { Settings } from "./settings.ts";
 import { lineOf, shownName, type Telling } from "./told.ts";
@@ -22,8 +22,8 @@ export async function importLogins(
     for (const line of reading.lines) complain(line);
     return 2;
   }
-  const dir = reading.config["auth-dir"];
-  const store = await openFileStore({ dir, clock: systemClock, scanIntervalMs: () => 0 });
+  const { config } = reading;
+  const store = await openAccounts(config, systemClock);
   const { offers, faults, shared } = await collectOffers(paths, ports);
   for (const fault of faults) complain(`failed: ${fault}`);
   const tell = (adoption: Adoption): void => {
@@ -36,11 +36,13 @@ export async function importLogins(
       `warning: ${shownName(name)} is the Codex CLI's own login, and two programs on one refresh token make each other's useless: give the proxy a login of its own with 'codex-proxy login'`,
     );
   }
+  const note = unlistedNote(config, adoptions);
+  if (note !== undefined) print(note);
   const count = (outcome: Adoption["outcome"]) =>
     adoptions.filter((adoption) => adoption.outcome === outcome).length;
   const failed = count("failed") + faults.length;
   print(
-    `${count("added")} added, ${count("updated")} updated, ${count("unchanged")} unchanged, ${failed} failed; the accounts are in ${dir}`,
+    `${count("added")} added, ${count("updated")} updated, ${count("unchanged")} unchanged, ${failed} failed; the accounts are in ${config["auth-dir"]}`,
   );
   return failed > 0 ? 1 : 0;
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { issuerUrl } from "../config/schema.ts";
-import { type Adoption, adoptTokens } from "../engine/adopt.ts";
+import { type Config, issuerUrl } from "../config/schema.ts";
+import { adoptTokens } from "../engine/adopt.ts";
 import {
   type Ending,
   LOGIN_LIMIT_MS,
@@ -11,10 +11,10 @@ import {
 } from "../engine/login.ts";
 import { CALLBACK_PORTS, openBrowserLogin } from "../server/callback.ts";
 import { canWriteBeside } from "../store/durable.ts";
-import { openFileStore } from "../store/files.ts";
 import { createStop } from "../turn/stop.ts";
 import type { Random } from "../upstream/login.ts";
 import { type Clock, type Millis, systemClock } from "../wire/clock.ts";
+import { openAccounts, unlistedNote } from "./accounts.ts";
 import type { Settings } from "./settings.ts";
 import { outcomeOf, standardTelling, type Telling } from "./told.ts";
 
@@ -48,7 +48,7 @@ export async function login(
   const { config } = reading;
   const { clock, random } = scene;
   const dir = config["auth-dir"];
-  const store = await openFileStore({ dir, clock, scanIntervalMs: () => 0 });
+  const store = await openAccounts(config, clock);
   // Asked first: tokens that nobody can keep are not worth a login.
   const writable = await canWriteBeside(join(dir, "the new account"));
   if (!writable.ok) {
@@ -66,25 +66,24 @@ export async function login(
     keep: (tokens) => adoptTokens(tokens, { store, clock }),
   };
   const ending = await (isDevice ? byDevice(ports, scene) : byBrowser(ports, scene));
-  return tell(ending, dir, scene);
+  return tell(ending, config, scene);
 }
 
-function tell(ending: Ending, dir: string, { print, complain }: Telling): number {
+function tell(ending: Ending, config: Config, { print, complain }: Telling): number {
   if (ending.kind !== "done") {
     complain(ending.reason);
     return 1;
   }
-  print(`\n${outcomeOf(ending.adoption)}`);
-  for (const line of next(ending.adoption, dir)) print(line);
+  const { adoption } = ending;
+  const what = adoption.outcome === "added" ? "The account is" : "The new tokens are";
+  print(`\n${outcomeOf(adoption)}`);
+  print(
+    `${what} in ${config["auth-dir"]}. A proxy that runs on this folder takes notice by itself;`,
+  );
+  print("otherwise start one: codex-proxy serve");
+  const note = unlistedNote(config, [adoption]);
+  if (note !== undefined) print(note);
   return 0;
-}
-
-function next({ outcome }: Adoption, dir: string): readonly string[] {
-  const what = outcome === "added" ? "The account is" : "The new tokens are";
-  return [
-    `${what} in ${dir}. A proxy that runs on this folder takes notice by itself;`,
-    "otherwise start one: codex-proxy serve",
-  ];
 }
 
 async function byBrowser(ports: LoginPorts, scene: LoginScene): Promise<Ending> {

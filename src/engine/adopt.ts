@@ -111,13 +111,27 @@ async function adoptOne(
   const shelved = stock.aside.find((other) => isOneLogin(other, login));
   const there = stored ?? shelved;
   if (there === undefined) return addNew(entry, ports.store);
-  const place = { ...known, source: there.source };
-  const idle = isFresh ? undefined : whyIdle(login, there, stored === undefined);
+  return renewStored(entry, there, stored === undefined, ports, isFresh);
+}
+
+/** Puts the tokens of `entry` into the place of a login that is there, unless that has newer ones by now. */
+async function renewStored(
+  entry: Entry,
+  seen: Login,
+  isAside: boolean,
+  { store, clock }: AdoptPorts,
+  isFresh: boolean,
+): Promise<Adoption> {
+  const { login } = entry;
+  const place = { ...about(entry), source: seen.source };
+  // Read again, since a proxy that runs may have renewed it while other entries were dealt with.
+  const there = (await store.reread(seen.source)) ?? seen;
+  const idle = isFresh ? undefined : whyIdle(login, there, isAside);
   if (idle !== undefined) return { ...place, outcome: "unchanged", reason: idle };
-  const atMs = isFresh ? ports.clock.now() : (login.lastRefreshedMs ?? ports.clock.now());
-  const saved = await ports.store.save(there.source, login.credential, atMs);
+  const atMs = isFresh ? clock.now() : (login.lastRefreshedMs ?? clock.now());
+  const saved = await store.save(there.source, login.credential, atMs);
   if (!saved.ok) return { ...place, outcome: "failed", reason: saved.reason };
-  if (stored === undefined) return bringBack(entry, there, ports.store);
+  if (isAside) return bringBack(entry, there, store);
   return { ...place, outcome: "updated", ...note(there.isSwitchedOff) };
 }
 

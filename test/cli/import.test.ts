@@ -69,7 +69,7 @@ describe("import", () => {
     expect(printed.at(-1)).toStartWith("1 added, 0 updated, 0 unchanged, 2 failed");
   });
 
-  test("warns of a login that the Codex CLI goes on using, and names the remedy", async () => {
+  test("B7-5: warns of a login that the Codex CLI goes on using, and names the remedy", async () => {
     HOME = makeFolder();
     const { code, printed } = await run(makeFolder(), [account(HOME, "auth.json", "ann")]);
     expect(code).toBe(0);

@@ -8,6 +8,7 @@ import {
   GROUPS,
   isConfig,
   isKey,
+  issuerUrl,
   KEYS,
   parseListen,
   specOf,
@@ -188,4 +189,9 @@ describe("baseUrl", () => {
   test.each(rows)("base-url %p and backend-domain %p make %p", (base, domain, url) => {
     expect(baseUrl({ "base-url": base, "backend-domain": domain })).toBe(url);
   });
+});
+
+test("the issuer's address ends without a slash, however it is written", () => {
+  expect(issuerUrl({ "oauth-issuer": "https://auth.example//" })).toBe("https://auth.example");
+  expect(issuerUrl({ "oauth-issuer": "http://127.0.0.1:9/base" })).toBe("http://127.0.0.1:9/base");
 });

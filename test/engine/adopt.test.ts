@@ -99,6 +99,22 @@ describe("adoptAll", () => {
     expect(readFileSync(path, "utf8")).toBe(before);
   });
 
+  test("B7-1: tokens that a running proxy has renewed in the meantime are not overwritten", async () => {
+    const { dir, ...ports } = await open();
+    put(dir, "me.json", record("ann", 5));
+    const racing = {
+      ...ports.store,
+      // Between the look at the whole store and the writing, somebody else writes newer tokens.
+      aside: async () => {
+        put(dir, "me.json", record("ann", 0));
+        return [];
+      },
+    };
+    const [adoption] = await adoptAll(offer(record("ann", 1)), { ...ports, store: racing });
+    expect(adoption).toMatchObject({ outcome: "unchanged", reason: "the stored tokens are newer" });
+    expect(read(dir, "me.json")).toMatchObject({ refresh_token: "rt_ann_0" });
+  });
+
   test("of one login twice in an import the newer one counts, wherever it stands", async () => {
     for (const ages of [
       [1, 5],
@@ -190,6 +206,17 @@ describe("adoptAll", () => {
       "me.json.disabled",
     ]);
     expect(read(dir, "me.json")).toMatchObject({ refresh_token: "rt_bob_0" });
+  });
+
+  test("B7-6: a file that cannot be read stays to the byte, and the login goes beside it", async () => {
+    const { dir, ...ports } = await open();
+    writeFileSync(join(dir, "ann@example.com.json"), '{"access_token": "half');
+    const [adoption] = await adoptAll(offer(record("ann")), ports);
+    expect(adoption).toMatchObject({
+      outcome: "added",
+      source: join(dir, "ann@example.com.2.json"),
+    });
+    expect(readFileSync(join(dir, "ann@example.com.json"), "utf8")).toBe('{"access_token": "half');
   });
 
   test("a store that cannot be read takes nothing and loses nothing", async () => {

@@ -3,6 +3,7 @@ import { baseUrl, type Config, defaults, parseListen } from "./config/schema.ts"
 import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
+import { createExplainer } from "./engine/explain.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createModels } from "./engine/models.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
@@ -113,6 +114,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const memory = createResponseMemory(() => perConfig.responses);
   const reasoning = createReasoningMemory();
   const ways = createWays(clock.now);
+  const later = (work: () => void): void => void setImmediate(work);
+  const explainer = createExplainer({ pool, clock, options: () => perConfig.explain, later });
 
   const resolve = (model: string) => resolveModel(model, models.catalog(), aliases());
   const ports: ProxyPorts = {
@@ -123,6 +126,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     onEnd: (record) => {
       if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
       reportRequest(log, record, clock.now());
+      explainer.keep(record);
     },
     execute: (job) =>
       execute(job, perConfig.limits, {
@@ -131,6 +135,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         count: pool.count,
         ledger,
         ways,
+        witness: explainer.witness,
         pick: (wish) => pool.pick(wish, clock.now()),
         identify: renewer.identify,
         renew: renewer.renew,
@@ -169,6 +174,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
+      explain: explainer.find,
       totals: () => counter.read(clock.now()),
       nowMs: clock.now,
       startedMs,
@@ -244,6 +250,7 @@ function derive(config: Config) {
       concurrency: config["refresh-concurrency"],
       timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
     },
+    explain: { selector: config.selector, mostInFlight: config["account-max-in-flight"] },
     limits: { maxRetry: config["max-retry"], emptyRetryMax: config["empty-retry-max"] },
     send: {
       headers: config["upstream-headers"],

@@ -1,5 +1,7 @@
 import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
+import { MOST_RECORDS } from "../engine/explain.ts";
+import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
 import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
@@ -28,6 +30,8 @@ export type ServerPorts = {
   readonly catalog: () => Catalog;
   readonly views: () => readonly AccountView[];
   readonly totals: () => Totals;
+  /** The decision record of a request that is over. */
+  readonly explain: (requestId: string) => Json | undefined;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
   readonly newRequestId: () => string;
@@ -120,6 +124,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: () => json(200, { status: "ok" }),
     },
     { method: "GET", path: "/stats", guard: "admin", serve: (visit) => stats(visit, ports) },
+    { method: "GET", path: "/explain/*", guard: "admin", serve: (visit) => explain(visit, ports) },
   ];
 }
 
@@ -333,6 +338,16 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
   };
   const body = statsOf(source, url.searchParams);
   return isFailure(body) ? refuseHere(body) : json(200, body);
+}
+
+function explain({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+  const id = decoded(url.pathname.slice("/explain/".length));
+  const found = ports.explain(id);
+  if (found !== undefined) return json(200, found);
+  const message =
+    `There is no record of a request '${clip(id, 100)}'. Turns can be explained once they are over, and the last ` +
+    `${MOST_RECORDS} are kept, in memory only. Their ids are in x-request-id, in error bodies and in the log.`;
+  return refuseHere(refuse(404, "request_not_found", message));
 }
 
 function isFailure(body: Json | Failure): body is Failure {

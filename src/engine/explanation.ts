@@ -208,7 +208,9 @@ function movedFrom(survey: Survey, { mostInFlight }: ExplainOptions): string {
   if (homeId === undefined) return "";
   const home = candidates.find(({ id }) => id === homeId);
   if (home === undefined) return "; moved, because the conversation's account is gone";
-  const obstacle = obstacleTo(home, survey, mostInFlight);
+  // Why it failed says more than that it did.
+  const asBefore = obstacleTo({ ...home, isTried: false }, survey, mostInFlight);
+  const obstacle = asBefore ?? obstacleTo(home, survey, mostInFlight);
   const { label } = home.account;
   if (obstacle === undefined) return `; moved from ${label}, because this one has more room`;
   return `; moved from ${label} (${WORDS[obstacle]})`;

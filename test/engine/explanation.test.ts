@@ -179,7 +179,7 @@ describe("why an account was chosen", () => {
     ],
     [
       "next in turn among those with most room; moved from bob#1 (tried already by this request)",
-      surveyOf([ann, candidate("bob", spent, { isTried: true })], { chosenId, homeId: "bob" }),
+      surveyOf([ann, candidate("bob", {}, { isTried: true })], { chosenId, homeId: "bob" }),
       {},
     ],
     [

@@ -4,6 +4,7 @@ import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
+import { createExplainer } from "./engine/explain.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
 import { createLogins } from "./engine/logins.ts";
@@ -123,6 +124,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const memory = createResponseMemory(() => perConfig.responses);
   const reasoning = createReasoningMemory();
   const ways = createWays(clock.now);
+  const later = (work: () => void): void => void setImmediate(work);
+  const explainer = createExplainer({ pool, clock, options: () => perConfig.explain, later });
 
   const line = createLine({
     clock,
@@ -140,6 +143,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     onEnd: (record) => {
       if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
       reportRequest(log, record, clock.now());
+      explainer.keep(record);
     },
     execute: (job) =>
       execute(job, perConfig.limits, {
@@ -149,6 +153,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         ledger,
         ways,
         take: line.take,
+        witness: explainer.witness,
         identify: renewer.identify,
         renew: renewer.renew,
         refused,
@@ -215,6 +220,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       admin,
       accounts: { refresh, recover: recovery.recover },
       views: () => pool.view(clock.now()),
+      explain: explainer.find,
       totals: () => counter.read(clock.now()),
       waiting: line.count,
       nowMs: clock.now,
@@ -304,6 +310,7 @@ function derive(config: Config) {
       waitMs: config["account-wait-sec"] * SECOND,
       mostInFlight: config["account-max-in-flight"],
     },
+    explain: { selector: config.selector, mostInFlight: config["account-max-in-flight"] },
     limits: { maxRetry: config["max-retry"], emptyRetryMax: config["empty-retry-max"] },
     send: {
       headers: config["upstream-headers"],

@@ -12,7 +12,7 @@ import type { Clock, Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Place } from "./line.ts";
-import type { TurnRecord } from "./record.ts";
+import { type TurnRecord, tellOwner } from "./record.ts";
 import type { RefusedParameters } from "./refused.ts";
 import { unlessStopped } from "./wait.ts";
 import { type Watched, watchTurn } from "./watch.ts";
@@ -36,6 +36,8 @@ export type Ports = {
   readonly ledger: Ledger;
   /** How the backend can be asked for a compaction. */
   readonly ways: Ways;
+  /** Takes down how the accounts stand before a choice; what it returns is told the choice. */
+  readonly witness: (wish: Wish, record: TurnRecord) => (lease: Lease | undefined) => void;
   /** Why no account can serve `model`; undefined when one can. */
   readonly shortage: (model: string) => Failure | undefined;
 };
@@ -85,13 +87,14 @@ export async function execute(job: Job, limits: Limits, ports: Ports): Promise<E
   const wish = { sessionKey, caller, model: turn.model, ...(owner === undefined ? {} : { owner }) };
   let crowded: Failure | undefined;
   while (run.mayPost()) {
-    const place = await takePlace({ ...wish, tried: run.tried }, job, ports);
-    if (place === undefined) break;
-    if ("kind" in place) {
-      crowded = place;
-      break;
-    }
-    const served = await run.onAccount(place);
+    const asked = { ...wish, tried: run.tried };
+    const note = ports.witness(asked, job.record);
+    const place = await takePlace(asked, job, ports);
+    crowded = place !== undefined && "kind" in place ? place : undefined;
+    const lease = place !== undefined && "release" in place ? place : undefined;
+    note(lease);
+    if (lease === undefined) break;
+    const served = await run.onAccount(lease);
     if (served === undefined) continue;
     closeAtStop(served.turn, job.stop);
     return { ok: true, ...served };
@@ -151,17 +154,25 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     else real = failure;
   };
 
-  const attempt = async (lease: Lease, identity: Identity): Promise<Served | Failure> => {
+  const attempt = async (
+    lease: Lease,
+    identity: Identity,
+    isRenewed: boolean,
+  ): Promise<Served | Failure> => {
     posts += 1;
     const startedMs = ports.clock.now();
-    const note = (outcome: "served" | FailureKind): void => {
+    const fitting = ports.ledger.fit(turn, lease.accountId);
+    const note = (failure?: Failure): void => {
       job.record.attempts.push({
         label: lease.label,
-        outcome,
+        outcome: failure?.kind ?? "served",
         tookMs: ports.clock.now() - startedMs,
+        startedMs,
+        message: failure && tellOwner(failure),
+        isRenewed,
+        removed: fitting.removed,
       });
     };
-    const fitting = ports.ledger.fit(turn, lease.accountId);
     job.record.removed = fitting.removed;
     const sent = await ports.send(fitting, identity, job.stop);
     const headers = sent.ok ? sent.stream.headers : sent.headers;
@@ -172,7 +183,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       if (sent.failure.kind !== "unauthorized") {
         ports.settle(lease.accountId, { type: "failed", failure: sent.failure });
       }
-      note(sent.failure.kind);
+      note(sent.failure);
       return sent.failure;
     }
     ports.ledger.confirm(fitting, lease.accountId);
@@ -187,12 +198,13 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       const finished = await job.finish?.(watched);
       isServed = finished === undefined || finished.ok;
       if (finished !== undefined && !finished.ok) {
-        note(finished.failure.kind);
+        note(finished.failure);
         return finished.failure;
       }
-      note("served");
+      note();
       // Of earlier attempts that failed half-way.
       job.record.failure = undefined;
+      job.record.reason = undefined;
       return { turn: watched, body: finished?.body };
     } finally {
       // The lease stays: the same account may be tried again.
@@ -271,6 +283,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
 
   /** The account's token; undefined when it has none that works, or when nobody waits any more. */
   const identify = async ({ accountId, label }: Lease): Promise<Identity | undefined> => {
+    const startedMs = ports.clock.now();
     const known = ports.identify(accountId);
     const identity = known instanceof Promise ? await unlessStopped(known, job.stop) : known;
     if (identity === undefined || !("kind" in identity)) return identity;
@@ -278,7 +291,15 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     trouble ??= identity;
     failedRenewals += 1;
     if (failedRenewals >= MOST_FAILED_RENEWALS) isOver = true;
-    job.record.attempts.push({ label, outcome: identity.kind, tookMs: 0 });
+    job.record.attempts.push({
+      label,
+      outcome: identity.kind,
+      tookMs: ports.clock.now() - startedMs,
+      startedMs,
+      message: tellOwner(identity),
+      isRenewed: false,
+      removed: [],
+    });
     return undefined;
   };
 
@@ -290,7 +311,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       while (served === undefined) {
         const identity = await identify(lease);
         if (identity === undefined || !mayPost()) return undefined;
-        const outcome = await attempt(lease, identity);
+        const outcome = await attempt(lease, identity, isRenewed);
         if ("kind" in outcome) {
           if (!(await mayResend(outcome, lease, identity, isRenewed))) {
             remember(explain(outcome, turn));

@@ -8,7 +8,7 @@ import type { Batch, TurnStream } from "../upstream/stream.ts";
 import type { Clock } from "../wire/clock.ts";
 import { dict, text } from "../wire/json.ts";
 import type { Ledger } from "./ledger.ts";
-import type { TurnRecord } from "./record.ts";
+import { type TurnRecord, tellOwner } from "./record.ts";
 
 /** A running turn whose account learns from it as it is read. */
 export type Watched = {
@@ -80,6 +80,7 @@ export function watchTurn(
       case "error": {
         const failure = classifyEvent(step.data(), model, ports.clock.now());
         record.failure = failure.kind;
+        record.reason = tellOwner(failure);
         settle({ type: "failed", failure });
         return;
       }
@@ -98,6 +99,7 @@ export function watchTurn(
       if (batch.type === "steps") for (const step of batch.steps) look(step, isFirst);
       if (batch.type === "broken" && batch.failure.kind !== "client-left") {
         record.failure = batch.failure.kind;
+        record.reason = tellOwner(batch.failure);
         settle({ type: "failed", failure: batch.failure });
       }
       return batch;

@@ -20,6 +20,7 @@ import {
 } from "./rank.ts";
 import { rewind } from "./rewind.ts";
 import { admit, type Outcome, type Past, type Policy, settle } from "./settle.ts";
+import { type ChoiceMade, createSurveyor, type Survey } from "./survey.ts";
 
 /** What the pool needs of the configuration; read anew at each use. */
 export type PoolOptions = {
@@ -95,6 +96,10 @@ export type Pool = {
   /** Puts back what an earlier run knew of an account, once, when it has just come in. */
   readonly restore: (accountId: string, past: Past, tally: Tally, now: Millis) => void;
   readonly view: (now: Millis) => readonly AccountView[];
+  /** The account that a conversation is on. */
+  readonly homeOf: (sessionKey: string, now: Millis) => string | undefined;
+  /** How the accounts stood for a choice that has just been made, for whoever asks later why. */
+  readonly survey: (wish: Wish, choice: ChoiceMade, now: Millis) => Survey;
 };
 
 type Slot = Placed & {
@@ -159,6 +164,8 @@ export function createPool(
   let latestMs: Millis = Number.NEGATIVE_INFINITY;
   // Accounts that go on under another id, by the former one: leases, bindings and outcomes may still say that.
   const renamed = new Map<string, string>();
+
+  const takeSurvey = createSurveyor(slots);
 
   const find = (id: string): Slot | undefined => slots.get(renamed.get(id) ?? id);
 
@@ -457,6 +464,11 @@ export function createPool(
       place(slot, now);
     },
     view: (now) => [...slots.values()].map((slot) => viewOf(slot, now)),
+    homeOf: (sessionKey, now) => {
+      const id = affinity.find(sessionKey, now)?.accountId;
+      return id === undefined ? undefined : (find(id)?.id ?? id);
+    },
+    survey: (wish, choice, now) => takeSurvey(wish, choice, middleOf(room.total, room.count), now),
   };
 }
 

@@ -2,6 +2,7 @@ import type { Failure } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { AccountView } from "./pool.ts";
 import { restsFor } from "./rank.ts";
+import { type Obstacle, WORDS } from "./words.ts";
 
 /**
  * Why no account can serve `model` now, for a person to read; undefined when one can.
@@ -34,7 +35,7 @@ export function describeShortage(
   const again = resetsAtMs === undefined ? "" : ` ${first} is back ${inWords(resetsAtMs, now)}.`;
   const message = `${none} be used now: ${countReasons(lacks)}.${again}`;
   const alive = lacks.filter(({ why }) => why !== "disabled" && why !== "needs-login");
-  const isLimited = ({ why }: Lack) => why === "quota" || why === "rate-limit";
+  const isLimited = ({ why }: Lack) => LIMITS.has(why);
   if (alive.length === 0 || !alive.every(isLimited)) {
     return { kind: "no-account", message, ...reset };
   }
@@ -44,8 +45,11 @@ export function describeShortage(
     : { kind: "rate-limited", code: "rate_limit_exceeded", message, ...reset };
 }
 
+// What passes by itself, so that the client may come back.
+const LIMITS: ReadonlySet<Obstacle> = new Set<Obstacle>(["quota", "rate-limit", "model"]);
+
 /** Why one account cannot serve, and until when. */
-type Lack = { readonly why: keyof typeof WORDS; readonly untilMs?: Millis };
+type Lack = { readonly why: Obstacle; readonly untilMs?: Millis };
 
 function lackOf({ account, standing }: AccountView, model: string, now: Millis): Lack | undefined {
   const restsUntilMs = restsFor(account, model, now)
@@ -53,7 +57,7 @@ function lackOf({ account, standing }: AccountView, model: string, now: Millis):
     : undefined;
   switch (standing.kind) {
     case "ready":
-      return restsUntilMs === undefined ? undefined : { why: "rate-limit", untilMs: restsUntilMs };
+      return restsUntilMs === undefined ? undefined : { why: "model", untilMs: restsUntilMs };
     case "cooling":
       return { why: standing.why, untilMs: Math.max(standing.untilMs, restsUntilMs ?? 0) };
     default:
@@ -66,15 +70,6 @@ function countReasons(lacks: readonly Lack[]): string {
   for (const { why } of lacks) counts.set(WORDS[why], (counts.get(WORDS[why]) ?? 0) + 1);
   return [...counts].map(([words, count]) => `${count} ${words}`).join(", ");
 }
-
-const WORDS = {
-  quota: "with quota used up",
-  "rate-limit": "rate-limited",
-  unauthorized: "waiting for a new token",
-  forbidden: "refused by the backend for some minutes",
-  "needs-login": "in need of a new login",
-  disabled: "disabled",
-} as const;
 
 function inWords(untilMs: Millis, now: Millis): string {
   const minutes = Math.ceil((untilMs - now) / 60_000);

@@ -1,5 +1,7 @@
 import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
+import { MOST_RECORDS } from "../engine/explain.ts";
+import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
 import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
@@ -39,6 +41,8 @@ export type ServerPorts = {
   readonly totals: () => Totals;
   /** How many requests wait for a place on an account. */
   readonly waiting: () => number;
+  /** The decision record of a request that is over. */
+  readonly explain: (requestId: string) => Json | undefined;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
   readonly newRequestId: () => string;
@@ -153,6 +157,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       guard: "credentials",
       serve: (visit) => recoverAccounts(accountCall(visit, ports), ports.accounts),
     },
+    { method: "GET", path: "/explain/*", guard: "admin", serve: (visit) => explain(visit, ports) },
   ];
 }
 
@@ -372,6 +377,16 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
 function accountCall(visit: Visit, { onFault }: ServerPorts): AccountCall {
   const { request, refuse: refuseHere, requestId } = visit;
   return { request, refuse: refuseHere, onFault: (cause) => onFault(requestId, cause) };
+}
+
+function explain({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+  const id = decoded(url.pathname.slice("/explain/".length));
+  const found = ports.explain(id);
+  if (found !== undefined) return json(200, found);
+  const message =
+    `There is no record of a request '${clip(id, 100)}'. Turns can be explained once they are over, and the last ` +
+    `${MOST_RECORDS} are kept, in memory only. Their ids are in x-request-id, in error bodies and in the log.`;
+  return refuseHere(refuse(404, "request_not_found", message));
 }
 
 function isFailure(body: Json | Failure): body is Failure {

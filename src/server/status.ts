@@ -1,9 +1,10 @@
 import { basename } from "node:path";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
+import { obstacleOf, WORDS } from "../pool/words.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Usage } from "../turn/usage.ts";
-import type { Millis } from "../wire/clock.ts";
+import { isoOf, type Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { maskEmail, redact } from "../wire/log.ts";
 
@@ -111,6 +112,7 @@ function isNamed({ account }: AccountView, part: string): boolean {
 function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: Millis) {
   const { login, quota } = account;
   const state = standing.kind === "ready" ? undefined : standing;
+  const obstacle = obstacleOf(standing);
   const rests = [...account.modelCooldowns].filter(([, untilMs]) => untilMs > nowMs);
   return {
     // Names it in the routes under /admin.
@@ -119,6 +121,7 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
     email: login.email === undefined ? null : maskEmail(login.email),
     plan: quota?.plan ?? login.plan ?? null,
     state: standing.kind,
+    why: obstacle === undefined ? null : WORDS[obstacle],
     reason: state === undefined ? null : redact(state.reason),
     since: isoOf(state?.sinceMs),
     until: isoOf(standing.kind === "cooling" ? standing.untilMs : undefined),
@@ -145,13 +148,6 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
     token_expires_at: isoOf(login.credential.expiresAtMs),
     file: redact(basename(login.source)),
   };
-}
-
-// The furthest moment that a Date can tell (ECMA-262, 21.4.1.1); a backend may promise a later one.
-const LAST_MS = 8.64e15;
-
-function isoOf(ms: Millis | undefined): string | null {
-  return ms === undefined || !(Math.abs(ms) <= LAST_MS) ? null : new Date(ms).toISOString();
 }
 
 function readCount(

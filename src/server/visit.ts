@@ -1,5 +1,5 @@
 import type { Execution, Job } from "../engine/execute.ts";
-import { openRecord, type TurnRecord } from "../engine/record.ts";
+import { openRecord, type TurnRecord, tellOwner } from "../engine/record.ts";
 import type { Watched } from "../engine/watch.ts";
 import type { Exchange } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -88,7 +88,10 @@ export function openVisit(
     isEnded = true;
     cancel();
     signal?.removeEventListener("abort", leave);
-    if (failure !== undefined) record.failure = failure.kind;
+    if (failure !== undefined) {
+      record.failure = failure.kind;
+      record.reason = tellOwner(failure, record.attempts.length === 0);
+    }
     if (failure?.kind === "client-left") record.status = 499;
     ports.onEnd(record);
   };
@@ -101,6 +104,8 @@ export function describe(record: TurnRecord, { turn, askedModel, wantsStream }: 
   record.model = turn.model;
   record.effort = turn.effort;
   record.tier = turn.isFast ? "priority" : undefined;
+  record.askedTier = record.tier;
+  record.session = turn.session.isExplicit ? "named" : "derived";
   record.isStream = wantsStream;
   record.removed = turn.removed;
 }

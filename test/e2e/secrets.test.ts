@@ -156,6 +156,11 @@ async function makeTraffic(
     const answer = await call(proxy, { headers, body });
     // The answer of a turn is the client's own; only what is told of a failure is searched.
     if (answer.status !== 200) told.push({ where: `${where}: body`, words: answer.text });
+    const id = answer.headers.get("x-request-id");
+    const record = await fetch(`${proxy.url}/explain/${id}`, {
+      headers: { authorization: `Bearer ${ADMIN_KEY}` },
+    });
+    told.push({ where: `${where}: its record`, words: await record.text() });
     const lines = [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
     told.push({ where: `${where}: headers`, words: lines });
     return answer.status;
@@ -198,6 +203,12 @@ async function makeTraffic(
   await proxy.put("odd.json", `{"access_token": ["${person?.tokens().accessToken}"], "email": 7}`);
   await until("the broken files are told", () => /odd\.json/.test(proxy.logs()));
 
+  const state = join(proxy.authDir, ".codex-proxy", "state.json");
+  await until(
+    "the state is written",
+    async () => (await readFile(state, "utf8").catch(() => "")) !== "",
+  );
+  told.push({ where: "the state file", words: await readFile(state, "utf8") });
   for (const path of ["/stats", "/stats?q=quill", "/health", "/health/live", "/v1/models"]) {
     for (const given of [ADMIN_KEY, CLIENT_KEY]) {
       const response = await fetch(`${proxy.url}${path}`, {

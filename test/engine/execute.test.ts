@@ -10,6 +10,7 @@ import {
 } from "../../src/engine/execute.ts";
 import type { Ledger } from "../../src/engine/ledger.ts";
 import type { Place } from "../../src/engine/line.ts";
+import type { AttemptRecord } from "../../src/engine/record.ts";
 import { createRefusedParameters } from "../../src/engine/refused.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import { createWays, type Ways } from "../../src/engine/ways.ts";
@@ -90,9 +91,14 @@ function stage(script: Script = {}) {
   const outcomes: string[] = [];
   const renewals: string[] = [];
   const wishes: Wish[] = [];
+  const choices: [tried: string[], chosen: string | undefined][] = [];
   const { ledger = emptyLedger(), ways = createWays(() => NOON) } = script;
   const ports: Ports = {
     clock: script.clock ?? { now: () => NOON, after: () => () => {} },
+    witness: ({ tried }) => {
+      const before = [...tried];
+      return (lease) => void choices.push([before, lease?.accountId]);
+    },
     take: (wish, own, waitedMs) => {
       const { tried } = wish;
       wishes.push(wish);
@@ -145,6 +151,7 @@ function stage(script: Script = {}) {
     record,
     posts,
     wishes,
+    choices,
     posted: () => posts.map(({ account }) => account).join(""),
     leases,
     outcomes,
@@ -964,3 +971,42 @@ describe("execute, whatever happens", () => {
     );
   });
 });
+
+describe("what the record says of the attempts", () => {
+  test("each with its account, when it began, what went wrong and what it went without", async () => {
+    const { run, record, choices } = stage({ answers: ["unauthorized", "exhausted", "ok"] });
+    expect(told(await run())).toBe("ok");
+    expect(choices).toEqual([
+      [[], "a"],
+      [["a"], "b"],
+    ]);
+    expect(record.attempts).toEqual([
+      { ...SERVED, outcome: "unauthorized", message: "it was unauthorized" },
+      { ...SERVED, outcome: "exhausted", message: "it was exhausted", isRenewed: true },
+      { ...SERVED, label: "b" },
+    ]);
+  });
+
+  test("nobody to choose is a choice too, and a token that cannot be renewed an attempt", async () => {
+    const identify = () => failure("renewal-failed");
+    const { run, record, choices } = stage({ accounts: ["a"], identify });
+    await run();
+    expect(choices).toEqual([
+      [[], "a"],
+      [["a"], undefined],
+    ]);
+    expect(record.attempts).toEqual([
+      { ...SERVED, outcome: "renewal-failed", message: "it was renewal-failed" },
+    ]);
+  });
+});
+
+const SERVED: AttemptRecord = {
+  label: "a",
+  outcome: "served",
+  tookMs: 0,
+  startedMs: NOON,
+  message: undefined,
+  isRenewed: false,
+  removed: [],
+};

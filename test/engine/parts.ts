@@ -1,5 +1,5 @@
 import { createLedger, type Ledger } from "../../src/engine/ledger.ts";
-import type { TurnRecord } from "../../src/engine/record.ts";
+import type { AttemptRecord, TurnRecord } from "../../src/engine/record.ts";
 import { openRecord } from "../../src/engine/record.ts";
 import type { Login } from "../../src/pool/account.ts";
 import type { Lease } from "../../src/pool/pool.ts";
@@ -91,6 +91,20 @@ export function leaseOf(accountId: string): Lease & { readonly releases: () => n
 /** A record of a request that has just arrived. */
 export function recordOf(): TurnRecord {
   return openRecord("req_1", NOON);
+}
+
+/** An attempt that served, but for what is said of it. */
+export function attemptOf(rest: Partial<AttemptRecord> = {}): AttemptRecord {
+  return {
+    label: "a",
+    outcome: "served",
+    tookMs: 1,
+    startedMs: NOON,
+    message: undefined,
+    isRenewed: false,
+    removed: [],
+    ...rest,
+  };
 }
 
 /** One log line. */

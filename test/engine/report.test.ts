@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { openRecord, type TurnRecord } from "../../src/engine/record.ts";
 import { isError, reportFault, reportRequest } from "../../src/engine/report.ts";
 import { createLog, type Log } from "../../src/wire/log.ts";
+import { attemptOf } from "./parts.ts";
 
 function lines(run: (log: Log) => void): string[] {
   const written: string[] = [];
@@ -41,7 +42,7 @@ describe("reportRequest", () => {
       firstOutputMs: 1250,
       usage: { input: 10, cached: 4, output: 3, reasoning: 1 },
       bytesOut: 99,
-      attempts: [{ label: "us***@example.com#1a2b", outcome: "served", tookMs: 240 }],
+      attempts: [attemptOf({ label: "us***@example.com#1a2b", tookMs: 240 })],
     });
     const [line = "", ...more] = lines((log) => reportRequest(log, served, 3000));
     expect(more).toEqual([]);
@@ -59,8 +60,8 @@ describe("reportRequest", () => {
 
   test("names each attempt where one did not do", () => {
     const attempts: TurnRecord["attempts"] = [
-      { label: "a#1", outcome: "overloaded", tookMs: 5 },
-      { label: "b#2", outcome: "served", tookMs: 7 },
+      attemptOf({ label: "a#1", outcome: "overloaded", tookMs: 5 }),
+      attemptOf({ label: "b#2", tookMs: 7 }),
     ];
     const [line = ""] = lines((log) => reportRequest(log, record({ status: 200, attempts }), 3000));
     expect(line).toContain("account=b#2 attempts=2 tried=a#1:overloaded:5ms,b#2:served:7ms");

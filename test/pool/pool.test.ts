@@ -972,3 +972,24 @@ describe("what an earlier run knew", () => {
     });
   });
 });
+
+describe("a survey", () => {
+  test("tells where the conversation was, and how the accounts stood without the request itself", () => {
+    const pool = poolOf(logins("ann", "bob"));
+    pool.settle("ann", used(40), NOON);
+    const wish = wishOf();
+    expect(pool.homeOf(wish.sessionKey, NOON)).toBeUndefined();
+    const lease = pool.pick(wish, NOON);
+    const chosenId = lease?.accountId;
+    expect(pool.homeOf(wish.sessionKey, NOON)).toBe(chosenId ?? "");
+    const survey = pool.survey(wish, { homeId: undefined, chosenId }, NOON);
+    expect(survey).toMatchObject({ atMs: NOON, model: MODEL, total: 2, assumed: 0.6, chosenId });
+    expect(survey.candidates.map(({ id, inFlight }) => [id, inFlight]).toSorted()).toEqual([
+      ["ann", 0],
+      ["bob", 0],
+    ]);
+    // Looking costs nobody anything.
+    lease?.release(NOON);
+    expect(viewOf(pool, chosenId ?? "").inFlight).toBe(0);
+  });
+});

@@ -129,7 +129,7 @@ describe("its sentence", () => {
     [
       [rests("unauthorized", 30_000), rests("forbidden", 5 * MINUTE), dead, off, tiredOf(MODEL, 1)],
       "None of the 5 accounts can be used now: 1 waiting for a new token, 1 refused by the backend for some minutes, " +
-        "1 in need of a new login, 1 disabled, 1 rate-limited. The first is back in 1 s.",
+        "1 in need of a new login, 1 disabled, 1 resting for this model. The first is back in 1 s.",
     ],
     [
       [rests("quota", 45 * MINUTE), dead],

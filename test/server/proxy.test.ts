@@ -9,7 +9,17 @@ import { clientStatus, refuse } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
 import type { Batch } from "../../src/upstream/stream.ts";
 import { dict, parseDict } from "../../src/wire/json.ts";
-import { completed, failure, gate, NOON, settled, step, steps, turnOf } from "../engine/parts.ts";
+import {
+  attemptOf,
+  completed,
+  failure,
+  gate,
+  NOON,
+  settled,
+  step,
+  steps,
+  turnOf,
+} from "../engine/parts.ts";
 import { createManualClock } from "../support/clock.ts";
 
 const encoder = new TextEncoder();
@@ -87,7 +97,7 @@ const WHOLE = JSON.stringify({ model: "gpt-5.4" });
 
 /** As the real attempt loop does, with one account that answers. */
 async function serveOnce(job: Job, turn: Watched): Promise<Execution> {
-  job.record.attempts.push({ label: "a", outcome: "served", tookMs: 1 });
+  job.record.attempts.push(attemptOf({ label: "a", tookMs: 1 }));
   if (job.finish === undefined) return { ok: true, turn, body: undefined };
   const finished = await job.finish(turn);
   if (finished.ok) return { ok: true, turn, body: finished.body };

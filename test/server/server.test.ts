@@ -79,6 +79,7 @@ const ports: ServerPorts = {
   },
   accounts: { refresh: () => undefined, recover: async () => undefined },
   views: () => pool.view(NOON),
+  explain: (id) => (id === "req_known" ? { id } : undefined),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,
   nowMs: () => NOON,
@@ -658,5 +659,26 @@ describe("a local route", () => {
     expect([refused, stranger, wrong].map(({ status }) => status)).toEqual([422, 401, 405]);
     for (const { headers } of [refused, stranger, wrong])
       expect(headers.get("x-shape")).toBe("own");
+  });
+});
+
+describe("/explain", () => {
+  const asked = { authorization: `Bearer ${ADMIN}` };
+
+  test("answers the record of a request, to whoever may see the accounts", async () => {
+    const known = await ask("GET", "/explain/req_known", asked);
+    expect([known.status, await known.json()]).toEqual([200, { id: "req_known" }]);
+    expect((await ask("GET", "/explain/req_known", AUTHORIZED)).status).toBe(401);
+  });
+
+  test("says in words that there is none, and what there is", async () => {
+    const id = "x".repeat(500);
+    for (const path of ["/explain/req_unknown", "/explain/", "/explain/%zz", `/explain/${id}`]) {
+      const unknown = await ask("GET", path, asked);
+      const { error } = dict(await unknown.json());
+      expect([unknown.status, dict(error)["code"]]).toEqual([404, "request_not_found"]);
+      expect(String(dict(error)["message"])).toContain("the last 1000 are kept");
+      expect(String(dict(error)["message"])).not.toContain(id);
+    }
   });
 });

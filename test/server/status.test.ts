@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Login } from "../../src/pool/account.ts";
 import type { AccountView, Pool } from "../../src/pool/pool.ts";
+import { WORDS } from "../../src/pool/words.ts";
 import { healthOf, type StatusSource, statsOf } from "../../src/server/status.ts";
 import { NO_USAGE } from "../../src/turn/usage.ts";
 import { dict, list } from "../../src/wire/json.ts";
@@ -110,6 +111,7 @@ describe("statsOf", () => {
         email: "an***@example.com",
         plan: "pro",
         state: "ready",
+        why: null,
         reason: null,
         since: null,
         until: null,
@@ -161,6 +163,13 @@ describe("statsOf", () => {
       "cooling",
       "disabled",
       "needs-login",
+    ]);
+    // In the words that /explain and a client's error have too.
+    expect(accounts.map(({ why }) => why)).toEqual([
+      null,
+      WORDS.quota,
+      WORDS.disabled,
+      WORDS["needs-login"],
     ]);
     expect(accounts[1]).toMatchObject({
       reason: "it was exhausted",

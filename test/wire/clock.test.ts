@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, jest, spyOn, test } from "bun:test";
-import { type Clock, systemClock, watchSilence } from "../../src/wire/clock.ts";
+import { type Clock, isoOf, systemClock, watchSilence } from "../../src/wire/clock.ts";
 import { createManualClock } from "../support/clock.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
@@ -157,3 +157,10 @@ function keepsAlive(timer: unknown): unknown {
   if (!(timer instanceof Object && "hasRef" in timer)) return undefined;
   return typeof timer.hasRef === "function" ? timer.hasRef() : undefined;
 }
+
+test("a moment is told in the form of ISO 8601, and one that cannot be told is none", () => {
+  expect(isoOf(0)).toBe("1970-01-01T00:00:00.000Z");
+  for (const ms of [undefined, Number.NaN, Number.POSITIVE_INFINITY, 9e15]) {
+    expect(isoOf(ms)).toBeNull();
+  }
+});

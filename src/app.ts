@@ -60,6 +60,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
 
   const store = await openFileStore({
     dir: initial["auth-dir"],
+    files: initial.accounts,
     clock,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
@@ -128,6 +129,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
           const options = { ...perConfig.send, baseUrl: upstream };
           return sendTurn(turn, identity, request, { options, clock });
         },
+        accepted: renewer.accepted,
       }),
   };
   const newRequestId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
@@ -156,6 +158,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
+      unsaved: renewer.unsaved,
       totals: () => counter.read(clock.now()),
       nowMs: clock.now,
       startedMs,

@@ -9,7 +9,7 @@ import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
 import { redact } from "../wire/log.ts";
 import { createBackoff } from "./backoff.ts";
-import { areSame, createKeeper, type KeeperPorts } from "./unsaved.ts";
+import { areSame, createKeeper, type KeeperPorts, lockWish } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {
@@ -30,6 +30,10 @@ export type Renewer = {
   readonly sweep: () => Promise<void>;
   /** Stores tokens that could not be stored before. Never throws. */
   readonly saveLate: () => Promise<void>;
+  /** The accounts whose tokens could not be stored yet: a restart now would lose their logins. */
+  readonly unsaved: () => readonly string[];
+  /** The backend has accepted this token of the account's. Cheap enough for every turn; never throws. */
+  readonly accepted: (accountId: string, accessToken: string) => void;
   /**
    * For the end of the program: waits for renewals under way, since one that is cut between the issuer's answer and
    * the disk loses a login, and tries once more to store what is only in memory.
@@ -53,6 +57,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
   const keeper = createKeeper(ports);
   const backoff = createBackoff();
   const running = new Map<string, Renewal>();
+  let isStopping = false;
 
   const adoptNewer = async (account: Account): Promise<Account | undefined> => {
     const stored = await store.reread(account.login.source);
@@ -92,14 +97,18 @@ export function createRenewer(ports: RenewPorts): Renewer {
     return ports.exchange(refreshToken, reason, stop).finally(cancel);
   };
 
-  const spend = async (account: Account, reason: RefreshReason): Promise<Failure | undefined> => {
+  const spend = async (
+    account: Account,
+    reason: RefreshReason,
+    isStillOurs: () => Promise<boolean>,
+  ): Promise<Failure | undefined> => {
     const { identity, source, credential } = account.login;
-    const { refreshToken } = credential;
-    if (refreshToken === undefined) return giveUp(account, NO_REFRESH_TOKEN, reason);
+    const { refreshToken = "" } = credential;
     const writable = await store.canSave(source);
     if (!writable.ok) {
       return fail(account, `Not renewed, since it could not be stored: ${writable.reason}`, false);
     }
+    if (!(await isStillOurs())) return fail(account, LOST_LOCK, false);
     const result = await exchange(refreshToken, reason);
     if (!result.ok) {
       const failure = fail(account, result.message, result.isPermanent);
@@ -131,10 +140,12 @@ export function createRenewer(ports: RenewPorts): Renewer {
     return !isDue(credential, clock.now()) || backoff.isRecent(identity, clock.now());
   };
 
+  /** Looks at the stored tokens, and spends the account's own only where that is needed and allowed. */
   const renewNow = async (
     accountId: string,
     reason: RefreshReason,
     usedToken: string | undefined,
+    go: (current: Account) => Failure | undefined | Promise<Failure | undefined>,
   ): Promise<Failure | undefined> => {
     const account = keeper.look(accountId);
     if (account === undefined) return GONE;
@@ -142,10 +153,31 @@ export function createRenewer(ports: RenewPorts): Renewer {
     if (current === undefined) return GONE;
     if (isInOrder(current, usedToken)) return undefined;
     const { refreshToken = "" } = current.login.credential;
+    if (refreshToken === "") return giveUp(current, NO_REFRESH_TOKEN, reason);
     const refusal = backoff.refusal(accountId, refreshToken, clock.now());
-    if (refusal === undefined) return spend(current, reason);
+    if (refusal === undefined) return go(current);
     const { failure, isPermanent } = refusal;
     return isPermanent ? giveUp(current, failure.message, reason) : failure;
+  };
+
+  /** Renews under the lock; where that cannot be had, tokens that others have stored are adopted all the same. */
+  const renewLocked = async (
+    accountId: string,
+    reason: RefreshReason,
+    usedToken: string | undefined,
+  ): Promise<Failure | undefined> => {
+    const account = keeper.look(accountId);
+    if (account === undefined) return GONE;
+    const wish = lockWish(ports.options().timeoutMs);
+    const done = await store.locked(
+      account.login.source,
+      { ...wish, isWanted: () => !isStopping },
+      (isStillOurs) =>
+        renewNow(accountId, reason, usedToken, (current) => spend(current, reason, isStillOurs)),
+    );
+    if (done.ok) return done.value;
+    const said = `Not renewed: ${done.reason}`;
+    return renewNow(accountId, reason, usedToken, (current) => fail(current, said, false));
   };
 
   const once = (
@@ -156,7 +188,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const current = running.get(accountId);
     if (current !== undefined) return current.done;
     const done = lanes
-      .run(familyOf(accountId), () => renewNow(accountId, reason, usedToken))
+      .run(familyOf(accountId), () => renewLocked(accountId, reason, usedToken))
       .finally(() => running.delete(accountId));
     running.set(accountId, { reason, done });
     return done;
@@ -222,7 +254,10 @@ export function createRenewer(ports: RenewPorts): Renewer {
     renew: (accountId, usedToken) => once(accountId, "unauthorized_recovery", usedToken),
     sweep,
     saveLate,
+    unsaved: keeper.pending,
+    accepted: keeper.accepted,
     settled: async () => {
+      isStopping = true;
       await Promise.allSettled([...running.values()].map(({ done }) => done));
       await saveLate();
       for (const accountId of keeper.pending()) {
@@ -239,6 +274,8 @@ function familyOf(accountId: string): string {
   return accountId.split("/")[0] ?? accountId;
 }
 
+const LOST_LOCK =
+  "Not renewed, since this process stood still for so long that another one may be renewing the login by now.";
 const NO_REFRESH_TOKEN = "The account has no refresh token, so its access token cannot be renewed.";
 const GONE: Failure = { kind: "renewal-failed", message: "The account was taken out of the pool." };
 const ENDED: Failure = {

@@ -32,11 +32,14 @@ export type Keeper = {
   readonly retry: (accountId: string) => Promise<void>;
   /** The accounts whose tokens are only in memory. */
   readonly pending: () => readonly string[];
+  /** The backend has accepted this token: told to the store once for each token. */
+  readonly accepted: (accountId: string, accessToken: string) => void;
 };
 
 /** A keeper that remembers, by account, the tokens that are not on disk yet. */
 export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
   const unsaved = new Map<string, FreshTokens>();
+  const proven = new WeakSet<Credential>();
 
   const isSpent = (accountId: string, credential: Credential): boolean => {
     const tokens = unsaved.get(accountId);
@@ -72,7 +75,7 @@ export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
     return pool.get(accountId);
   };
 
-  const retry = async (accountId: string): Promise<void> => {
+  const retryAlone = async (accountId: string): Promise<void> => {
     const account = look(accountId);
     const tokens = unsaved.get(accountId);
     if (account === undefined || tokens === undefined) return;
@@ -82,7 +85,38 @@ export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
     else unsaved.delete(accountId);
   };
 
-  return { keep, look, isSpent, retry, pending: () => [...unsaved.keys()] };
+  const retry = async (accountId: string): Promise<void> => {
+    const account = look(accountId);
+    if (account === undefined) return;
+    const { source } = account.login;
+    const done = await store.locked(source, BRIEFLY, () => retryAlone(accountId));
+    // Where no lock can be made, nothing can be stored either: the next time, then.
+    if (!done.ok) log.debug("new tokens are still only in memory", { account: account.label });
+  };
+
+  const accepted = (accountId: string, accessToken: string): void => {
+    const login = pool.get(accountId)?.login;
+    // A turn that began before the renewal proves nothing about the new token.
+    if (login?.credential.accessToken !== accessToken || proven.has(login.credential)) return;
+    if (unsaved.has(accountId)) return;
+    proven.add(login.credential);
+    store.proved(login.source).catch((cause: unknown) => {
+      log.error("a copy could not be removed", { reason: String(cause) });
+    });
+  };
+
+  return { keep, look, isSpent, retry, pending: () => [...unsaved.keys()], accepted };
+}
+
+// Nobody is asked anything meanwhile, and it is tried again soon.
+const BRIEFLY = { holdMs: 30_000, waitMs: 5000 };
+const MARGIN_MS = 30_000;
+const UNBOUNDED_MS = 600_000;
+
+/** How long a login's lock is wanted, by the time that the issuer has for its answer; 0 = as long as it likes. */
+export function lockWish(timeoutMs: Millis): { readonly holdMs: Millis; readonly waitMs: Millis } {
+  const holdMs = timeoutMs > 0 ? timeoutMs + MARGIN_MS : UNBOUNDED_MS;
+  return { holdMs, waitMs: holdMs };
 }
 
 /** Whether both hold the same tokens. */

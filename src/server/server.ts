@@ -27,6 +27,8 @@ export type ServerPorts = {
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
   readonly views: () => readonly AccountView[];
+  /** The accounts whose new tokens could not be stored. */
+  readonly unsaved: () => readonly string[];
   readonly totals: () => Totals;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
@@ -320,13 +322,14 @@ function decoded(part: string): string {
 }
 
 function health(ports: ServerPorts): Response {
-  const { status, body } = healthOf(ports.views());
+  const { status, body } = healthOf(ports.views(), ports.unsaved());
   return json(status, body);
 }
 
 function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
   const source = {
     views: ports.views(),
+    unsaved: ports.unsaved(),
     totals: ports.totals(),
     startedMs: ports.startedMs,
     nowMs: ports.nowMs(),

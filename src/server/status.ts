@@ -10,6 +10,8 @@ import { maskEmail, redact } from "../wire/log.ts";
 /** What the owner's pages are made of. */
 export type StatusSource = {
   readonly views: readonly AccountView[];
+  /** The accounts whose new tokens are only in memory: a restart would lose their logins. */
+  readonly unsaved: readonly string[];
   readonly totals: Totals;
   readonly startedMs: Millis;
   readonly nowMs: Millis;
@@ -28,8 +30,14 @@ export function countStates(views: readonly AccountView[]) {
   };
 }
 
-/** The answer of `/health`: 200 while at least one account can be used. */
-export function healthOf(views: readonly AccountView[]): {
+/**
+ * The answer of `/health`: 200 while at least one account can be used. Where new tokens could not be stored it says
+ * of how many accounts: they serve, but the disk wants its owner's attention.
+ */
+export function healthOf(
+  views: readonly AccountView[],
+  unsaved: readonly string[],
+): {
   readonly status: number;
   readonly body: Json;
 } {
@@ -37,7 +45,11 @@ export function healthOf(views: readonly AccountView[]): {
   const isHealthy = accounts.ready > 0;
   return {
     status: isHealthy ? 200 : 503,
-    body: { status: isHealthy ? "ok" : "no usable account", accounts },
+    body: {
+      status: isHealthy ? "ok" : "no usable account",
+      accounts,
+      ...(unsaved.length > 0 && { unsaved_tokens: unsaved.length }),
+    },
   };
 }
 
@@ -57,7 +69,7 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   const summary = summaryOf(source);
   const isPaged = ["page", "page_size", "q", "state"].some((name) => query.has(name));
   if (!isPaged) {
-    return { summary, accounts: source.views.map((view) => accountOf(view, source.nowMs)) };
+    return { summary, accounts: source.views.map((view) => accountOf(view, source)) };
   }
   const wanted = source.views.filter(
     (view) =>
@@ -66,7 +78,7 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   const shown = wanted.slice((page - 1) * size, page * size);
   return {
     summary,
-    accounts: shown.map((view) => accountOf(view, source.nowMs)),
+    accounts: shown.map((view) => accountOf(view, source)),
     pagination: {
       page,
       page_size: size,
@@ -105,7 +117,10 @@ function isNamed({ account }: AccountView, part: string): boolean {
   );
 }
 
-function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: Millis) {
+function accountOf(
+  { account, standing, inFlight, tally }: AccountView,
+  { nowMs, unsaved }: StatusSource,
+) {
   const { login, quota } = account;
   const state = standing.kind === "ready" ? undefined : standing;
   const rests = [...account.modelCooldowns].filter(([, untilMs]) => untilMs > nowMs);
@@ -138,6 +153,7 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
     last_used_at: isoOf(tally.lastUsedMs),
     last_refreshed_at: isoOf(login.lastRefreshedMs),
     token_expires_at: isoOf(login.credential.expiresAtMs),
+    unsaved_tokens: unsaved.includes(login.identity),
     file: redact(basename(login.source)),
   };
 }

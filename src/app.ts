@@ -73,6 +73,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
 
   const store = await openFileStore({
     dir: initial["auth-dir"],
+    files: initial.accounts,
     clock,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
@@ -162,6 +163,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
           const options = { ...perConfig.send, baseUrl: upstream };
           return sendTurn(turn, identity, request, { options, clock });
         },
+        accepted: renewer.accepted,
       }),
   };
   const newRequestId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
@@ -221,6 +223,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       accounts: { refresh, recover: recovery.recover },
       views: () => pool.view(clock.now()),
       explain: explainer.find,
+      unsaved: renewer.unsaved,
       totals: () => counter.read(clock.now()),
       waiting: line.count,
       nowMs: clock.now,

@@ -25,6 +25,7 @@ export async function check(
   print(`backend: ${baseUrl(config)}`);
   const store = await openFileStore({
     dir: config["auth-dir"],
+    files: config.accounts,
     clock: systemClock,
     scanIntervalMs: () => 0,
   });

@@ -1,7 +1,7 @@
 import { isNewer, type Login } from "../pool/account.ts";
 import { flatRecord } from "../store/flat.ts";
 import { type Entry, readAll } from "../store/record.ts";
-import type { Store } from "../store/store.ts";
+import type { LockWish, Store } from "../store/store.ts";
 import type { LoginTokens } from "../upstream/login.ts";
 import type { Clock } from "../wire/clock.ts";
 import { areSame } from "./unsaved.ts";
@@ -114,6 +114,9 @@ async function adoptOne(
   return renewStored(entry, there, stored === undefined, ports, isFresh);
 }
 
+// Longer than a renewal takes: a login that has just been made must not be lost to one.
+const LOCK: LockWish = { holdMs: 30_000, waitMs: 120_000 };
+
 /** Puts the tokens of `entry` into the place of a login that is there, unless that has newer ones by now. */
 async function renewStored(
   entry: Entry,
@@ -122,9 +125,25 @@ async function renewStored(
   { store, clock }: AdoptPorts,
   isFresh: boolean,
 ): Promise<Adoption> {
+  const place = { ...about(entry), source: seen.source };
+  // A proxy that runs may be renewing it in this very moment.
+  const done = await store.locked(seen.source, LOCK, () =>
+    replaceTokens(entry, seen, isAside, { store, clock }, isFresh),
+  );
+  return done.ok ? done.value : { ...place, outcome: "failed", reason: done.reason };
+}
+
+/** As `renewStored`, for whoever holds the login's lock. */
+async function replaceTokens(
+  entry: Entry,
+  seen: Login,
+  isAside: boolean,
+  { store, clock }: AdoptPorts,
+  isFresh: boolean,
+): Promise<Adoption> {
   const { login } = entry;
   const place = { ...about(entry), source: seen.source };
-  // Read again, since a proxy that runs may have renewed it while other entries were dealt with.
+  // Read again, since it may have been renewed while other entries were dealt with.
   const there = (await store.reread(seen.source)) ?? seen;
   const idle = isFresh ? undefined : whyIdle(login, there, isAside);
   if (idle !== undefined) return { ...place, outcome: "unchanged", reason: idle };

@@ -1,19 +1,21 @@
 import type { Login } from "../pool/account.ts";
 import { isAlive } from "../pool/credential.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { Store } from "../store/store.ts";
+import type { LockWish, Store } from "../store/store.ts";
 import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
 import type { Clock } from "../wire/clock.ts";
 import { type Log, redact } from "../wire/log.ts";
 import { createBackoff } from "./backoff.ts";
 import type { DeadTokens } from "./dead.ts";
 import { failed, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
-import { areSame, type FreshTokens } from "./unsaved.ts";
+import { areSame, BRIEFLY, type FreshTokens, LOST_LOCK } from "./unsaved.ts";
 
 /** What renewing logins that lie aside needs. */
 export type AsidePorts = {
   readonly pool: Pick<Pool, "view">;
-  readonly store: Pick<Store, "reread" | "canSave" | "save">;
+  readonly store: Pick<Store, "reread" | "locked" | "canSave" | "save">;
+  /** How long the lock of a login is wanted. */
+  readonly wish: () => LockWish;
   readonly clock: Pick<Clock, "now">;
   readonly log: Log;
   readonly dead: DeadTokens;
@@ -83,11 +85,12 @@ export function createAside(ports: AsidePorts): Aside {
     return failure === undefined ? undefined : { type: "failed", failure, isPermanent: false };
   };
 
-  const spend = async (login: Login): Promise<Renewed> => {
+  const spend = async (login: Login, isStillOurs: () => Promise<boolean>): Promise<Renewed> => {
     const { source, credential: old } = login;
     const { refreshToken = "" } = old;
     const writable = await store.canSave(source);
     if (!writable.ok) return failed(redact(writable.reason));
+    if (!(await isStillOurs())) return failed(LOST_LOCK);
     const result = await ports.ask(login, refreshToken, "proactive_expiry");
     const atMs = clock.now();
     if (!result.ok) {
@@ -103,7 +106,11 @@ export function createAside(ports: AsidePorts): Aside {
     return keep(source, { credential, spent: old, atMs });
   };
 
-  const renew: Aside["renew"] = async ({ source, identity }, isByHand) => {
+  const renewLocked = async (
+    { source, identity }: Login,
+    isByHand: boolean,
+    isStillOurs: () => Promise<boolean>,
+  ): Promise<Renewed> => {
     const held = unsaved.get(source);
     const late = held === undefined ? undefined : await keepLate(source, held);
     if (late !== undefined) return late;
@@ -113,11 +120,20 @@ export function createAside(ports: AsidePorts): Aside {
     if (isOurs && isAlive(login.credential, clock.now())) return { type: "in-order" };
     const refusal = obstacle(login, isByHand);
     if (refusal !== undefined) return refusal;
-    return spend(login);
+    return spend(login, isStillOurs);
+  };
+
+  const renew: Aside["renew"] = async (login, isByHand) => {
+    const done = await store.locked(login.source, ports.wish(), (isStillOurs) =>
+      renewLocked(login, isByHand, isStillOurs),
+    );
+    return done.ok ? done.value : failed(redact(`Not renewed: ${done.reason}`));
   };
 
   const saveLate = async (): Promise<void> => {
-    for (const [source, tokens] of unsaved) await keepLate(source, tokens);
+    for (const [source, tokens] of unsaved) {
+      await store.locked(source, BRIEFLY, () => keepLate(source, tokens));
+    }
   };
   return { renew, saveLate };
 }

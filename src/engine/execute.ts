@@ -28,6 +28,8 @@ export type Ports = {
   /** The account's token and workspace, the token renewed first when it is about to end. */
   readonly identify: (accountId: string) => Identity | Failure | Promise<Identity | Failure>;
   /** Renews a token that the backend refused; `usedToken` may have been replaced meanwhile. */
+  /** The backend has accepted this token of the account's. */
+  readonly accepted: (accountId: string, accessToken: string) => void;
   readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
   readonly send: (turn: TurnRequest, identity: Identity, request: Stop) => Promise<Attempt>;
   /** Parameters that the backend has refused before. */
@@ -187,6 +189,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       return sent.failure;
     }
     ports.ledger.confirm(fitting, lease.accountId);
+    ports.accepted(lease.accountId, identity.accessToken);
     const watched = watchTurn(
       sent,
       { lease, model: turn.model, tag: identity.tag, isMeasured: quota !== undefined },

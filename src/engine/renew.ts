@@ -12,7 +12,7 @@ import { createDeadTokens } from "./dead.ts";
 import { createFamilies, type Place } from "./families.ts";
 import { failed, familiesOf, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
 import { createRefusals, type RenewalWish } from "./refusals.ts";
-import { areSame, createKeeper, type KeeperPorts } from "./unsaved.ts";
+import { areSame, createKeeper, type KeeperPorts, LOST_LOCK, lockWish } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {
@@ -54,6 +54,10 @@ export type Renewer = {
   readonly sweep: () => Promise<void>;
   /** Stores tokens that could not be stored before. Never throws. */
   readonly saveLate: () => Promise<void>;
+  /** The accounts whose tokens could not be stored yet: a restart now would lose their logins. */
+  readonly unsaved: () => readonly string[];
+  /** The backend has accepted this token of the account's. Cheap enough for every turn; never throws. */
+  readonly accepted: (accountId: string, accessToken: string) => void;
   /**
    * For the end of the program: waits for renewals under way, since one that is cut between the issuer's answer and
    * the disk loses a login, and tries once more to store what is only in memory. What has not begun is left.
@@ -119,7 +123,11 @@ export function createRenewer(ports: RenewPorts): Renewer {
     return result;
   };
 
-  const spend = async (account: Account, { reason }: RenewalWish): Promise<Renewed> => {
+  const spend = async (
+    account: Account,
+    { reason }: RenewalWish,
+    isStillOurs: () => Promise<boolean>,
+  ): Promise<Renewed> => {
     const { identity, source, credential } = account.login;
     const { refreshToken } = credential;
     if (refreshToken === undefined) return refusals.giveUp(account, NO_REFRESH_TOKEN, reason);
@@ -128,8 +136,9 @@ export function createRenewer(ports: RenewPorts): Renewer {
       const why = `Not renewed, since it could not be stored: ${writable.reason}`;
       return refusals.postpone(account, why);
     }
+    if (!(await isStillOurs())) return refusals.postpone(account, LOST_LOCK);
     const first = await ask(account.login, refreshToken, reason);
-    const isAgain = !first.ok && refusals.asksAgain(first);
+    const isAgain = !first.ok && refusals.asksAgain(first) && (await isStillOurs());
     const result = isAgain ? await ask(account.login, refreshToken, reason) : first;
     if (!result.ok) return refusals.take(account, result, reason);
     const atMs = clock.now();
@@ -152,13 +161,35 @@ export function createRenewer(ports: RenewPorts): Renewer {
     return !isDue(account, clock.now()) || backoff.isRecent(identity, clock.now());
   };
 
-  const renewNow = async (accountId: string, wish: RenewalWish): Promise<Renewed> => {
+  /** Looks at the stored tokens, and spends the account's own only where that is needed and allowed. */
+  const renewNow = async (
+    accountId: string,
+    wish: RenewalWish,
+    go: (current: Account) => Renewed | Promise<Renewed>,
+  ): Promise<Renewed> => {
     const account = keeper.look(accountId);
     if (account === undefined) return GONE;
     const current = await adoptNewer(account);
     if (current === undefined) return GONE;
     if (isInOrder(current, wish)) return { type: current === account ? "in-order" : "adopted" };
-    return refusals.standing(current, wish) ?? spend(current, wish);
+    return refusals.standing(current, wish) ?? go(current);
+  };
+
+  const wantLock = () => ({
+    ...lockWish(ports.options().timeoutMs),
+    isWanted: () => !isStopping,
+  });
+
+  /** Renews under the lock; where that cannot be had, tokens that others have stored are adopted all the same. */
+  const renewLocked = async (accountId: string, wish: RenewalWish): Promise<Renewed> => {
+    const account = keeper.look(accountId);
+    if (account === undefined) return GONE;
+    const done = await store.locked(account.login.source, wantLock(), (isStillOurs) =>
+      renewNow(accountId, wish, (current) => spend(current, wish, isStillOurs)),
+    );
+    if (done.ok) return done.value;
+    const why = `Not renewed: ${done.reason}`;
+    return renewNow(accountId, wish, (current) => refusals.postpone(current, why));
   };
 
   /** The account's renewal: the one that waits or runs already, or a new one. */
@@ -178,7 +209,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const place = families.enter(keys, async (): Promise<Renewed> => {
       renewal.hasBegun = true;
       if (isStopping || !wanted.some((isStill) => isStill())) return { type: "left" };
-      return renewNow(accountId, renewal.wish);
+      return renewLocked(accountId, renewal.wish);
     });
     const done = place.done.finally(() => running.delete(accountId));
     const renewal: Renewal = { wish, hasBegun: false, wanted, done, hurry: place.hurry };
@@ -291,7 +322,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
     await Promise.allSettled(due);
   };
 
-  const aside = createAside({ pool, store, clock, log, dead, ask, chance });
+  const aside = createAside({ pool, store, clock, log, dead, ask, chance, wish: wantLock });
 
   const saveLate = async (): Promise<void> => {
     const saving = keeper.pending().map((accountId) => {
@@ -322,6 +353,8 @@ export function createRenewer(ports: RenewPorts): Renewer {
     },
     sweep,
     saveLate,
+    unsaved: keeper.pending,
+    accepted: keeper.accepted,
     settled: async () => {
       isStopping = true;
       families.close();

@@ -1,7 +1,7 @@
 import type { Account } from "../pool/account.ts";
 import type { Credential } from "../pool/credential.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { Store } from "../store/store.ts";
+import type { LockWish, Store } from "../store/store.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import type { Log } from "../wire/log.ts";
 
@@ -32,11 +32,14 @@ export type Keeper = {
   readonly retry: (accountId: string) => Promise<void>;
   /** The accounts whose tokens are only in memory. */
   readonly pending: () => readonly string[];
+  /** The backend has accepted this token: told to the store once for each token. */
+  readonly accepted: (accountId: string, accessToken: string) => void;
 };
 
 /** A keeper that remembers, by account, the tokens that are not on disk yet. */
 export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
   const unsaved = new Map<string, FreshTokens>();
+  const proven = new WeakSet<Credential>();
 
   const isSpent = (accountId: string, credential: Credential): boolean => {
     const tokens = unsaved.get(accountId);
@@ -72,7 +75,7 @@ export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
     return pool.get(accountId);
   };
 
-  const retry = async (accountId: string): Promise<void> => {
+  const retryAlone = async (accountId: string): Promise<void> => {
     const account = look(accountId);
     const tokens = unsaved.get(accountId);
     if (account === undefined || tokens === undefined) return;
@@ -82,8 +85,46 @@ export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
     else unsaved.delete(accountId);
   };
 
-  return { keep, look, isSpent, retry, pending: () => [...unsaved.keys()] };
+  const retry = async (accountId: string): Promise<void> => {
+    const account = look(accountId);
+    if (account === undefined) return;
+    const { source } = account.login;
+    const done = await store.locked(source, BRIEFLY, () => retryAlone(accountId));
+    // Where no lock can be made, nothing can be stored either: the next time, then.
+    if (!done.ok) log.debug("new tokens are still only in memory", { account: account.label });
+  };
+
+  const accepted = (accountId: string, accessToken: string): void => {
+    const login = pool.get(accountId)?.login;
+    // A turn that began before the renewal proves nothing about the new token.
+    if (login?.credential.accessToken !== accessToken || proven.has(login.credential)) return;
+    if (unsaved.has(accountId)) return;
+    proven.add(login.credential);
+    store.proved(login.source).catch((cause: unknown) => {
+      log.error("a copy could not be removed", { reason: String(cause) });
+    });
+  };
+
+  return { keep, look, isSpent, retry, pending: () => [...unsaved.keys()], accepted };
 }
+
+/** The lock for storing what is only in memory: nobody is asked anything meanwhile, and it is tried again soon. */
+export const BRIEFLY: LockWish = { holdMs: 30_000, waitMs: 5000 };
+const MARGIN_MS = 30_000;
+const UNBOUNDED_MS = 600_000;
+
+/**
+ * How long a login's lock is wanted, by the time that the issuer has for an answer; 0 = as long as it likes. A status
+ * policy may ask twice.
+ */
+export function lockWish(timeoutMs: Millis): LockWish {
+  const holdMs = timeoutMs > 0 ? 2 * timeoutMs + MARGIN_MS : UNBOUNDED_MS;
+  return { holdMs, waitMs: holdMs };
+}
+
+/** Why a token was not spent by a process that had stood still. */
+export const LOST_LOCK =
+  "Not renewed, since this process stood still for so long that another one may be renewing the login by now.";
 
 /** Whether both hold the same tokens. */
 export function areSame(one: Credential, other: Credential): boolean {

@@ -38,6 +38,8 @@ export type ServerPorts = {
   readonly admin: AdminPorts;
   readonly accounts: AccountRoutes;
   readonly views: () => readonly AccountView[];
+  /** The accounts whose new tokens could not be stored. */
+  readonly unsaved: () => readonly string[];
   readonly totals: () => Totals;
   /** How many requests wait for a place on an account. */
   readonly waiting: () => number;
@@ -358,13 +360,14 @@ function decoded(part: string): string {
 }
 
 function health(ports: ServerPorts): Response {
-  const { status, body } = healthOf(ports.views());
+  const { status, body } = healthOf(ports.views(), ports.unsaved());
   return json(status, body);
 }
 
 function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
   const source = {
     views: ports.views(),
+    unsaved: ports.unsaved(),
     totals: ports.totals(),
     waiting: ports.waiting(),
     startedMs: ports.startedMs,

@@ -11,6 +11,8 @@ import { maskEmail, redact } from "../wire/log.ts";
 /** What the owner's pages are made of. */
 export type StatusSource = {
   readonly views: readonly AccountView[];
+  /** The accounts whose new tokens are only in memory: a restart would lose their logins. */
+  readonly unsaved: readonly string[];
   readonly totals: Totals;
   /** How many requests wait for a place on an account. */
   readonly waiting: number;
@@ -31,8 +33,14 @@ export function countStates(views: readonly AccountView[]) {
   };
 }
 
-/** The answer of `/health`: 200 while at least one account can be used. */
-export function healthOf(views: readonly AccountView[]): {
+/**
+ * The answer of `/health`: 200 while at least one account can be used. Where new tokens could not be stored it says
+ * of how many accounts: they serve, but the disk wants its owner's attention.
+ */
+export function healthOf(
+  views: readonly AccountView[],
+  unsaved: readonly string[],
+): {
   readonly status: number;
   readonly body: Json;
 } {
@@ -40,7 +48,11 @@ export function healthOf(views: readonly AccountView[]): {
   const isHealthy = accounts.ready > 0;
   return {
     status: isHealthy ? 200 : 503,
-    body: { status: isHealthy ? "ok" : "no usable account", accounts },
+    body: {
+      status: isHealthy ? "ok" : "no usable account",
+      accounts,
+      ...(unsaved.length > 0 && { unsaved_tokens: unsaved.length }),
+    },
   };
 }
 
@@ -60,7 +72,7 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   const summary = summaryOf(source);
   const isPaged = ["page", "page_size", "q", "state"].some((name) => query.has(name));
   if (!isPaged) {
-    return { summary, accounts: source.views.map((view) => accountOf(view, source.nowMs)) };
+    return { summary, accounts: source.views.map((view) => accountOf(view, source)) };
   }
   const wanted = source.views.filter(
     (view) =>
@@ -69,7 +81,7 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   const shown = wanted.slice((page - 1) * size, page * size);
   return {
     summary,
-    accounts: shown.map((view) => accountOf(view, source.nowMs)),
+    accounts: shown.map((view) => accountOf(view, source)),
     pagination: {
       page,
       page_size: size,
@@ -109,7 +121,10 @@ function isNamed({ account }: AccountView, part: string): boolean {
   );
 }
 
-function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: Millis) {
+function accountOf(
+  { account, standing, inFlight, tally }: AccountView,
+  { nowMs, unsaved }: StatusSource,
+) {
   const { login, quota } = account;
   const state = standing.kind === "ready" ? undefined : standing;
   const obstacle = obstacleOf(standing);
@@ -146,6 +161,7 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
     last_used_at: isoOf(tally.lastUsedMs),
     last_refreshed_at: isoOf(login.lastRefreshedMs),
     token_expires_at: isoOf(login.credential.expiresAtMs),
+    unsaved_tokens: unsaved.includes(login.identity),
     file: redact(basename(login.source)),
   };
 }

@@ -1,12 +1,37 @@
-import { randomBytes } from "node:crypto";
-import type { Stats } from "node:fs";
-import { lstat, open, realpath, rename, stat, unlink } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { type Stats, writeSync } from "node:fs";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  open,
+  realpath,
+  rename,
+  stat,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { dict, text } from "../wire/json.ts";
+import { temporaryBeside } from "./beside.ts";
 import type { Saved } from "./store.ts";
+
+/** A file with room in it, open for what is to come. */
+export type Slot = {
+  /** Puts the content at its beginning, at once and in one go. What is behind it is blank. */
+  readonly write: (content: string) => void;
+  /** Cuts off the blanks, and returns when the content is on the disk. */
+  readonly settle: () => Promise<Stats>;
+  readonly close: () => Promise<void>;
+};
 
 /** The steps of a durable write, apart, so that a test can fail between any two of them. */
 export type Steps = {
+  /** Makes a file that must not exist yet, 0600; it need not survive a power cut. */
+  readonly put: (path: string, content: string) => Promise<void>;
+  /** A second name, which must be free, for a file. */
+  readonly link: (from: string, to: string) => Promise<void>;
+  /** Makes a file, 0600, whose room is taken on the disk: `bytes` blanks. It replaces one that is there. */
+  readonly reserve: (path: string, bytes: number, like: Stats | undefined) => Promise<Slot>;
   /**
    * Makes a file that must not exist yet, 0600, and returns when its bytes are on the disk. It goes to the owner of
    * `like` where that is allowed: a proxy run by root must not take a file away from the user's other tools.
@@ -18,7 +43,15 @@ export type Steps = {
 };
 
 /** The real disk. */
-export const diskSteps: Steps = { create, rename, syncFolder, remove: unlink };
+export const diskSteps: Steps = {
+  create,
+  put: (path, content) => writeFile(path, content, { flag: "wx", mode: 0o600 }),
+  link,
+  reserve,
+  rename,
+  syncFolder,
+  remove: unlink,
+};
 
 /** What the caller of a durable write may set. */
 export type WriteOptions = {
@@ -28,7 +61,7 @@ export type WriteOptions = {
 };
 
 /** Enough to find out that the disk is full, and more than a credential file holds. */
-const PROBE_BYTES = 16_384;
+export const ROOM_BYTES = 16_384;
 
 /**
  * Replaces the file at `path` by `content`, or leaves it as it was: at no moment is there half a file, and a success
@@ -41,8 +74,8 @@ export async function writeDurably(
 ): Promise<Saved> {
   const { steps = diskSteps, onReady } = options;
   try {
-    const target = await targetOf(path);
-    const temp = tempBeside(target);
+    const target = await realTarget(path);
+    const temp = temporaryBeside(target);
     try {
       const stats = await steps.create(temp, content, await statsOf(target));
       onReady?.(stats);
@@ -61,9 +94,9 @@ export async function writeDurably(
 /** Whether a file can be put beside `path` now. It really makes one and takes it away again. */
 export async function canWriteBeside(path: string, steps: Steps = diskSteps): Promise<Saved> {
   try {
-    const temp = tempBeside(await targetOf(path));
+    const temp = temporaryBeside(await realTarget(path));
     try {
-      await steps.create(temp, " ".repeat(PROBE_BYTES), undefined);
+      await steps.create(temp, " ".repeat(ROOM_BYTES), undefined);
     } finally {
       await steps.remove(temp).catch(() => {});
     }
@@ -71,11 +104,6 @@ export async function canWriteBeside(path: string, steps: Steps = diskSteps): Pr
   } catch (cause) {
     return { ok: false, reason: `${basename(path)}: cannot be written, because ${explain(cause)}` };
   }
-}
-
-/** Whether a file name is one that a durable write uses for its temporary file. */
-export function isTemporary(name: string): boolean {
-  return /^\.codex-proxy-[0-9a-f]{16}\.tmp$/.test(name);
 }
 
 const REASONS: { readonly [code: string]: string } = {
@@ -117,16 +145,52 @@ async function create(path: string, content: string, like: Stats | undefined): P
   const file = await open(path, "wx", 0o600);
   try {
     await file.writeFile(content);
-    const stats = await file.stat();
-    if (like !== undefined && (like.uid !== stats.uid || like.gid !== stats.gid)) {
-      // Allowed to root only; anybody else keeps a file of their own.
-      await file.chown(like.uid, like.gid).catch(() => {});
-    }
+    await giveTo(like, file);
     await file.sync();
     return await file.stat();
   } finally {
     await file.close();
   }
+}
+
+async function reserve(path: string, bytes: number, like: Stats | undefined): Promise<Slot> {
+  const file = await open(path, "w", 0o600);
+  let size = 0;
+  const write = (content: string): void => {
+    const whole = Buffer.from(content);
+    // A second, shorter content must not leave the end of the first.
+    const padded = Buffer.alloc(Math.max(size, whole.length), " ");
+    whole.copy(padded);
+    for (let at = 0; at < padded.length; ) {
+      // Bun 1.4.5 writes at the file's own position where the length is left out.
+      at += writeSync(file.fd, padded, at, padded.length - at, at);
+    }
+    size = whole.length;
+  };
+  try {
+    await file.writeFile(" ".repeat(bytes));
+    await giveTo(like, file);
+    await file.sync();
+  } catch (cause) {
+    await file.close();
+    throw cause;
+  }
+  return {
+    write,
+    settle: async () => {
+      await file.truncate(size);
+      await file.sync();
+      return file.stat();
+    },
+    close: () => file.close(),
+  };
+}
+
+async function giveTo(like: Stats | undefined, file: FileHandle): Promise<void> {
+  const stats = await file.stat();
+  if (like === undefined || (like.uid === stats.uid && like.gid === stats.gid)) return;
+  // Allowed to root only; anybody else keeps a file of their own.
+  await file.chown(like.uid, like.gid).catch(() => {});
 }
 
 // Windows and some network file systems cannot sync a folder; the rename has happened all the same.
@@ -153,8 +217,8 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** The file that a write to `path` must replace. A link that leads nowhere is an error, not a place for a new file. */
-async function targetOf(path: string): Promise<string> {
+/** The file that a write to `path` must replace: where links lead to. A link that leads nowhere is an error, not a place for a new file. */
+export async function realTarget(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (cause) {
@@ -163,12 +227,7 @@ async function targetOf(path: string): Promise<string> {
   }
 }
 
-async function statsOf(path: string): Promise<Stats | undefined> {
+/** What is known of a file, if it can be reached. */
+export async function statsOf(path: string): Promise<Stats | undefined> {
   return stat(path).catch(() => undefined);
-}
-
-// Short and fixed, whatever the account file is called: a long name plus a suffix may be too long. Starts with a dot
-// and does not end in .json, so that no scan takes it for an account.
-function tempBeside(path: string): string {
-  return join(dirname(path), `.codex-proxy-${randomBytes(8).toString("hex")}.tmp`);
 }

@@ -1,14 +1,33 @@
-import type { Dirent, Stats } from "node:fs";
-import { mkdir, readdir, readFile, stat, unlink } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import type { Stats } from "node:fs";
+import { mkdir, stat, unlink } from "node:fs/promises";
+import { basename, resolve } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
+import { besideOf } from "./beside.ts";
 import { areStrangers, payloadsOf } from "./claims.ts";
-import { canWriteBeside, codeOf, explain, isLink, isTemporary, writeDurably } from "./durable.ts";
+import { canWriteBeside, diskSteps, realTarget, type Steps, writeDurably } from "./durable.ts";
+import {
+  compare,
+  differ,
+  inLanes,
+  type Listing,
+  list,
+  readContent,
+  type Signature,
+  signatureOf,
+} from "./listing.ts";
+import { createLocks } from "./lock.ts";
 import { type Reading, readLogin, writeCredential } from "./record.ts";
+import {
+  finishRotation,
+  forgetAll,
+  forgetLast,
+  prepareRotation,
+  type Rotation,
+} from "./rotation.ts";
 import { bringBack, discard, listAside, putNew, setAside, switchOff } from "./shelf.ts";
-import type { Duplicate, Saved, Snapshot, Store, StoreFault } from "./store.ts";
+import type { Duplicate, LockWish, Saved, Snapshot, Store, StoreFault } from "./store.ts";
 import { watchFolder } from "./watch.ts";
 
 /** Where account files are, and how often to look for changes that the platform did not report. */
@@ -17,34 +36,27 @@ export type FileStoreOptions = {
   readonly clock: Clock;
   /** Asked before each interval, so that a configuration reload takes effect. 0 turns regular scans off. */
   readonly scanIntervalMs: () => Millis;
+  /** The owner's list of account files, names in `dir` or whole paths: only these count then. */
+  readonly files?: readonly string[];
+  /** The real disk, unless a test puts a crash between two steps. */
+  readonly steps?: Steps;
 };
 
-/** Changes whenever a file does. Kept by a rename. */
-type Signature = string;
-
-/** What is in the folder: every `*.json`, and what is wrong with those that cannot even be looked at. */
-type Listing = {
-  readonly signatures: ReadonlyMap<string, Signature>;
-  readonly faults: ReadonlyMap<string, string>;
-  readonly temporaries: readonly string[];
+type Known = {
+  readonly signature: Signature;
+  readonly reading: Reading;
+  /** Why the login is not the one that the file holds now. */
+  readonly warning: string | undefined;
 };
 
-/**
- * A file's text. A failure with a signature is one of the content, and lasts until that changes.
- * A file that is gone is no account any more, which is a fault only to whoever asked for that file.
- */
-type Content =
-  | { readonly ok: true; readonly signature: Signature; readonly content: string }
-  | {
-      readonly ok: false;
-      readonly signature?: Signature;
-      readonly isGone?: boolean;
-      readonly reason: string;
-    };
+/** An account whose lock this process holds. */
+type Holding = { readonly target: string; rotation: Rotation | undefined };
 
-const LIMIT_BYTES = 1024 * 1024;
 const STALE_AFTER_MS = 3_600_000;
-const LANES = 32;
+// The owner's own acts on a file wait so long for a renewal in another process.
+const ACT: LockWish = { holdMs: 30_000, waitMs: 60_000 };
+// What a crash left is finished at once, or by whoever holds the lock.
+const AT_ONCE: LockWish = { holdMs: 30_000, waitMs: 0 };
 
 /**
  * The accounts in a folder, one JSON object per `*.json` file; the folder is made when it is missing. Nothing is
@@ -52,9 +64,11 @@ const LANES = 32;
  * temporary files, except by `discard`.
  */
 export async function openFileStore(options: FileStoreOptions): Promise<Store> {
-  const { clock, scanIntervalMs } = options;
+  const { clock, scanIntervalMs, files = [], steps = diskSteps } = options;
   const dir = resolve(options.dir);
-  const readings = new Map<string, { readonly signature: Signature; readonly reading: Reading }>();
+  const locks = createLocks(clock, steps);
+  const holding = new Map<string, Holding>();
+  const readings = new Map<string, Known>();
   // By the signature of a file we wrote, the one of the file that others last wrote: our writes are no change to it.
   const origins = new Map<Signature, Signature>();
   // Files that were there and could not be read, which may pass without a change of the file.
@@ -68,15 +82,54 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const reading: Reading = found.ok
       ? readLogin(found.content, path)
       : { ok: false, fault: { source: path, reason: found.reason } };
+    const warning = found.ok ? found.warning : undefined;
     if (found.signature === undefined) readings.delete(path);
-    else readings.set(path, { signature: found.signature, reading });
+    else readings.set(path, { signature: found.signature, reading, warning });
     if (found.ok || found.signature !== undefined || found.isGone) unread.delete(path);
     else unread.add(path);
     return reading;
   };
 
+  /** Does `job` while no other process touches the account; one that this process holds the lock of is safe. */
+  const guarded = async <T>(source: string, job: () => Promise<T>): Promise<T | Refused> => {
+    if (holding.has(source)) return takeTurns(source, job);
+    const target = await realTarget(source).catch(() => source);
+    const taken = await locks.take(target, ACT);
+    if (!taken.ok && taken.isBusy) return { ok: false, reason: taken.reason };
+    try {
+      if (taken.ok) await finishRotation(target, steps);
+      // Where no lock can be made, the folder takes nothing: the job says so in its own words.
+      return await takeTurns(source, job);
+    } finally {
+      if (taken.ok) await taken.lock.release();
+    }
+  };
+
+  /** Finishes the renewals that a kill interrupted; those of a living process are left to it. */
+  const finishAll = async ({ signatures }: Listing, begun: ReadonlySet<string>): Promise<void> => {
+    for (const path of signatures.keys()) {
+      if (!begun.has(besideOf(path, "next"))) continue;
+      const taken = await locks.take(path, AT_ONCE);
+      if (!taken.ok) continue;
+      try {
+        await finishRotation(path, steps);
+      } finally {
+        await taken.lock.release();
+      }
+    }
+  };
+
+  const look = async (): Promise<Listing | string> => {
+    const listing = await list(dir, files);
+    if (typeof listing === "string") return listing;
+    const begun = new Set(listing.copies.filter((path) => path.endsWith(".next")));
+    if (begun.size === 0) return listing;
+    await finishAll(listing, begun);
+    return list(dir, files);
+  };
+
   const scan = async (): Promise<Snapshot> => {
-    const listing = await list(dir);
+    const listing = await look();
     if (typeof listing === "string") {
       last = { ...last, faults: [{ source: dir, reason: listing }], complete: false };
       return last;
@@ -87,8 +140,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       readings.delete(path);
       unread.delete(path);
     }
-    const faults = new Map<string, StoreFault>();
-    for (const [source, reason] of listing.faults) faults.set(source, { source, reason });
+    const faults = new Map(listing.faults);
     const changed = [...signatures].filter(
       ([path, signature]) => !faults.has(path) && readings.get(path)?.signature !== signature,
     );
@@ -96,52 +148,115 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       const reading = await takeTurns(path, () => load(path, signature));
       if (!reading.ok && unread.has(path)) faults.set(path, reading.fault);
     });
-    await removeStale(listing.temporaries, clock.now());
+    await removeStale([...listing.temporaries, ...orphansOf(listing)], clock.now());
     known = signatures;
     // Put together without a pause from the newest readings, so that a write of ours in the meantime is in it.
     const logins: Login[] = [];
     for (const path of signatures.keys()) {
-      const reading = readings.get(path)?.reading;
+      const { reading, warning } = readings.get(path) ?? {};
       if (reading?.ok) logins.push(reading.login);
       else if (reading !== undefined) faults.set(path, reading.fault);
+      if (warning !== undefined) faults.set(path, { source: path, reason: warning });
     }
     last = { ...merge(logins), faults: [...faults.values()].sort(bySource), complete: true };
     return last;
   };
 
-  const save: Store["save"] = (source, credential, nowMs) =>
-    takeTurns(source, async () => {
-      const found = await readContent(source);
-      if (!found.ok) return { ok: false, reason: found.reason };
-      const reading = readLogin(found.content, source);
-      if (!reading.ok) return { ok: false, reason: reading.fault.reason };
-      if (areStrangers(payloadsOf(reading.login.credential), payloadsOf(credential))) {
-        const reason = `${basename(source)}: it holds another login by now, so the new tokens were not written to it. Log in again with "codex-proxy login".`;
-        return { ok: false, reason };
-      }
-      const content = writeCredential(found.content, credential, nowMs) ?? found.content;
-      let signature = "";
-      const onReady = (stats: Stats): void => {
-        signature = signatureOf(stats);
-        origins.set(signature, origins.get(found.signature) ?? found.signature);
-      };
-      const saved = await writeDurably(source, content, { onReady });
-      if (saved.ok) readings.set(source, { signature, reading: readLogin(content, source) });
-      return saved;
-    });
+  const store = async (...[source, credential, nowMs]: SaveArguments): Promise<Saved> => {
+    const held = holding.get(source);
+    const rotation = held?.rotation;
+    const found = await readContent(source);
+    if (!found.ok) return { ok: false, reason: found.reason };
+    const reading = readLogin(found.content, source);
+    if (!reading.ok) return { ok: false, reason: reading.fault.reason };
+    if (areStrangers(payloadsOf(reading.login.credential), payloadsOf(credential))) {
+      const reason = `${basename(source)}: it holds another login by now, so the new tokens were not written to it. Log in again with "codex-proxy login".`;
+      return { ok: false, reason };
+    }
+    // Its owner has logged in anew while the old tokens were renewed: theirs count. The next reading brings them.
+    if (rotation !== undefined && isReplaced(reading.login, rotation)) {
+      await rotation.abandon();
+      return { ok: true };
+    }
+    const content = writeCredential(found.content, credential, nowMs) ?? found.content;
+    let signature = "";
+    const onReady = (stats: Stats): void => {
+      signature = signatureOf(stats);
+      origins.set(signature, origins.get(found.signature) ?? found.signature);
+    };
+    const saved =
+      rotation === undefined
+        ? await writeDurably(source, content, { steps, onReady })
+        : await rotation.finish(content, onReady);
+    if (held !== undefined) await endRotation(held);
+    if (saved.ok) {
+      readings.set(source, { signature, reading: readLogin(content, source), warning: undefined });
+    }
+    return saved;
+  };
+
+  const save: Store["save"] = (...given) => {
+    const [source, credential, nowMs] = given;
+    const rotation = holding.get(source)?.rotation;
+    // At once, before anything is looked at or waited for: until this is done, a kill loses the login.
+    const content = rotation && writeCredential(rotation.original, credential, nowMs);
+    if (content !== undefined) rotation?.write(content);
+    return takeTurns(source, () => store(...given));
+  };
+
+  const prepare = async (held: Holding, content: string): Promise<Saved> => {
+    await endRotation(held);
+    const prepared = await prepareRotation(held.target, content, steps);
+    if (!prepared.ok) return prepared;
+    held.rotation = prepared.rotation;
+    return { ok: true };
+  };
 
   const canSave = (source: string): Promise<Saved> =>
     takeTurns(source, async () => {
       const reading = await load(source);
-      return reading.ok ? canWriteBeside(source) : { ok: false, reason: reading.fault.reason };
+      if (!reading.ok) return { ok: false, reason: reading.fault.reason };
+      const held = holding.get(source);
+      if (held === undefined) return canWriteBeside(source, steps);
+      const found = await readContent(source);
+      return found.ok ? prepare(held, found.content) : { ok: false, reason: found.reason };
     });
+
+  const locked: Store["locked"] = async (source, wish, task) => {
+    const target = await realTarget(source).catch(() => source);
+    const taken = await locks.take(target, wish);
+    if (!taken.ok) return { ok: false, reason: taken.reason };
+    const held: Holding = { target, rotation: undefined };
+    holding.set(source, held);
+    try {
+      await finishRotation(target, steps);
+      return { ok: true, value: await task(taken.lock.isStillOurs) };
+    } finally {
+      await endRotation(held);
+      holding.delete(source);
+      await taken.lock.release();
+    }
+  };
+
+  const proved: Store["proved"] = async (source) => {
+    // While it is being renewed again, the copy is the next one's.
+    if (holding.has(source)) return;
+    await forgetLast(await realTarget(source).catch(() => source), steps);
+  };
+
+  const remove = async (source: string): Promise<Saved> => {
+    const target = await realTarget(source).catch(() => source);
+    const removed = await discard(source, steps);
+    if (removed.ok) await forgetAll(target, steps);
+    return removed;
+  };
 
   const watch = (onChange: () => void): (() => void) => {
     let seen = known;
     let isReadable = last.complete;
     let isStopped = false;
-    const look = async (isScan: boolean): Promise<void> => {
-      const listing = await list(dir);
+    const peek = async (isScan: boolean): Promise<void> => {
+      const listing = await list(dir, files);
       if (isStopped) return;
       const wasReadable = isReadable;
       isReadable = typeof listing !== "string";
@@ -154,7 +269,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
         if (!isStopped) onChange();
       });
     };
-    const stop = watchFolder({ dir, clock, scanIntervalMs, look });
+    const stop = watchFolder({ dir, clock, scanIntervalMs, look: peek });
     return () => {
       isStopped = true;
       stop();
@@ -163,7 +278,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
 
   // What cannot be made is told by the first reading.
   await mkdir(dir, { recursive: true, mode: 0o700 }).catch(() => {});
-  const listing = await list(dir);
+  const listing = await list(dir, files);
   if (typeof listing !== "string") known = listing.signatures;
   return {
     read: () => takeTurns(dir, scan),
@@ -177,114 +292,49 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
         const found = await readContent(source);
         return found.ok ? found.content : undefined;
       }),
+    locked,
     canSave,
     save,
-    setAside: (source) => takeTurns(source, () => setAside(source)),
+    proved,
+    setAside: (source) => guarded(source, () => setAside(source, steps)),
     aside: () => listAside(dir),
-    bringBack: (source) => takeTurns(source, () => bringBack(source)),
-    discard: (source) => takeTurns(source, () => discard(source)),
-    switchOff: (source, isOff) => takeTurns(source, () => switchOff(source, isOff)),
+    bringBack: (source) => guarded(source, () => bringBack(source, steps)),
+    discard: (source) => guarded(source, () => remove(source)),
+    switchOff: (source, isOff) => guarded(source, () => switchOff(source, isOff)),
     add: (name, content) => takeTurns(dir, () => putNew(dir, name, content)),
     watch,
   };
 }
 
-/** The folder's account files, or why it cannot be read. */
-async function list(dir: string): Promise<Listing | string> {
-  let entries: Dirent[];
-  try {
-    entries = await readdir(dir, { withFileTypes: true });
-  } catch (cause) {
-    return `${basename(dir)}: the folder of the account files cannot be read, because ${explain(cause)}`;
+type SaveArguments = Parameters<Store["save"]>;
+type Refused = Extract<Saved, { readonly ok: false }>;
+
+/** A rotation that is over must not be written to again: its file may be the account's by now. */
+async function endRotation(held: Holding): Promise<void> {
+  const { rotation } = held;
+  held.rotation = undefined;
+  await rotation?.close();
+}
+
+/** Whether the file holds newer tokens than those that were spent for the rotation. */
+function isReplaced(present: Login, { original }: Rotation): boolean {
+  const before = readLogin(original, present.source);
+  if (!before.ok) return false;
+  const isSame =
+    before.login.credential.refreshToken === present.credential.refreshToken &&
+    before.login.credential.accessToken === present.credential.accessToken;
+  return !isSame && isNewer(present, before.login);
+}
+
+/** The hidden contents of accounts that are not there. */
+function orphansOf({ signatures, copies }: Listing): readonly string[] {
+  if (copies.length === 0) return [];
+  const wanted = new Set<string>();
+  for (const path of signatures.keys()) {
+    wanted.add(besideOf(path, "next"));
+    wanted.add(besideOf(path, "last"));
   }
-  const found = new Map<string, Signature>();
-  const faults = new Map<string, string>();
-  const temporaries = entries.filter(({ name }) => isTemporary(name));
-  const files = entries.filter(({ name }) => name.endsWith(".json") && !name.startsWith("."));
-  await inLanes(files, async ({ name }) => {
-    const path = join(dir, name);
-    const stats = await stat(path).catch((cause: unknown) => codeOf(cause));
-    if (typeof stats !== "string") {
-      found.set(path, signatureOf(stats));
-      const reason = unusable(stats);
-      if (reason !== undefined) faults.set(path, `${name}: ${reason}`);
-      return;
-    }
-    const isGone = stats === "ENOENT" && !(await isLink(path));
-    if (isGone) return;
-    found.set(path, `unusable:${stats}`);
-    faults.set(path, `${name}: ${unreachable(stats)}`);
-  });
-  // In the order of their names, whatever the disk's: the same folder always gives the same snapshot.
-  const signatures = new Map([...found].sort(([a], [b]) => compare(a, b)));
-  return { signatures, faults, temporaries: temporaries.map(({ name }) => join(dir, name)) };
-}
-
-function unreachable(code: string): string {
-  if (code === "ENOENT")
-    return "this is a symbolic link to a file that does not exist. Correct or remove it.";
-  return `it cannot be read, because ${explain({ code })}`;
-}
-
-function unusable(stats: Stats): string | undefined {
-  if (stats.isDirectory())
-    return "this is a folder; account files are not looked for in it. Rename or move it.";
-  if (!stats.isFile()) return "this is not a regular file. Remove it.";
-  if (stats.size <= LIMIT_BYTES) return undefined;
-  return "it is larger than 1 MiB, which no account file is. Move it to another folder.";
-}
-
-/**
- * Reads a file. `listed` is its signature when it has just been looked at; taken before the reading, a signature is at
- * worst too old, and the file is read once more at the next scan.
- */
-async function readContent(path: string, listed?: Signature): Promise<Content> {
-  const name = basename(path);
-  try {
-    let signature = listed;
-    if (signature === undefined) {
-      const stats = await stat(path);
-      const reason = unusable(stats);
-      if (reason !== undefined) return { ok: false, reason: `${name}: ${reason}` };
-      signature = signatureOf(stats);
-    }
-    const content = decode(await readFile(path));
-    if (content !== undefined) return { ok: true, signature, content };
-    return { ok: false, signature, reason: `${name}: this is not UTF-8 text. Save it as UTF-8.` };
-  } catch (cause) {
-    const isGone = codeOf(cause) === "ENOENT" && !(await isLink(path));
-    const why = isGone ? "it is not there any more." : unreachable(codeOf(cause));
-    return { ok: false, isGone, reason: `${name}: ${why}` };
-  }
-}
-
-/** UTF-8 only: a letter lost in reading would be lost in the file at the next save. */
-function decode(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
-// Mode and owner belong to it, because a file that could not be read may be readable after a change of these.
-function signatureOf(stats: Stats): Signature {
-  return [stats.mtimeMs, stats.size, stats.ino, stats.mode, stats.uid].join(":");
-}
-
-/** Whether the folder changed otherwise than by our own writes. */
-function differ(
-  before: ReadonlyMap<string, Signature>,
-  after: ReadonlyMap<string, Signature>,
-  origins: ReadonlyMap<Signature, Signature>,
-): boolean {
-  if (before.size !== after.size) return true;
-  for (const [path, signature] of after) {
-    const old = before.get(path);
-    if (old === undefined) return true;
-    if ((origins.get(old) ?? old) !== (origins.get(signature) ?? signature)) return true;
-  }
-  return false;
+  return copies.filter((path) => !wanted.has(path));
 }
 
 /** One entry per identity, the newer tokens each time. */
@@ -311,20 +361,6 @@ async function removeStale(paths: readonly string[], nowMs: Millis): Promise<voi
   }
 }
 
-/** Runs `job` on every item, a bounded number at a time. */
-async function inLanes<T>(items: readonly T[], job: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const lane = async (): Promise<void> => {
-    for (const item of queue) await job(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(LANES, items.length) }, lane));
-}
-
 function bySource(a: StoreFault, b: StoreFault): number {
   return compare(a.source, b.source);
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Dict, number, parseDict } from "../wire/json.ts";
-import { codeOf, explain, isTemporary, writeDurably } from "./durable.ts";
+import { isTemporary } from "./beside.ts";
+import { codeOf, explain, writeDurably } from "./durable.ts";
 import type { Saved } from "./store.ts";
 
 /** What is in the state file; `strange` is a file that this program cannot go on with, and why. */

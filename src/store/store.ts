@@ -29,6 +29,19 @@ export type Snapshot = {
   readonly complete: boolean;
 };
 
+/** How long a login's lock is wanted at most, and how long it is worth waiting for. */
+export type LockWish = {
+  readonly holdMs: number;
+  readonly waitMs: number;
+  /** False ends the waiting. */
+  readonly isWanted?: () => boolean;
+};
+
+/** What came of a task that needs a login for itself. */
+export type Locked<T> =
+  | { readonly ok: true; readonly value: T }
+  | Extract<Saved, { readonly ok: false }>;
+
 /** Where logins are kept. Files today; a database behind the same interface later. */
 export type Store = {
   readonly read: () => Promise<Snapshot>;
@@ -36,10 +49,23 @@ export type Store = {
   readonly reread: (source: string) => Promise<Login | undefined>;
   /** The entry as it is kept, with every field; undefined when it is gone or unreadable. For an export. */
   readonly content: (source: string) => Promise<string | undefined>;
-  /** Whether `save` would succeed now; asked before a refresh token is spent. */
+  /**
+   * Runs `task` while nobody else, in this process or another, renews or changes that login, and says whether that is
+   * still so whenever the task asks: before it spends a token. What an earlier holder that was killed had begun is
+   * finished first. `ok: false` means that the task was not run, and why. A task does not take the same lock again;
+   * every other method here may be called within it.
+   */
+  readonly locked: <T>(
+    source: string,
+    wish: LockWish,
+    task: (isStillOurs: () => Promise<boolean>) => Promise<T>,
+  ) => Promise<Locked<T>>;
+  /** Whether `save` would succeed now; asked before a refresh token is spent. Under the lock it also prepares that. */
   readonly canSave: (source: string) => Promise<Saved>;
   /** Writes new tokens durably and keeps every field it does not know. Resolves only when they would survive a power cut. */
   readonly save: (source: string, credential: Credential, nowMs: number) => Promise<Saved>;
+  /** The backend has accepted the tokens that were saved last: what was kept from before them can go. Never throws. */
+  readonly proved: (source: string) => Promise<void>;
   /** Takes a login out without losing it: it is kept aside, and `aside` lists it. */
   readonly setAside: (source: string) => Promise<Saved>;
   /** The logins that are kept aside; the source of each is where it lies now. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { check } from "../../src/cli/check.ts";
 import { openSettings } from "../../src/cli/settings.ts";
 import { makeFolder } from "../store/folder.ts";
-import { accessTokenOf, WORKSPACE } from "../store/tokens.ts";
+import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../store/tokens.ts";
 
 const TOKEN = accessTokenOf({
   user: "u1",
@@ -74,6 +74,20 @@ describe("check", () => {
     expect(code).toBe(0);
     expect(printed).toContain("account: copy.json: an***@example.com, plan plus, switched off");
     expect(printed.some((line) => line.startsWith("warning: ann.json: the same login"))).toBe(true);
+  });
+
+  test("only the files that are named under accounts, and the missing ones as errors", async () => {
+    const [dir, elsewhere] = [makeFolder(), makeFolder()];
+    account(dir, "ann.json");
+    account(elsewhere, "far.json", { account_id: OTHER_WORKSPACE });
+    writeFileSync(join(dir, "broken.json"), "{");
+    const accounts = ["ann.json", join(elsewhere, "far.json"), "gone.json"].join(",");
+    const { code, printed } = await run(dir, { accounts });
+    expect(code).toBe(2);
+    const said = printed.join("\n");
+    expect(said).toContain("account: far.json");
+    expect(said).toContain('error: gone.json: it is named under "accounts", but is not there.');
+    expect(said).toContain("accounts: 2, errors: 1");
   });
 
   test("no token and no whole address of a login", async () => {

@@ -273,6 +273,8 @@ describe("the folder of account files", () => {
     // The proxy must not make the folder anew: an empty one would mean that there are no accounts.
     await until("the folder was looked at", () => proxy.logs().includes("cannot be read"));
     await expectServed(proxy);
+    expect((await proxy.stats()).of(account).whole["unsaved_tokens"]).toBe(true);
+    expect(await healthOf(proxy)).toMatchObject({ status: "ok", unsaved_tokens: 1 });
     expect(await stat(proxy.authDir).catch(() => "gone")).toBe("gone");
     await rename(away, proxy.authDir);
     account.refreshDelayMs = 0;
@@ -280,9 +282,17 @@ describe("the folder of account files", () => {
       const file = await readFile(join(proxy.authDir, `${account.name}.json`), "utf8");
       return dict(parseDict(file))["refresh_token"] === account.tokens().refreshToken;
     });
+    await until("that is over", async () => {
+      return (await proxy.stats()).of(account).whole["unsaved_tokens"] === false;
+    });
+    expect(await healthOf(proxy)).not.toHaveProperty("unsaved_tokens");
     await expectServed(proxy);
   });
 });
+
+async function healthOf(proxy: TestProxy): Promise<Dict> {
+  return dict(parseDict(await (await fetch(`${proxy.url}/health`)).text()));
+}
 
 describe("tokens", () => {
   test("one that is due is renewed once for 20 requests, and stored before it is used", async () => {

@@ -1,11 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { dict, parseDict, text } from "../../src/wire/json.ts";
 import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
-import { CODEX, call, lastType } from "../support/call.ts";
+import { CODEX, call } from "../support/call.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { type Line, openLine, postBytes } from "../support/socket.ts";
 import { until, within } from "../support/until.ts";
@@ -85,49 +81,6 @@ test("a turn that can end within shutdown-timeout does", async () => {
     await slow.stop();
   }
 });
-
-test("after 10 kills in the middle of token renewals every account file can still be read", async () => {
-  const authDir = await mkdtemp(join(tmpdir(), "codex-proxy-killed-"));
-  // Tokens of four minutes are due at once, so that each start renews all of them.
-  const names = Array.from({ length: 8 }, (_, at) => `3-${at}`);
-  const accounts = names.map((name) => backend.account(name, { lifetimeSeconds: 240 }));
-  try {
-    for (let round = 0; round < 10; round++) {
-      const known = round === 0 ? accounts : [];
-      for (const account of accounts) account.refreshDelayMs = round * 3;
-      const renewals = backend.refreshes().length;
-      await using proxy = await startProxy({ backend, accounts: known, authDir, binary: true });
-      const lines = await openTurns(proxy, 16);
-      await within(
-        "tokens are being renewed",
-        backend.until(() => backend.refreshes().length > renewals + (round % 4)),
-      );
-      proxy.kill("SIGKILL");
-      await proxy.exited;
-      for (const line of lines) line.leave("close");
-      await expectReadable(authDir, names);
-    }
-    await using proxy = await startProxy({ backend, accounts: [], authDir, binary: true });
-    expect((await proxy.stats()).accounts).toHaveLength(names.length);
-    const answer = await call(proxy, { headers: CODEX });
-    expect([answer.status, lastType(answer.events)]).toEqual([200, "response.completed"]);
-  } finally {
-    await rm(authDir, { recursive: true, force: true });
-  }
-});
-
-async function expectReadable(dir: string, names: readonly string[]): Promise<void> {
-  const files = (await readdir(dir)).filter((name) => name.endsWith(".json")).toSorted();
-  expect(files).toEqual(names.map((name) => `${name}.json`));
-  for (const file of files) {
-    const account = dict(parseDict(await readFile(join(dir, file), "utf8")));
-    expect([file, text(account["refresh_token"]), text(account["email"])]).toEqual([
-      file,
-      expect.stringMatching(/^rt_/),
-      `${file.replace(".json", "")}@example.com`,
-    ]);
-  }
-}
 
 /** Turns of as many conversations, begun and not waited for. */
 async function openTurns(proxy: TestProxy, count: number): Promise<readonly Line[]> {

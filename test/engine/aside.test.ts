@@ -28,6 +28,7 @@ async function scene(aside: readonly Login[], answers: Exchange[], inUse: readon
       return answers.shift() ?? BROKEN;
     },
     chance: () => 0,
+    wish: () => ({ holdMs: 90_000, waitMs: 90_000 }),
   });
   const login = (await vault.aside())[0];
   if (login === undefined) throw new Error("nothing lies aside");
@@ -85,9 +86,19 @@ describe("a login that lies aside", () => {
     expect(spent).toEqual([]);
   });
 
+  test("is not renewed where another process has it, or might have by now", async () => {
+    const { renew, login, vault, spent } = await scene([ann], [fresh]);
+    vault.busy = "Another process is renewing this login.";
+    expect(await renew(login, true)).toMatchObject({ type: "failed", isPermanent: false });
+    vault.busy = undefined;
+    vault.isStillOurs = false;
+    expect(await renew(login, true)).toMatchObject({ type: "failed", isPermanent: false });
+    expect(spent).toEqual([]);
+  });
+
   test("is not renewed where its tokens could not be stored, or where its file has gone", async () => {
     const { renew, login, vault, spent } = await scene([ann], [fresh]);
-    vault.locked = "the folder is read-only.";
+    vault.unwritable = "the folder is read-only.";
     expect(await renew(login, true)).toMatchObject({ isPermanent: false });
     vault.shelved.clear();
     expect(await renew(login, true)).toMatchObject({ isPermanent: false });

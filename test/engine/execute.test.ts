@@ -90,6 +90,7 @@ function stage(script: Script = {}) {
   const leases: ReturnType<typeof leaseOf>[] = [];
   const outcomes: string[] = [];
   const renewals: string[] = [];
+  const accepted: string[] = [];
   const wishes: Wish[] = [];
   const choices: [tried: string[], chosen: string | undefined][] = [];
   const { ledger = emptyLedger(), ways = createWays(() => NOON) } = script;
@@ -126,6 +127,7 @@ function stage(script: Script = {}) {
       renewals.push(`${accountId}:${usedToken}`);
       return script.renew?.(accountId, usedToken);
     },
+    accepted: (accountId, accessToken) => accepted.push(`${accountId}:${accessToken}`),
     send: async (turn, identity) => {
       posts.push({ account: identity.accessToken.replace("token of ", ""), turn });
       const answer = answers[posts.length - 1] ?? answers.at(-1) ?? "ok";
@@ -150,6 +152,7 @@ function stage(script: Script = {}) {
     stop,
     record,
     posts,
+    accepted,
     wishes,
     choices,
     posted: () => posts.map(({ account }) => account).join(""),
@@ -207,10 +210,12 @@ describe("execute, what each failure leads to", () => {
 
 describe("execute, a refused token", () => {
   test("B7-7: is renewed and the turn re-sent once on the same account", async () => {
-    const { run, posted, renewals } = stage({ answers: ["unauthorized", "ok"] });
+    const { run, posted, renewals, accepted } = stage({ answers: ["unauthorized", "ok"] });
     expect(told(await run())).toBe("ok");
     expect(posted()).toBe("aa");
     expect(renewals).toEqual(["a:token of a"]);
+    // Only the token that served has proved itself.
+    expect(accepted).toEqual(["a:token of a"]);
   });
 
   test("refused again moves on to another account", async () => {

@@ -148,6 +148,60 @@ describe("identify", () => {
   });
 });
 
+describe("the lock", () => {
+  test("B7-1: without it nothing is spent, and the account is tried again later", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const { renewer, vault, spent, clock, lines } = stage([ann]);
+    vault.busy = "Another process is renewing this login.";
+    expect(await renewer.identify(ann.identity)).toMatchObject({
+      kind: "renewal-failed",
+      message: expect.stringContaining("Another process is renewing this login."),
+    });
+    expect(spent).toEqual([]);
+    expect(lines.map(({ level }) => level)).toEqual(["warn"]);
+    vault.busy = undefined;
+    clock.advance(60_000);
+    expect(await renewer.identify(ann.identity)).toHaveProperty("accessToken");
+    expect(spent).toEqual(["refresh ann 1"]);
+  });
+
+  test("without it, what another process has stored is adopted all the same", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const { renewer, vault, spent } = stage([ann]);
+    vault.busy = "Another process is renewing this login.";
+    const newer = { ...ann, credential: { ...loginOf("ann").credential, refreshToken: "theirs" } };
+    vault.logins.set(ann.source, newer);
+    expect(await renewer.identify(ann.identity)).toMatchObject({
+      accessToken: newer.credential.accessToken ?? "",
+    });
+    expect(spent).toEqual([]);
+  });
+
+  test("without it, a refusal for good stays one", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const { renewer, vault, spent, state, clock } = stage([ann], () => REFUSED);
+    await renewer.identify(ann.identity);
+    expect(state(ann)).toBe("needs-login");
+    vault.busy = "Another process is renewing this login.";
+    await renewer.renew(ann.identity, ann.credential.accessToken ?? "");
+    vault.busy = undefined;
+    clock.advance(600_000);
+    await renewer.renew(ann.identity, ann.credential.accessToken ?? "");
+    expect(spent).toEqual(["refresh ann 1"]);
+  });
+
+  test("who stood still and lost it spends nothing", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const { renewer, vault, spent } = stage([ann]);
+    vault.isStillOurs = false;
+    expect(await renewer.identify(ann.identity)).toMatchObject({
+      kind: "renewal-failed",
+      message: expect.stringContaining("stood still"),
+    });
+    expect(spent).toEqual([]);
+  });
+});
+
 describe("the stored token is looked at first", () => {
   test("a newer one is adopted instead of spending ours", async () => {
     const ann = loginOf("ann", GONE_BY);
@@ -205,7 +259,7 @@ describe("storing", () => {
   test("what could not be stored is not exchanged, and the reason holds no address", async () => {
     const ann = loginOf("ann", GONE_BY);
     const { renewer, vault, spent, lines } = stage([ann]);
-    vault.locked = "ann@example.com.json: the folder is read-only.";
+    vault.unwritable = "ann@example.com.json: the folder is read-only.";
     const got = await renewer.identify(ann.identity);
     expect(got).toMatchObject({ kind: "renewal-failed" });
     expect(JSON.stringify(got)).toContain("read-only");

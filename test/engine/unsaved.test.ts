@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { areSame, createKeeper } from "../../src/engine/unsaved.ts";
+import { areSame, createKeeper, lockWish } from "../../src/engine/unsaved.ts";
 import { createManualClock } from "../support/clock.ts";
 import { listen, loginOf, NOON } from "./parts.ts";
 import { createVault, poolOf } from "./vault.ts";
@@ -61,6 +61,49 @@ describe("createKeeper", () => {
     expect(vault.saved).toEqual([]);
     expect(keeper.pending()).toEqual([]);
   });
+});
+
+describe("accepted", () => {
+  test("tells the store once that the account's present token has proved itself", async () => {
+    const { keeper, account, tokens, vault, ann } = stage();
+    await keeper.keep(account, tokens);
+    // A turn that began with the token before proves nothing.
+    keeper.accepted(ann.identity, ann.credential.accessToken ?? "");
+    keeper.accepted("nobody", "new");
+    expect(vault.proofs).toEqual([]);
+    for (let turn = 0; turn < 3; turn++) keeper.accepted(ann.identity, "new");
+    expect(vault.proofs).toEqual([ann.source]);
+  });
+
+  test("tokens that are only in memory prove nothing about the file", async () => {
+    const { keeper, account, tokens, vault, ann } = stage();
+    vault.full = "no space left.";
+    await keeper.keep(account, tokens);
+    keeper.accepted(ann.identity, "new");
+    expect(vault.proofs).toEqual([]);
+    vault.full = undefined;
+    await keeper.retry(ann.identity);
+    keeper.accepted(ann.identity, "new");
+    expect(vault.proofs).toEqual([ann.source]);
+  });
+});
+
+test("tokens in memory stay there while somebody else holds the login", async () => {
+  const { keeper, account, tokens, vault, ann } = stage();
+  vault.full = "no space left.";
+  await keeper.keep(account, tokens);
+  vault.full = undefined;
+  vault.busy = "it is busy.";
+  await keeper.retry(ann.identity);
+  expect(keeper.pending()).toEqual([ann.identity]);
+  vault.busy = undefined;
+  await keeper.retry(ann.identity);
+  expect(keeper.pending()).toEqual([]);
+});
+
+test("a lock is wanted for longer than the issuer's answer may take", () => {
+  expect(lockWish(30_000).holdMs).toBeGreaterThan(30_000);
+  expect(lockWish(0).holdMs).toBeGreaterThan(0);
 });
 
 test("areSame compares both tokens and nothing else", () => {

@@ -8,8 +8,14 @@ import type { Saved, Snapshot, Store } from "../../src/store/store.ts";
 export type Vault = Store & {
   readonly logins: Map<string, Login>;
   /** What `canSave` and `save` answer; undefined = well. */
-  locked: string | undefined;
+  unwritable: string | undefined;
   full: string | undefined;
+  /** Why nobody gets a lock; undefined = everybody does. */
+  busy: string | undefined;
+  /** What whoever holds a lock is told when asking whether that is still so. */
+  isStillOurs: boolean;
+  /** Sources whose tokens have proved themselves, in order. */
+  readonly proofs: string[];
   snapshot: Partial<Snapshot>;
   readonly saved: Credential[];
   /** Logins that were set aside, by their source. */
@@ -25,8 +31,11 @@ export function createVault(...logins: readonly Login[]): Vault {
   const shelved = new Map<string, Login>();
   const vault: Vault = {
     logins: held,
-    locked: undefined,
+    unwritable: undefined,
     full: undefined,
+    busy: undefined,
+    isStillOurs: true,
+    proofs: [],
     snapshot: {},
     saved,
     shelved,
@@ -46,7 +55,14 @@ export function createVault(...logins: readonly Login[]): Vault {
       const login = held.get(source);
       return login === undefined ? undefined : JSON.stringify(login.credential);
     },
-    canSave: async () => verdict(vault.locked),
+    locked: async (_source, _wish, task) => {
+      if (vault.busy !== undefined) return { ok: false, reason: vault.busy };
+      return { ok: true, value: await task(async () => vault.isStillOurs) };
+    },
+    proved: async (source) => {
+      vault.proofs.push(source);
+    },
+    canSave: async () => verdict(vault.unwritable),
     save: async (source, credential) => {
       const place = shelved.has(source) ? shelved : held;
       const login = place.get(source);

@@ -80,6 +80,7 @@ const ports: ServerPorts = {
   accounts: { refresh: () => undefined, recover: async () => undefined },
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
+  unsaved: () => [],
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,
   nowMs: () => NOON,

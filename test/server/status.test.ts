@@ -18,6 +18,7 @@ const TOTALS = {
 function sourceOf(pool: Pool): StatusSource {
   return {
     views: pool.view(NOON),
+    unsaved: [],
     totals: TOTALS,
     waiting: 3,
     startedMs: NOON - 61_500,
@@ -52,7 +53,7 @@ function zoo(): Pool {
 
 describe("healthOf", () => {
   test("200 while one account can be used, and counts alone", () => {
-    expect(healthOf(zoo().view(NOON))).toEqual({
+    expect(healthOf(zoo().view(NOON), [])).toEqual({
       status: 200,
       body: {
         status: "ok",
@@ -61,10 +62,22 @@ describe("healthOf", () => {
     });
   });
 
+  test("accounts whose new tokens could not be stored are told, and do not make it unhealthy", () => {
+    const { identity } = loginOf("ready");
+    expect(healthOf(zoo().view(NOON), [identity])).toMatchObject({
+      status: 200,
+      body: { unsaved_tokens: 1 },
+    });
+    const source = { ...sourceOf(zoo()), unsaved: [identity] };
+    const rows = list(dict(statsOf(source, new URLSearchParams()))["accounts"]).map(dict);
+    const marked = rows.filter((row) => row["unsaved_tokens"] === true);
+    expect(marked.map(({ file }) => file)).toEqual(["ready.json"]);
+  });
+
   test("503 without any", () => {
-    expect(healthOf([])).toMatchObject({ status: 503, body: { accounts: { total: 0 } } });
+    expect(healthOf([], [])).toMatchObject({ status: 503, body: { accounts: { total: 0 } } });
     const off = poolOf(NOON, loginOf("off", { isSwitchedOff: true }));
-    expect(healthOf(off.view(NOON)).status).toBe(503);
+    expect(healthOf(off.view(NOON), []).status).toBe(503);
   });
 });
 
@@ -135,6 +148,7 @@ describe("statsOf", () => {
         last_used_at: "2026-11-20T12:00:00.000Z",
         last_refreshed_at: "2026-11-20T11:59:59.000Z",
         token_expires_at: "2026-11-30T12:00:00.000Z",
+        unsaved_tokens: false,
         file: "ann.json",
       },
     ]);
@@ -153,6 +167,7 @@ describe("statsOf", () => {
       last_used_at: null,
       last_refreshed_at: null,
       token_expires_at: null,
+      unsaved_tokens: false,
     });
   });
 
@@ -213,7 +228,7 @@ describe("statsOf", () => {
 
   test("no token, no whole address, no path", () => {
     const pool = zoo();
-    const said = JSON.stringify(ask(pool)) + JSON.stringify(healthOf(pool.view(NOON)));
+    const said = JSON.stringify(ask(pool)) + JSON.stringify(healthOf(pool.view(NOON), []));
     for (const name of ["ready", "cooling", "disabled", "dead"]) {
       const { credential, email } = loginOf(name);
       for (const secret of [credential.accessToken, credential.refreshToken, email, "/auths/"]) {

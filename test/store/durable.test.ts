@@ -2,13 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import {
-  canWriteBeside,
-  diskSteps,
-  isTemporary,
-  type Steps,
-  writeDurably,
-} from "../../src/store/durable.ts";
+import { isTemporary } from "../../src/store/beside.ts";
+import { canWriteBeside, diskSteps, type Steps, writeDurably } from "../../src/store/durable.ts";
 import { readLogin } from "../../src/store/record.ts";
 import { makeFolder } from "./folder.ts";
 

@@ -14,8 +14,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { besideOf } from "../../src/store/beside.ts";
+import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { openFileStore } from "../../src/store/files.ts";
-import type { Snapshot, Store } from "../../src/store/store.ts";
+import type { Saved, Snapshot, Store } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
 import { createManualClock } from "../support/clock.ts";
@@ -288,6 +290,391 @@ describe("save", () => {
     expect(await store.canSave(join(dir, "gone.json"))).toMatchObject({ ok: false });
     expect(await store.reread(join(dir, "a.json"))).toBeUndefined();
     expect(await store.reread(join(dir, "gone.json"))).toBeUndefined();
+  });
+});
+
+describe("locked", () => {
+  const WISH = { holdMs: 60_000, waitMs: 0 };
+  const OLD = { access_token: "at-1", refresh_token: "rt_1" };
+
+  function copyOf(path: string): string {
+    return besideOf(path, "last");
+  }
+
+  /** Renews the account's tokens; `meanwhile` is while the issuer makes the new ones. */
+  async function renew(
+    store: Store,
+    path: string,
+    fresh: Parameters<Store["save"]>[1] = { accessToken: "at-2", refreshToken: "rt_2" },
+    meanwhile: () => void | Promise<void> = () => {},
+  ): Promise<Saved> {
+    const done = await store.locked(path, WISH, async (isStillOurs) => {
+      const can = await store.canSave(path);
+      if (!can.ok) return can;
+      expect(await isStillOurs()).toBe(true);
+      await meanwhile();
+      return store.save(path, fresh, NOON);
+    });
+    return done.ok ? done.value : done;
+  }
+
+  test("one task at a time, over all processes; the others are told", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const [store, other] = [await open(dir), await open(dir)];
+    await store.locked(path, WISH, async () => {
+      expect(await other.locked(path, WISH, async () => true)).toMatchObject({
+        ok: false,
+        reason: expect.stringContaining("Another process"),
+      });
+    });
+    expect(await other.locked(path, WISH, async () => true)).toEqual({ ok: true, value: true });
+    expect(readdirSync(dir)).toEqual(["a.json"]);
+  });
+
+  test("a task that breaks gives the lock back, and what it prepared goes", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    const breaking = store.locked(path, WISH, async () => {
+      await store.canSave(path);
+      expect(readdirSync(dir).length).toBeGreaterThan(2);
+      throw new Error("broken");
+    });
+    expect(breaking).rejects.toThrow("broken");
+    await breaking.catch(() => {});
+    expect(readdirSync(dir)).toEqual(["a.json"]);
+  });
+
+  test("through a link, it is the real file that is locked and renewed", async () => {
+    const [dir, other, elsewhere] = [makeFolder(), makeFolder(), makeFolder()];
+    const target = put(elsewhere, "auth.json", OLD);
+    const [link, same] = [join(dir, "a.json"), join(other, "b.json")];
+    symlinkSync(target, link);
+    symlinkSync(target, same);
+    const [one, two] = [await open(dir), await open(other)];
+    await one.locked(link, WISH, async () => {
+      expect(await two.locked(same, WISH, async () => true)).toMatchObject({ ok: false });
+    });
+    expect(await renew(one, link)).toEqual({ ok: true });
+    expect(await two.reread(same)).toMatchObject({ credential: { refreshToken: "rt_2" } });
+    expect(readdirSync(dir)).toEqual(["a.json"]);
+  });
+
+  test("B7-6: the file as it was is kept beside, for its owner alone, until the new tokens have proved themselves", async () => {
+    const dir = makeFolder();
+    const before = '{"access_token":"at-1", "refresh_token":"rt_1",\n  "weight": 1e3}';
+    const path = put(dir, "a.json", before);
+    const store = await open(dir);
+    expect(await renew(store, path)).toEqual({ ok: true });
+    expect(readFileSync(copyOf(path), "utf8")).toBe(before);
+    expect(statSync(copyOf(path)).mode & 0o777).toBe(0o600);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(readFileSync(path, "utf8")).toContain('"weight": 1e3');
+    expect(tokensOf(await store.read())).toEqual(["at-2"]);
+    await store.proved(path);
+    expect(readdirSync(dir)).toEqual(["a.json"]);
+    await store.proved(path);
+  });
+
+  test.each(["", "  \n", '{"access_token":"at-', "\0\0\0", "\xff\xfe"])(
+    "B7-6: a file that was spoilt before that is read from the copy, and never overwritten: %#",
+    async (spoilt) => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", OLD);
+      await renew(await open(dir), path);
+      writeFileSync(path, spoilt, "latin1");
+      const store = await open(dir);
+      const first = await store.read();
+      expect(tokensOf(first)).toEqual(["at-1"]);
+      expect(first.faults).toEqual([
+        { source: path, reason: expect.stringMatching(/^a\.json: .*is used instead/) },
+      ]);
+      expect(await store.read()).toEqual(first);
+      expect(readFileSync(path, "latin1")).toBe(spoilt);
+      expect(await store.reread(path)).toMatchObject({ credential: { accessToken: "at-1" } });
+      // New tokens make the file whole again; what was in it stays beside.
+      expect(await renew(store, path, { accessToken: "at-3", refreshToken: "rt_3" })).toEqual({
+        ok: true,
+      });
+      const mended = await store.read();
+      expect(tokensOf(mended)).toEqual(["at-3"]);
+      expect(mended.faults).toEqual([]);
+      const kept = readdirSync(dir).filter((name) => name.includes("broken"));
+      expect(kept).toEqual(spoilt.trim() === "" ? [] : ["a.json.broken"]);
+    },
+  );
+
+  test("a spoilt file without a copy is left alone", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", "");
+    const store = await open(dir);
+    expect(await store.read()).toMatchObject({ logins: [], faults: [{ source: path }] });
+    expect(await renew(store, path)).toMatchObject({ ok: false });
+    expect(readFileSync(path, "utf8")).toBe("");
+  });
+
+  test("a file that its owner deleted is not brought back, and its copy goes in time", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const clock = createManualClock(Date.now());
+    const store = await open(dir, clock);
+    await renew(store, path);
+    unlinkSync(path);
+    expect(await store.read()).toMatchObject({ logins: [], faults: [] });
+    clock.advance(3_700_000);
+    await store.read();
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  test("discarding an account leaves none of its tokens behind", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    await renew(store, path);
+    expect(await store.discard(path)).toEqual({ ok: true });
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  test("what the owner wrote while the token was renewed is kept", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    const switching = () =>
+      put(dir, "a.json", { ...OLD, disabled: true, note: "long ".repeat(50) });
+    await renew(store, path, undefined, () => void switching());
+    expect(parseDict(readFileSync(path, "utf8"))).toMatchObject({
+      refresh_token: "rt_2",
+      disabled: true,
+      note: "long ".repeat(50),
+    });
+    await renew(store, path, { accessToken: "at-3" }, () => void put(dir, "a.json", OLD));
+    expect(await store.reread(path)).toMatchObject({ credential: { accessToken: "at-3" } });
+    expect(readFileSync(path, "utf8")).not.toMatch(/\s$/);
+  });
+
+  test("so is what is done through this store", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    await renew(store, path, undefined, async () => {
+      expect(await store.switchOff(path, true)).toEqual({ ok: true });
+    });
+    expect(await store.reread(path)).toMatchObject({
+      isSwitchedOff: true,
+      credential: { refreshToken: "rt_2" },
+    });
+  });
+
+  test("another process that switches it off meanwhile waits, and loses no token", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const [store, other] = [await open(dir), await open(dir)];
+    let switching: Promise<Saved> | undefined;
+    await renew(store, path, undefined, () => {
+      switching = other.switchOff(path, true);
+    });
+    expect(await switching).toEqual({ ok: true });
+    expect(await other.reread(path)).toMatchObject({
+      isSwitchedOff: true,
+      credential: { refreshToken: "rt_2" },
+    });
+  });
+
+  const tokenOf = (iat: number) =>
+    accessTokenOf({ user: "u", workspace: WORKSPACE, iat, exp: iat + 900 });
+
+  test("B7-5: a file replaced by a newer login while its token is renewed: the owner's tokens count", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: tokenOf(1000), refresh_token: "rt_1" });
+    const store = await open(dir);
+    const theirs = { access_token: tokenOf(5000), refresh_token: "rt_new-login" };
+    const ours = { accessToken: tokenOf(4000), refreshToken: "rt_2" };
+    expect(await renew(store, path, ours, () => void put(dir, "a.json", theirs))).toEqual({
+      ok: true,
+    });
+    for (const reader of [store, await open(dir)]) {
+      const { logins } = await reader.read();
+      expect(logins.map(({ credential }) => credential.refreshToken)).toEqual(["rt_new-login"]);
+    }
+    expect(readdirSync(dir)).toEqual(["a.json"]);
+  });
+
+  test("an older file put back while its token is renewed: the new tokens count", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: tokenOf(2000), refresh_token: "rt_1" });
+    const store = await open(dir);
+    const backup = { access_token: tokenOf(1000), refresh_token: "rt_0" };
+    const ours = { accessToken: tokenOf(4000), refreshToken: "rt_2" };
+    await renew(store, path, ours, () => void put(dir, "a.json", backup));
+    expect(await store.reread(path)).toMatchObject({ credential: ours });
+  });
+
+  test("a file deleted while its token is renewed, and restored later: the new tokens are in it", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    const saved = await renew(store, path, undefined, () => unlinkSync(path));
+    expect(saved).toEqual({ ok: false, reason: "a.json: it is not there any more." });
+    expect(existsSync(path)).toBe(false);
+    expect(await store.read()).toMatchObject({ logins: [] });
+    put(dir, "a.json", OLD);
+    expect(tokensOf(await store.read())).toEqual(["at-2"]);
+    expect(await renew(store, path, { refreshToken: "rt_3" })).toEqual({ ok: true });
+  });
+
+  test("a file deleted and restored while its token is renewed, likewise", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    const restore = (): void => {
+      unlinkSync(path);
+      put(dir, "a.json", OLD);
+    };
+    expect(await renew(store, path, undefined, restore)).toEqual({ ok: true });
+    expect(tokensOf(await store.read())).toEqual(["at-2"]);
+  });
+
+  test("somebody else's login put there while its token is renewed is not touched", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { access_token: accessTokenOf({ user: "me" }) });
+    const store = await open(dir);
+    const theirs = { access_token: accessTokenOf({ user: "other" }) };
+    const ours = { accessToken: accessTokenOf({ user: "me", exp: 4e9 }), refreshToken: "rt_2" };
+    expect(await renew(store, path, ours, () => void put(dir, "a.json", theirs))).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining("another login by now"),
+    });
+    expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
+    await store.locked(path, WISH, async () => {});
+    expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
+    expect(readdirSync(dir).filter((name) => name.endsWith(".next"))).toEqual([]);
+  });
+
+  test.each(["not.a.jwt", "..", "e30.e30.", "x", "a.!!!.c"])(
+    "tokens that are no JWT, or have no end, are renewed like others: %s",
+    async (accessToken) => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", { access_token: accessToken, refresh_token: "rt_1" });
+      const store = await open(dir);
+      expect(
+        await renew(store, path, { accessToken: `${accessToken}2`, refreshToken: "rt_2" }),
+      ).toEqual({ ok: true });
+      expect(await store.reread(path)).toMatchObject({ credential: { refreshToken: "rt_2" } });
+    },
+  );
+
+  const leftBehind: [name: string, next: string, adopted: boolean][] = [
+    [
+      "newer tokens of the same login are put in place",
+      JSON.stringify({ access_token: tokenOf(3000), refresh_token: "rt_2" }),
+      true,
+    ],
+    ["blanks go", " ".repeat(16_384), false],
+    ["half a file goes", '{"access_token":"at-', false],
+    [
+      "older tokens go",
+      JSON.stringify({ access_token: tokenOf(500), refresh_token: "rt_0" }),
+      false,
+    ],
+    [
+      "another login goes",
+      JSON.stringify({ access_token: accessTokenOf({ user: "x", iat: 9000, exp: 9900 }) }),
+      false,
+    ],
+  ];
+  test.each(leftBehind)(
+    "B7-6: what a kill left of a renewal: %s",
+    async (_name, next, isAdopted) => {
+      for (const find of ["read", "locked"] as const) {
+        const dir = makeFolder();
+        const path = put(dir, "a.json", { access_token: tokenOf(1000), refresh_token: "rt_1" });
+        writeFileSync(besideOf(path, "next"), next);
+        const store = await open(dir);
+        if (find === "read") await store.read();
+        else await store.locked(path, WISH, async () => {});
+        const refreshToken = isAdopted ? "rt_2" : "rt_1";
+        expect(await store.reread(path)).toMatchObject({ credential: { refreshToken } });
+        expect(readdirSync(dir)).toEqual(["a.json"]);
+      }
+    },
+  );
+
+  test("what a living process has under way is left to it by a scan", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const [store, other] = [await open(dir), await open(dir)];
+    await renew(store, path, undefined, async () => {
+      expect(tokensOf(await other.read())).toEqual(["at-1"]);
+      expect(existsSync(besideOf(path, "next"))).toBe(true);
+    });
+    expect(tokensOf(await other.read())).toEqual(["at-2"]);
+  });
+
+  test("a full disk: nothing is prepared, nothing is left, and it is said before a token is spent", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const reserve: Steps["reserve"] = async (where) => {
+      writeFileSync(where, "   ");
+      throw Object.assign(new Error("full"), { code: "ENOSPC" });
+    };
+    const steps = { ...diskSteps, reserve };
+    const store = await openFileStore({ dir, clock: systemClock, scanIntervalMs: () => 0, steps });
+    expect(await renew(store, path)).toEqual({
+      ok: false,
+      reason: "a.json: cannot be written, because the disk is full. Free some space.",
+    });
+    expect(readdirSync(dir)).toEqual(["a.json"]);
+  });
+
+  test("a disk that fails after the token was spent: the tokens are found at the next try", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    let isBroken = true;
+    const rename: Steps["rename"] = async (from, to) => {
+      if (isBroken && to === path) throw Object.assign(new Error("broken"), { code: "EIO" });
+      return diskSteps.rename(from, to);
+    };
+    const steps = { ...diskSteps, rename };
+    const store = await openFileStore({ dir, clock: systemClock, scanIntervalMs: () => 0, steps });
+    expect(await renew(store, path)).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining("the disk reports an error"),
+    });
+    isBroken = false;
+    await store.locked(path, WISH, async () => {
+      expect(await store.reread(path)).toMatchObject({ credential: { refreshToken: "rt_2" } });
+    });
+  });
+});
+
+describe("the owner's list of files", () => {
+  test("only these count, by name or by path, and what is missing is told", async () => {
+    const [dir, elsewhere] = [makeFolder(), makeFolder()];
+    put(dir, "a.json", { access_token: "at-a" });
+    put(dir, "b.json", { access_token: "at-b" });
+    const far = put(elsewhere, "far.json", { access_token: "at-far" });
+    const files = ["b.json", far, "gone.json", join(dir, "b.json")];
+    const clock = createManualClock(NOON);
+    const store = await openFileStore({ dir, files, clock, scanIntervalMs: () => DAY_MS });
+    const snapshot = await store.read();
+    expect([...tokensOf(snapshot)].sort()).toEqual(["at-b", "at-far"]);
+    expect(snapshot.faults).toEqual([
+      { source: dir, reason: expect.stringMatching(/^gone\.json: it is named under "accounts"/) },
+    ]);
+    // What is outside the folder is looked at with each scan.
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    put(elsewhere, "far.json", { access_token: "at-far-2" });
+    clock.advance(DAY_MS);
+    await changes.next();
+    expect(tokensOf(await store.read())).toContain("at-far-2");
+    // An account whose file its owner took away is none.
+    unlinkSync(join(dir, "b.json"));
+    const without = await store.read();
+    expect(tokensOf(without)).toEqual(["at-far-2"]);
+    expect(without.faults.map(({ source }) => source)).toEqual([dir, dir]);
+    stop();
   });
 });
 

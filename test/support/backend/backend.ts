@@ -67,6 +67,8 @@ export type FakeBackend = {
   readonly maxOpenStreams: () => number;
   /** Connections opened since `forget`. */
   readonly connections: () => number;
+  /** Connections that are open now. At 0, all that clients have sent has been read, whatever became of them. */
+  readonly openConnections: () => number;
   readonly setModels: (models: readonly Dict[]) => void;
   /** Resolves as soon as `isTrue` holds; it is looked at whenever something happens here. Instead of sleeping. */
   readonly until: (isTrue: () => boolean) => Promise<void>;
@@ -186,6 +188,7 @@ export async function startBackend(options: BackendOptions = {}): Promise<FakeBa
     openRequests: watch.openRequests,
     maxOpenStreams: watch.maxOpenStreams,
     connections: watch.connections,
+    openConnections: watch.openConnections,
     until: watch.until,
     forget: watch.forget,
     setModels: (next) => {
@@ -235,7 +238,7 @@ type Visit = {
 function createWatch(isRecording: boolean) {
   const recordings: Recording[] = [];
   const waiting = new Set<() => void>();
-  const counts = { streams: 0, maxStreams: 0, requests: 0, connections: 0 };
+  const counts = { streams: 0, maxStreams: 0, requests: 0, connections: 0, openConnections: 0 };
 
   const changed = (): void => {
     for (const look of waiting) look();
@@ -296,14 +299,20 @@ function createWatch(isRecording: boolean) {
     recordings,
     add,
     visit,
-    connected: () => {
+    connected: (socket: Socket) => {
       counts.connections += 1;
+      counts.openConnections += 1;
+      socket.once("close", () => {
+        counts.openConnections -= 1;
+        changed();
+      });
       changed();
     },
     openStreams: () => counts.streams,
     openRequests: () => counts.requests,
     maxOpenStreams: () => counts.maxStreams,
     connections: () => counts.connections,
+    openConnections: () => counts.openConnections,
     forget: () => {
       recordings.length = 0;
       counts.maxStreams = counts.streams;

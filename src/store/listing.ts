@@ -1,0 +1,184 @@
+import type { Dirent, Stats } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { parseDict } from "../wire/json.ts";
+import { isCopy, isTemporary } from "./beside.ts";
+import { codeOf, explain, isLink, realTarget } from "./durable.ts";
+import { lastGood } from "./rotation.ts";
+import type { StoreFault } from "./store.ts";
+
+/** Changes whenever a file does. Kept by a rename. */
+export type Signature = string;
+
+/** What is in the folder: every `*.json`, or those that the owner named, and what is wrong with those that cannot even be looked at. */
+export type Listing = {
+  readonly signatures: ReadonlyMap<string, Signature>;
+  readonly faults: ReadonlyMap<string, StoreFault>;
+  /** What only a crash leaves behind. */
+  readonly temporaries: readonly string[];
+  /** The hidden next and last contents of account files. */
+  readonly copies: readonly string[];
+};
+
+/**
+ * A file's text. A failure with a signature is one of the content, and lasts until that changes.
+ * A file that is gone is no account any more, which is a fault only to whoever asked for that file.
+ */
+export type Content =
+  | {
+      readonly ok: true;
+      readonly signature: Signature;
+      readonly content: string;
+      /** Why this is the last good content instead of what the file holds now. */
+      readonly warning?: string;
+    }
+  | {
+      readonly ok: false;
+      readonly signature?: Signature;
+      readonly isGone?: boolean;
+      readonly reason: string;
+    };
+
+const LIMIT_BYTES = 1024 * 1024;
+const LANES = 32;
+
+/**
+ * The account files of the folder `dir`, or why it cannot be read. Where the owner has named files, they alone count,
+ * wherever they are.
+ */
+export async function list(dir: string, named: readonly string[] = []): Promise<Listing | string> {
+  let entries: Dirent[];
+  try {
+    entries = await readdir(dir, { withFileTypes: true });
+  } catch (cause) {
+    return `${basename(dir)}: the folder of the account files cannot be read, because ${explain(cause)}`;
+  }
+  const found = new Map<string, Signature>();
+  const faults = new Map<string, StoreFault>();
+  const add = (path: string, signature: Signature, reason?: string): void => {
+    found.set(path, signature);
+    if (reason === undefined) return;
+    faults.set(path, { source: path, reason: `${basename(path)}: ${reason}` });
+  };
+  const paths =
+    named.length > 0
+      ? new Set(named.map((name) => resolve(dir, name)))
+      : entries.filter(({ name }) => isAccountName(name)).map(({ name }) => join(dir, name));
+  await inLanes([...paths], async (path) => {
+    const stats = await stat(path).catch((cause: unknown) => codeOf(cause));
+    if (typeof stats !== "string") return add(path, signatureOf(stats), unusable(stats));
+    const isGone = stats === "ENOENT" && !(await isLink(path));
+    if (!isGone) return add(path, `unusable:${stats}`, unreachable(stats));
+    if (named.length === 0) return;
+    // Not a fault of that source: an account whose file was taken away must not go on running from it.
+    const reason = `${basename(path)}: it is named under "accounts", but is not there. Put it there, or take its name out.`;
+    faults.set(`named:${path}`, { source: dir, reason });
+  });
+  // In the order of their names, whatever the disk's: the same folder always gives the same snapshot.
+  const signatures = new Map([...found].sort(([a], [b]) => compare(a, b)));
+  const pick = (isIt: (name: string) => boolean) =>
+    entries.filter(({ name }) => isIt(name)).map(({ name }) => join(dir, name));
+  return { signatures, faults, temporaries: pick(isTemporary), copies: pick(isCopy) };
+}
+
+/**
+ * Reads a file. `listed` is its signature when it has just been looked at; taken before the reading, a signature is at
+ * worst too old, and the file is read once more at the next scan.
+ * A file that is empty, cut off or no JSON is read from its last good content where that is still kept.
+ */
+export async function readContent(path: string, listed?: Signature): Promise<Content> {
+  const read = await readText(path, listed);
+  const { signature } = read;
+  if (signature === undefined || (read.ok && parseDict(read.content) !== undefined)) return read;
+  const target = await realTarget(path).catch(() => path);
+  const content = await lastGood(target);
+  if (content === undefined) return read;
+  const warning = `${basename(path)}: it cannot be read as an account (empty, cut off or no JSON), so what it held before its tokens were last renewed is used instead. Put a whole file in its place, or log in again.`;
+  return { ok: true, signature, content, warning };
+}
+
+/** Tells a file from what it was before. */
+export function signatureOf(stats: Stats): Signature {
+  // Mode and owner belong to it, because a file that could not be read may be readable after a change of these.
+  return [stats.mtimeMs, stats.size, stats.ino, stats.mode, stats.uid].join(":");
+}
+
+/** Whether the folder changed otherwise than by our own writes. */
+export function differ(
+  before: ReadonlyMap<string, Signature>,
+  after: ReadonlyMap<string, Signature>,
+  origins: ReadonlyMap<Signature, Signature>,
+): boolean {
+  if (before.size !== after.size) return true;
+  for (const [path, signature] of after) {
+    const old = before.get(path);
+    if (old === undefined) return true;
+    if ((origins.get(old) ?? old) !== (origins.get(signature) ?? signature)) return true;
+  }
+  return false;
+}
+
+/** Runs `job` on every item, a bounded number at a time. */
+export async function inLanes<T>(
+  items: readonly T[],
+  job: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = items.values();
+  const lane = async (): Promise<void> => {
+    for (const item of queue) await job(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(LANES, items.length) }, lane));
+}
+
+/** The order of names, the same on every machine. */
+export function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
+function isAccountName(name: string): boolean {
+  return name.endsWith(".json") && !name.startsWith(".");
+}
+
+function unreachable(code: string): string {
+  if (code === "ENOENT")
+    return "this is a symbolic link to a file that does not exist. Correct or remove it.";
+  return `it cannot be read, because ${explain({ code })}`;
+}
+
+function unusable(stats: Stats): string | undefined {
+  if (stats.isDirectory())
+    return "this is a folder; account files are not looked for in it. Rename or move it.";
+  if (!stats.isFile()) return "this is not a regular file. Remove it.";
+  if (stats.size <= LIMIT_BYTES) return undefined;
+  return "it is larger than 1 MiB, which no account file is. Move it to another folder.";
+}
+
+async function readText(path: string, listed: Signature | undefined): Promise<Content> {
+  const name = basename(path);
+  try {
+    let signature = listed;
+    if (signature === undefined) {
+      const stats = await stat(path);
+      const reason = unusable(stats);
+      if (reason !== undefined) return { ok: false, reason: `${name}: ${reason}` };
+      signature = signatureOf(stats);
+    }
+    const content = decode(await readFile(path));
+    if (content !== undefined) return { ok: true, signature, content };
+    return { ok: false, signature, reason: `${name}: this is not UTF-8 text. Save it as UTF-8.` };
+  } catch (cause) {
+    const isGone = codeOf(cause) === "ENOENT" && !(await isLink(path));
+    const why = isGone ? "it is not there any more." : unreachable(codeOf(cause));
+    return { ok: false, isGone, reason: `${name}: ${why}` };
+  }
+}
+
+/** UTF-8 only: a letter lost in reading would be lost in the file at the next save. */
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,77 @@
+import { describe, expect, test } from "bun:test";
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { besideOf } from "../../src/store/beside.ts";
+import {
+  compare,
+  differ,
+  inLanes,
+  list,
+  readContent,
+  signatureOf,
+} from "../../src/store/listing.ts";
+import { makeFolder } from "./folder.ts";
+
+describe("list", () => {
+  test("accounts by name, and what lies hidden beside them", async () => {
+    const dir = makeFolder();
+    const path = join(dir, "a.json");
+    const [next, last] = [besideOf(path, "next"), besideOf(path, "last")];
+    const temporary = join(dir, ".codex-proxy-00000000000000aa.tmp");
+    for (const each of [join(dir, "b.json"), path, next, last, temporary])
+      writeFileSync(each, "{}");
+    const listing = await list(dir);
+    if (typeof listing === "string") throw new Error(listing);
+    expect([...listing.signatures.keys()]).toEqual([path, join(dir, "b.json")]);
+    expect(listing.signatures.get(path)).toBe(signatureOf(statSync(path)));
+    expect([...listing.copies].sort()).toEqual([next, last].sort());
+    expect(listing.temporaries).toEqual([temporary]);
+  });
+
+  test("a folder that is not there is told in words", async () => {
+    expect(await list("/nowhere/at/all")).toMatch(/^all: the folder of the account files cannot/);
+  });
+});
+
+describe("readContent", () => {
+  test("a whole file is read as it is, whatever is kept beside it", async () => {
+    const path = join(makeFolder(), "a.json");
+    writeFileSync(path, '{"access_token":"at-2"}');
+    writeFileSync(besideOf(path, "last"), '{"access_token":"at-1"}');
+    const content = await readContent(path);
+    expect(content).toMatchObject({ ok: true, content: '{"access_token":"at-2"}' });
+    expect(content).not.toHaveProperty("warning");
+  });
+
+  test("a copy that is no account is of no use", async () => {
+    const path = join(makeFolder(), "a.json");
+    writeFileSync(path, "");
+    writeFileSync(besideOf(path, "last"), "{}");
+    expect(await readContent(path)).toMatchObject({ ok: true, content: "" });
+  });
+});
+
+test("differ sees files that come, go and change, and not our own writes", () => {
+  const before = new Map([["a", "1"]]);
+  expect(differ(before, new Map([["a", "1"]]), new Map())).toBe(false);
+  expect(differ(before, new Map([["a", "2"]]), new Map())).toBe(true);
+  expect(differ(before, new Map([["a", "2"]]), new Map([["2", "1"]]))).toBe(false);
+  expect(differ(before, new Map(), new Map())).toBe(true);
+  expect(differ(before, new Map([["b", "1"]]), new Map())).toBe(true);
+});
+
+test("inLanes does every job, a bounded number at a time", async () => {
+  let [running, most, done] = [0, 0, 0];
+  await inLanes(Array.from({ length: 100 }), async () => {
+    running += 1;
+    most = Math.max(most, running);
+    await Promise.resolve();
+    running -= 1;
+    done += 1;
+  });
+  expect([done, most]).toEqual([100, 32]);
+});
+
+test("compare orders names the same everywhere", () => {
+  expect(["b", "a", "B"].sort(compare)).toEqual(["B", "a", "b"]);
+});

@@ -1,0 +1,217 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { besideOf } from "../../src/store/beside.ts";
+import { dict, parseDict, text } from "../../src/wire/json.ts";
+import type { FakeAccount } from "../support/backend/account.ts";
+import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import { within } from "../support/until.ts";
+import { makeFolder } from "./folder.ts";
+
+/** Tokens of four minutes are due from their birth. */
+const DUE = { lifetimeSeconds: 240 };
+
+let backend: FakeBackend;
+let made = 0;
+
+beforeAll(async () => {
+  backend = await startBackend();
+});
+afterAll(() => backend.stop());
+
+function fresh(): FakeAccount {
+  made += 1;
+  return backend.account(`login-${made}`, DUE);
+}
+
+function place(dir: string, account: FakeAccount): void {
+  const content = { ...account.file(), note: "kept" };
+  writeFileSync(join(dir, `${account.name}.json`), JSON.stringify(content));
+}
+
+type Child = {
+  readonly said: () => string;
+  readonly kill: () => void;
+  readonly exited: Promise<number>;
+};
+
+function run(dir: string, mode: "once" | "forever", point = 0, issuer = backend): Child {
+  const program = join(import.meta.dir, "renewals.ts");
+  const child = Bun.spawn([process.execPath, program, dir, issuer.issuer, mode, String(point)], {
+    stdout: "pipe",
+    stderr: "inherit",
+    stdin: "ignore",
+  });
+  let said = "";
+  const drain = async (): Promise<void> => {
+    const decoder = new TextDecoder();
+    for await (const part of child.stdout) said += decoder.decode(part, { stream: true });
+  };
+  const drained = drain();
+  return {
+    said: () => said,
+    kill: () => child.kill("SIGKILL"),
+    exited: child.exited.then(async (code) => {
+      await drained;
+      return code;
+    }),
+  };
+}
+
+function refreshTokenIn(path: string): string | undefined {
+  try {
+    return text(dict(parseDict(readFileSync(path, "utf8")))["refresh_token"]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the disk has the tokens that the issuer takes now, in place or ready to be put there. */
+function isSafe(dir: string, account: FakeAccount): boolean {
+  const path = join(dir, `${account.name}.json`);
+  const good = account.tokens().refreshToken;
+  return [path, besideOf(path, "next")].some((each) => refreshTokenIn(each) === good);
+}
+
+function refusalsOf(...accounts: readonly FakeAccount[]): number {
+  const names = new Set<string | undefined>(accounts.map(({ name }) => name));
+  return backend
+    .refreshes()
+    .filter(({ account, status = 0 }) => names.has(account) && status >= 400).length;
+}
+
+function countOf(said: string, word: string, account: FakeAccount): number {
+  return said.split("\n").filter((line) => line === `${word} ${account.name}.json`).length;
+}
+
+/** Where the issuer has rotated and the new token is in memory at most. No program can do anything about these. */
+const HOPELESS = ["before the write", "half-way through the write"];
+
+describe("a renewal that is killed", () => {
+  test("B7-6: at every step: the next start holds a token that the issuer takes", async () => {
+    const dir = makeFolder();
+    place(dir, fresh());
+    const whole = run(dir, "once");
+    expect(await whole.exited).toBe(0);
+    const points = Number(/points (\d+)/.exec(whole.said())?.[1]);
+    expect(points).toBeGreaterThan(25);
+
+    const dieAt = async (point: number): Promise<string> => {
+      const folder = makeFolder();
+      const account = fresh();
+      place(folder, account);
+      const dying = run(folder, "once", point);
+      expect(await dying.exited).toBe(137);
+      const name = /killed at (.*)/.exec(dying.said())?.[1] ?? "";
+      const isHopeless = HOPELESS.includes(name);
+      expect([name, isSafe(folder, account)]).toEqual([name, !isHopeless]);
+      const next = run(folder, "once");
+      expect(await next.exited).toBe(0);
+      expect([name, refusalsOf(account)]).toEqual([name, isHopeless ? 1 : 0]);
+      expect([name, countOf(next.said(), "handed", account)]).toEqual([name, isHopeless ? 0 : 1]);
+      const path = join(folder, `${account.name}.json`);
+      expect(readFileSync(path, "utf8")).toContain('"note":"kept"');
+      if (!isHopeless) expect(refreshTokenIn(path)).toBe(account.tokens().refreshToken);
+      // Neither a lock nor anything half-done is left but what an hour's age removes.
+      expect(readdirSync(folder).filter((left) => /\.(?:lock|next)$/.test(left))).toEqual([]);
+      return name;
+    };
+    const names: string[] = [];
+    const queue = Array.from({ length: points }, (_, at) => at + 1).values();
+    const lane = async (): Promise<void> => {
+      for (const point of queue) names.push(await dieAt(point));
+    };
+    await Promise.all([lane(), lane(), lane()]);
+    for (const name of [
+      ...HOPELESS,
+      "after link lock",
+      "after rename to last",
+      "after reserve",
+      "before the exchange",
+      "after the write",
+      "after settle",
+      "before rename to json",
+      "after rename to json",
+      "after syncFolder",
+      "before remove lock",
+    ]) {
+      expect(names).toContain(name);
+    }
+  }, 120_000);
+
+  test("B7-6: 200 times at random, while several accounts are renewed: only an answer on its way can be lost", async () => {
+    const lanes = await Promise.all([killAtRandom(100), killAtRandom(100)]);
+    const sum = (pick: (lane: Toll) => number) => lanes.reduce((all, lane) => all + pick(lane), 0);
+    const [renewals, inTheAir, inMemory] = [
+      sum((toll) => toll.renewals),
+      sum((toll) => toll.inTheAir),
+      sum((toll) => toll.inMemory),
+    ];
+    console.info(
+      `200 kills, ${renewals} renewals; lost on the way: ${inTheAir}, in memory: ${inMemory}`,
+    );
+    // Every other token that was presented was good.
+    expect(sum((toll) => toll.refusals)).toBe(0);
+    expect(renewals).toBeGreaterThan(200);
+  }, 120_000);
+});
+
+/** What became of the tokens that an issuer rotated while the processes that asked for it were killed. */
+type Toll = {
+  readonly renewals: number;
+  readonly refusals: number;
+  /** Rotated, and the answer not handed to the program. */
+  inTheAir: number;
+  /** Handed to the program, which had not written it down. */
+  inMemory: number;
+};
+
+/**
+ * Kills a process that renews six accounts without end, again and again, each time at another moment, and lets the
+ * next one go on with what it finds. Where the issuer had rotated and nothing of it is on the disk, the account logs
+ * in anew, and is counted.
+ */
+async function killAtRandom(kills: number): Promise<Toll> {
+  const issuer = await startBackend();
+  const dir = makeFolder();
+  const accounts = Array.from({ length: 6 }, (_, at) => issuer.account(`login-${at}`, DUE));
+  const renewalsOf = ({ name }: FakeAccount): number =>
+    issuer.refreshes().filter(({ account }) => account === name).length;
+  const toll = { inTheAir: 0, inMemory: 0 };
+  for (const account of accounts) place(dir, account);
+  try {
+    for (let kill = 0; kill < kills; kill++) {
+      const begun = new Map(accounts.map((account) => [account, renewalsOf(account)]));
+      const said = await killSoon(issuer, dir);
+      for (const account of accounts) {
+        if (isSafe(dir, account)) continue;
+        const kept = countOf(said, "kept", account);
+        // All that it had written down is safe, so it is the last rotation, and no other, that is lost.
+        expect(renewalsOf(account) - (begun.get(account) ?? 0) - kept).toBe(1);
+        if (countOf(said, "handed", account) > kept) toll.inMemory += 1;
+        else toll.inTheAir += 1;
+        place(dir, account);
+      }
+    }
+    const all = issuer.refreshes();
+    const refusals = all.filter(({ status = 0 }) => status >= 400).length;
+    return { ...toll, renewals: all.length, refusals };
+  } finally {
+    await issuer.stop();
+  }
+}
+
+/** Starts a process that renews, and kills it when it has begun. All that it told before is what comes back. */
+async function killSoon(issuer: FakeBackend, dir: string): Promise<string> {
+  const child = run(dir, "forever", 0, issuer);
+  const wanted = issuer.refreshes().length + 1 + Math.floor(Math.random() * 20);
+  const isWarm = issuer.until(() => issuer.refreshes().length >= wanted);
+  await within("tokens are being renewed", isWarm, 20_000);
+  // Up to about a renewal's time later, so that no two kills find it at the same step.
+  await Bun.sleep(Math.random() * 8);
+  child.kill();
+  await child.exited;
+  const isQuiet = issuer.until(() => issuer.openConnections() === 0);
+  await within("the issuer has read all that was sent", isQuiet);
+  return child.said();
+}

@@ -13,6 +13,7 @@ import {
   LEVELS,
   levelAt,
   middleOf,
+  RETURN_AFTER_MS,
   restsFor,
   type Selector,
   scoreOf,
@@ -273,8 +274,7 @@ export function createPool(options: () => PoolOptions): Pool {
     return known.turn <= unknown.turn ? known : unknown;
   };
 
-  const worth = ({ room: own, inFlight, weight }: Slot): number =>
-    scoreOf(own ?? middleOf(room.total, room.count), inFlight, weight);
+  const roomOf = (slot: Slot): number => slot.room ?? middleOf(room.total, room.count);
 
   /** Takes the turn of an account that was chosen: its equals come first next time. */
   const take = (slot: Slot): Slot => {
@@ -290,11 +290,22 @@ export function createPool(options: () => PoolOptions): Pool {
     return slot;
   };
 
+  const cameFrom = (home: Home | undefined, slot: Slot, now: Millis): boolean =>
+    home?.left !== undefined &&
+    now - home.left.atMs < RETURN_AFTER_MS &&
+    find(home.left.accountId) === slot;
+
   /** Who serves a conversation that is free to move: `settled`, unless another one is clearly better. */
-  const settleOn = (settled: Slot, wish: Wish, now: Millis): Slot | undefined => {
+  const settleOn = (
+    settled: Slot,
+    wish: Wish,
+    home: Home | undefined,
+    now: Millis,
+  ): Slot | undefined => {
     const other = best(wish, now);
     if (isFull(settled)) return other;
-    const isBetter = other !== undefined && isClearlyBetter(worth(other), worth(settled));
+    if (other !== undefined && cameFrom(home, other, now)) return settled;
+    const isBetter = other !== undefined && isClearlyBetter(roomOf(other), roomOf(settled));
     return isBetter ? other : settled;
   };
 
@@ -311,7 +322,7 @@ export function createPool(options: () => PoolOptions): Pool {
       return wish.keepsHome === true ? undefined : best(wish, now);
     }
     const settled = bound ?? owner;
-    return settled === undefined ? best(wish, now) : settleOn(settled, wish, now);
+    return settled === undefined ? best(wish, now) : settleOn(settled, wish, home, now);
   };
 
   const usable = (id: string | undefined, wish: Wish, now: Millis): Slot | undefined => {
@@ -410,7 +421,13 @@ export function createPool(options: () => PoolOptions): Pool {
         return lease(slot, home, true, now);
       }
       if (slot.id !== wish.owner?.accountId) take(slot);
-      const fresh: Home = { accountId: slot.id, isProven: false, usedMs: now, running: 0 };
+      const fresh: Home = {
+        accountId: slot.id,
+        isProven: false,
+        usedMs: now,
+        running: 0,
+        left: home === undefined ? undefined : { accountId: home.accountId, atMs: now },
+      };
       // One that merely failed this once keeps the conversation, unless that has never been there before.
       const isKept =
         home?.isProven === true &&

@@ -384,6 +384,27 @@ describe("a conversation", () => {
       }
     });
 
+    test("B5-6: does not go back within the hour, whichever has more room by then", () => {
+      const { pool, wish, lease } = comeBack(COLD, 52, 12);
+      lease?.release(NOON + COLD);
+      for (let pause = 2; pause < 5; pause++) {
+        const now = NOON + pause * COLD;
+        pool.settle("a", used(0), now);
+        pool.settle("b", used(60), now);
+        const again = pool.pick(wish, now);
+        expect(again?.accountId).toBe("b");
+        again?.release(now);
+      }
+      expect(pool.pick(wish, NOON + 5 * COLD)?.accountId).toBe("a");
+    });
+
+    test("goes back at once where it must", () => {
+      const { pool, wish, lease } = comeBack(COLD, 52, 12);
+      lease?.release(NOON + COLD);
+      pool.settle("b", used(100), NOON + COLD + 1);
+      expect(pool.pick(wish, NOON + COLD + 1)?.accountId).toBe("a");
+    });
+
     test("B5-6: stays where the other has hardly more", () => {
       expect(comeBack(COLD, 82, 81).lease).toMatchObject({ accountId: "a", isBound: true });
       expect(comeBack(COLD, 16, 12).lease).toMatchObject({ accountId: "a", isBound: true });

@@ -69,6 +69,10 @@ export type Report = {
   /** The most that a window was used, in percent, and how much of it beyond what ran when it was used up. */
   readonly mostUsed: number;
   readonly excess: number;
+  /** The most that a window came to which was used up while another account had room. */
+  readonly mostBesideRoom: number;
+  /** What the dearest turn took of its account's short window, in percent. */
+  readonly dearest: number;
   readonly groups: readonly GroupReport[];
 };
 
@@ -133,7 +137,17 @@ export function simulate(scene: Scene): Report {
   const pool = createPool(() => options);
   pool.sync(accounts.map(loginOf), START_MS);
   const moves = { exhausted: 0, cooling: 0, cold: 0, other: 0 };
-  const seen = { turns: 0, returns: 0, refusals: 0, ends: 0, unserved: 0, mostUsed: 0, excess: 0 };
+  const seen = {
+    turns: 0,
+    returns: 0,
+    refusals: 0,
+    ends: 0,
+    unserved: 0,
+    mostUsed: 0,
+    excess: 0,
+    mostBesideRoom: 0,
+    dearest: 0,
+  };
   const spreads = new Map<Group, number[]>();
   let sessions = 0;
 
@@ -150,6 +164,7 @@ export function simulate(scene: Scene): Report {
   };
 
   const charge = (account: Account, cost: number): void => {
+    seen.dearest = Math.max(seen.dearest, cost / account.group.size);
     for (const window of account.windows) {
       const before = window.used;
       window.used += cost;
@@ -158,6 +173,10 @@ export function simulate(scene: Scene): Report {
         let running = 0;
         for (const turn of account.running) running += turn.cost;
         window.bound = window.used + running;
+        if (accounts.some((other) => other !== account && hasRoom(other, agenda.now()))) {
+          const most = (100 * window.bound) / window.capacity;
+          seen.mostBesideRoom = Math.max(seen.mostBesideRoom, most);
+        }
       }
       seen.mostUsed = Math.max(seen.mostUsed, (100 * window.used) / window.capacity);
       const most = window.bound ?? window.capacity;
@@ -417,6 +436,13 @@ function renewWindows({ windows }: Account, now: number): void {
       window.resetsAtMs += window.lengthMs;
     }
   }
+}
+
+/** Whether an account could go on for a while. */
+function hasRoom(account: Account, now: number): boolean {
+  renewWindows(account, now);
+  const isLimited = account.limitedUntilMs > now;
+  return !isLimited && account.windows.every(({ used, capacity }) => used < 0.95 * capacity);
 }
 
 function resetEarly(account: Account | undefined, now: number): void {

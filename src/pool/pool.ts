@@ -295,6 +295,13 @@ export function createPool(options: () => PoolOptions): Pool {
     now - home.left.atMs < RETURN_AFTER_MS &&
     find(home.left.accountId) === slot;
 
+  /** Where a conversation comes from that leaves `home`: what only failed this request was never left. */
+  const leftBehind = (home: Home | undefined, wish: Wish, now: Millis): Home["left"] => {
+    if (home === undefined) return undefined;
+    if (!home.isProven && hasTried(wish, home.accountId)) return home.left;
+    return { accountId: home.accountId, atMs: now };
+  };
+
   /** Who serves a conversation that is free to move: `settled`, unless another one is clearly better. */
   const settleOn = (
     settled: Slot,
@@ -426,7 +433,7 @@ export function createPool(options: () => PoolOptions): Pool {
         isProven: false,
         usedMs: now,
         running: 0,
-        left: home === undefined ? undefined : { accountId: home.accountId, atMs: now },
+        left: leftBehind(home, wish, now),
       };
       // One that merely failed this once keeps the conversation, unless that has never been there before.
       const isKept =

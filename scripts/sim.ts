@@ -95,8 +95,8 @@ export function judge({ moves, returns, excess, refusals, ends }: Report): reado
 }
 
 /**
- * Whether no window went beyond 100 % by more than the dearest turn took, while another account had room. Where none
- * had, all that there is to do runs on the last one, and each of its turns may go beyond.
+ * Whether turns that began while another account had room took no window further beyond 100 % than the dearest turn
+ * takes. Where no other has room, all that there is to do runs on the last one, and each of its turns may go beyond.
  */
 export function judgeEnds({ mostBesideRoom, dearest }: Report): readonly string[] {
   if (mostBesideRoom <= 100 + dearest) return [];

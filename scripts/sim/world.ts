@@ -69,7 +69,7 @@ export type Report = {
   /** The most that a window was used, in percent, and how much of it beyond what ran when it was used up. */
   readonly mostUsed: number;
   readonly excess: number;
-  /** The most that a window came to which was used up while another account had room. */
+  /** The most that a window came to by turns that began while another account had room. */
   readonly mostBesideRoom: number;
   /** What the dearest turn took of its account's short window, in percent. */
   readonly dearest: number;
@@ -86,12 +86,19 @@ type Window = {
   bound: number | undefined;
 };
 
+/** A turn under way. */
+type Turn = {
+  readonly cost: number;
+  /** Whether another account had room when it began. */
+  readonly hadChoice: boolean;
+};
+
 type Account = {
   readonly id: string;
   readonly group: Group;
   readonly windows: readonly Window[];
   /** Costs of the turns that it is serving. */
-  readonly running: Set<{ readonly cost: number }>;
+  readonly running: Set<Turn>;
   limitedUntilMs: number;
   readAtMs: number;
   turns: number;
@@ -106,6 +113,8 @@ type Session = {
   movedAtMs: number;
   usedMs: number;
   turnsLeft: number;
+  /** Why an account has refused it since it was last served. */
+  refused: "exhausted" | "cooling" | undefined;
 };
 
 type Event = Placed & { readonly atMs: number; readonly serial: number; readonly run: () => void };
@@ -170,13 +179,11 @@ export function simulate(scene: Scene): Report {
       window.used += cost;
       if (before < window.capacity && window.used >= window.capacity) {
         seen.ends += 1;
-        let running = 0;
-        for (const turn of account.running) running += turn.cost;
-        window.bound = window.used + running;
-        if (accounts.some((other) => other !== account && hasRoom(other, agenda.now()))) {
-          const most = (100 * window.bound) / window.capacity;
-          seen.mostBesideRoom = Math.max(seen.mostBesideRoom, most);
-        }
+        const running = [...account.running];
+        const chosen = running.filter(({ hadChoice }) => hadChoice);
+        window.bound = window.used + totalOf(running);
+        const most = (100 * (window.used + totalOf(chosen))) / window.capacity;
+        seen.mostBesideRoom = Math.max(seen.mostBesideRoom, most);
       }
       seen.mostUsed = Math.max(seen.mostUsed, (100 * window.used) / window.capacity);
       const most = window.bound ?? window.capacity;
@@ -184,11 +191,11 @@ export function simulate(scene: Scene): Report {
     }
   };
 
-  /** The backend's refusal of a turn, if it refuses it. */
-  const refuse = (account: Account, now: number): boolean => {
+  /** Why the backend refuses a turn, if it does. */
+  const refuse = (account: Account, now: number): Session["refused"] => {
     renewWindows(account, now);
     const spent = account.windows.find(({ used, capacity }) => used >= capacity);
-    if (spent === undefined && account.limitedUntilMs <= now) return false;
+    if (spent === undefined && account.limitedUntilMs <= now) return undefined;
     read(account, now);
     const failure =
       spent === undefined
@@ -200,40 +207,35 @@ export function simulate(scene: Scene): Report {
         : { kind: "exhausted" as const, message: "used up", resetsAtMs: spent.resetsAtMs };
     if (spent !== undefined) seen.refusals += 1;
     pool.settle(account.id, { type: "failed", failure }, now);
-    return true;
+    return spent === undefined ? "cooling" : "exhausted";
   };
 
   const isCold = (session: Session, now: number): boolean => now - session.usedMs >= COLD_AFTER_MS;
 
   /** Counts a turn that is served elsewhere than the one before, by why. */
-  const noteMove = (
-    session: Session,
-    lease: Lease,
-    tried: ReadonlySet<string>,
-    now: number,
-  ): void => {
+  const noteMove = (session: Session, { accountId }: Lease, now: number): void => {
     const { home } = session;
-    if (home === lease.accountId) return;
-    if (home !== undefined) {
-      const why = whyMoved(
-        pool,
-        { from: home, to: lease.accountId, tried, isCold: isCold(session, now) },
-        now,
-      );
-      moves[why] += 1;
-      const isReturn = session.former === lease.accountId && now - session.movedAtMs < HOUR_MS;
-      if (isReturn && why === "cold") seen.returns += 1;
-      session.former = home;
-      session.movedAtMs = now;
-    }
-    session.home = lease.accountId;
+    if (home === accountId) return;
+    session.home = accountId;
+    if (home === undefined) return;
+    // Whoever was sent on because the account that it was to go to has refused it, moves for that reason.
+    const why =
+      session.refused ?? whyMoved(pool, { from: home, to: accountId }, isCold(session, now), now);
+    moves[why] += 1;
+    const isReturn = session.former === accountId && now - session.movedAtMs < HOUR_MS;
+    if (isReturn && why === "cold") seen.returns += 1;
+    session.former = home;
+    session.movedAtMs = now;
   };
 
   const serve = (session: Session, account: Account, lease: Lease, now: number): void => {
     const isNew = session.home !== account.id || isCold(session, now);
+    noteMove(session, lease, now);
+    session.refused = undefined;
     // Without its cache a prompt is paid for in full.
     const cost = skewed(scene.costPercent * session.scale, 0.7) * (isNew ? 2.5 : 1);
-    const turn = { cost };
+    const hadChoice = accounts.some((other) => other !== account && hasRoom(other, now));
+    const turn = { cost, hadChoice };
     account.running.add(turn);
     account.turns += 1;
     seen.turns += 1;
@@ -261,11 +263,12 @@ export function simulate(scene: Scene): Report {
       const lease = pool.pick({ sessionKey: key, model: MODEL, tried, ...owner }, now);
       const account = byId.get(lease?.accountId ?? "");
       if (lease === undefined || account === undefined) break;
-      if (!refuse(account, now)) {
-        noteMove(session, lease, tried, now);
+      const why = refuse(account, now);
+      if (why === undefined) {
         serve(session, account, lease, now);
         return;
       }
+      session.refused = why;
       lease.release(now);
       tried.add(account.id);
     }
@@ -299,6 +302,7 @@ export function simulate(scene: Scene): Report {
       movedAtMs: 0,
       usedMs: now,
       turnsLeft: Math.ceil(skewed(5, 0.7)),
+      refused: undefined,
     };
     agenda.at(now + between(0, 40) * MINUTE_MS, () => begin(session, agenda.now()));
   };
@@ -338,6 +342,10 @@ export function simulate(scene: Scene): Report {
   return { ...seen, moves, groups: groupReports(accounts, spreads, endMs) };
 }
 
+function totalOf(turns: readonly Turn[]): number {
+  return turns.reduce((sum, { cost }) => sum + cost, 0);
+}
+
 function createAgenda() {
   const events = createOrder<Event>((one, other) =>
     one.atMs === other.atMs ? one.serial < other.serial : one.atMs < other.atMs,
@@ -364,22 +372,13 @@ function createAgenda() {
   };
 }
 
-type Moved = {
-  readonly from: string;
-  readonly to: string;
-  /** Accounts that have refused this request. */
-  readonly tried: ReadonlySet<string>;
-  readonly isCold: boolean;
-};
+type Moved = { readonly from: string; readonly to: string };
 
 /** Judges a move by the rules of product.md, from what the pool shows and not from what it thought. */
-function whyMoved(pool: Pool, { from, to, tried, isCold }: Moved, now: number): Move {
+function whyMoved(pool: Pool, { from, to }: Moved, isCold: boolean, now: number): Move {
   const views = new Map(pool.view(now).map((view) => [view.account.login.identity, view]));
-  // Whoever was sent on because the account that it was to go to has refused it, moves for that reason.
-  for (const id of [from, ...tried]) {
-    const standing = views.get(id)?.standing;
-    if (standing?.kind === "cooling") return standing.why === "quota" ? "exhausted" : "cooling";
-  }
+  const before = views.get(from)?.standing;
+  if (before?.kind === "cooling") return before.why === "quota" ? "exhausted" : "cooling";
   const roomOf = (id: string): number => headroom(views.get(id)?.account.quota, now) ?? Number.NaN;
   return isCold && isClearlyBetter(roomOf(to), roomOf(from)) ? "cold" : "other";
 }

@@ -131,7 +131,7 @@ export function createState(ports: StatePorts): State {
       const [key, usedMs, isProven] = one;
       if (bound.has(key)) continue;
       const atMs = Math.min(usedMs, now);
-      affinity.bind(key, { accountId, isProven, usedMs: atMs, running: 0 }, atMs);
+      affinity.bind(key, { accountId, isProven, usedMs: atMs, running: 0, left: undefined }, atMs);
     }
     const known = new Set(keysOf(ledger.makers()));
     const made = [...met].flatMap(([id, { ciphertexts }]) =>

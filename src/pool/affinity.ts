@@ -10,6 +10,8 @@ export type Home = {
   usedMs: Millis;
   /** How many of its requests are running. */
   running: number;
+  /** The account that it came from, and when; undefined where it began here. */
+  readonly left: { readonly accountId: string; readonly atMs: Millis } | undefined;
 };
 
 /** Which account a conversation is on. Bounded in number and in time. */

@@ -13,6 +13,7 @@ import {
   LEVELS,
   levelAt,
   middleOf,
+  RETURN_AFTER_MS,
   restsFor,
   type Selector,
   scoreOf,
@@ -288,8 +289,7 @@ export function createPool(
     return known.turn <= unknown.turn ? known : unknown;
   };
 
-  const worth = ({ room: own, inFlight, weight }: Slot): number =>
-    scoreOf(own ?? middleOf(room.total, room.count), inFlight, weight);
+  const roomOf = (slot: Slot): number => slot.room ?? middleOf(room.total, room.count);
 
   /** Takes the turn of an account that was chosen: its equals come first next time. */
   const take = (slot: Slot): Slot => {
@@ -305,11 +305,29 @@ export function createPool(
     return slot;
   };
 
+  const cameFrom = (home: Home | undefined, slot: Slot, now: Millis): boolean =>
+    home?.left !== undefined &&
+    now - home.left.atMs < RETURN_AFTER_MS &&
+    find(home.left.accountId) === slot;
+
+  /** Where a conversation comes from that leaves `home`: what only failed this request was never left. */
+  const leftBehind = (home: Home | undefined, wish: Wish, now: Millis): Home["left"] => {
+    if (home === undefined) return undefined;
+    if (!home.isProven && hasTried(wish, home.accountId)) return home.left;
+    return { accountId: home.accountId, atMs: now };
+  };
+
   /** Who serves a conversation that is free to move: `settled`, unless another one is clearly better. */
-  const settleOn = (settled: Slot, wish: Wish, now: Millis): Slot | undefined => {
+  const settleOn = (
+    settled: Slot,
+    wish: Wish,
+    home: Home | undefined,
+    now: Millis,
+  ): Slot | undefined => {
     const other = best(wish, now);
     if (isFull(settled)) return other;
-    const isBetter = other !== undefined && isClearlyBetter(worth(other), worth(settled));
+    if (other !== undefined && cameFrom(home, other, now)) return settled;
+    const isBetter = other !== undefined && isClearlyBetter(roomOf(other), roomOf(settled));
     return isBetter ? other : settled;
   };
 
@@ -326,7 +344,7 @@ export function createPool(
       return wish.keepsHome === true ? undefined : best(wish, now);
     }
     const settled = bound ?? owner;
-    return settled === undefined ? best(wish, now) : settleOn(settled, wish, now);
+    return settled === undefined ? best(wish, now) : settleOn(settled, wish, home, now);
   };
 
   const usable = (id: string | undefined, wish: Wish, now: Millis): Slot | undefined => {
@@ -425,7 +443,13 @@ export function createPool(
         return lease(slot, home, true, now);
       }
       if (slot.id !== wish.owner?.accountId) take(slot);
-      const fresh: Home = { accountId: slot.id, isProven: false, usedMs: now, running: 0 };
+      const fresh: Home = {
+        accountId: slot.id,
+        isProven: false,
+        usedMs: now,
+        running: 0,
+        left: leftBehind(home, wish, now),
+      };
       // One that merely failed this once keeps the conversation, unless that has never been there before.
       const isKept =
         home?.isProven === true &&

@@ -31,10 +31,16 @@ const UNMEASURED_HEADROOM = 0.5;
 export const COLD_AFTER_MS: Millis = 15 * 60_000;
 
 /**
- * How much more room another account must have for a cold conversation to move there. It is more than readings,
- * running requests and taking turns make accounts differ by, so that no conversation goes to and fro.
+ * How much more room another account must have for a cold conversation to move there. It is more than readings and
+ * taking turns make accounts differ by, so that no conversation goes to and fro.
  */
 export const MOVE_MARGIN = 0.05;
+
+/**
+ * For so long a conversation does not go back to the account that it left, unless it must: where two accounts take the
+ * lead by turns, it does not follow each time.
+ */
+export const RETURN_AFTER_MS: Millis = 60 * 60_000;
 
 /** How much of the new conversations an account takes beside an equal; 1 where its file says nothing. */
 export function weightOf({ login }: Account): number {
@@ -78,7 +84,10 @@ export function restsFor(account: Account, model: string, now: Millis): boolean 
   return (account.modelCooldowns.get(model) ?? 0) > now;
 }
 
-/** Whether a conversation on an account with score `home` should be placed anew on one with score `other`, moving being free. */
+/**
+ * Whether a conversation on an account with headroom `home` should be placed anew on one with headroom `other`, moving
+ * being free. What runs at the moment does not count: that is over before the conversation is.
+ */
 export function isClearlyBetter(other: number, home: number): boolean {
   return other - home >= MOVE_MARGIN - ROUNDING;
 }

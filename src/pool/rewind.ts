@@ -6,32 +6,39 @@ const NOTICED_MS = 60_000;
 
 /**
  * The account after the clock has been set back from `latestMs` to `now`: what was left of its rests is left of them
- * still. Without this a minute's rest that began under a clock one day ahead would last a day and a minute, and no
- * later reading would look new. Rests that had ended stay as they were, and so begin again where they still apply.
+ * still, and what was over is over. Without this a minute's rest that began under a clock one day ahead would last a
+ * day and a minute, and no later reading would look new. Only a rest that is older than the new time, and had ended
+ * under the former one, begins again: it may be the former one that was wrong.
  */
 export function rewind(account: Account, latestMs: Millis, now: Millis): Account {
   const backMs = latestMs - now;
   if (backMs < NOTICED_MS) return account;
-  const moved = (untilMs: Millis): Millis => (untilMs > latestMs ? untilMs - backMs : untilMs);
-  const availability = rewound(account.availability, moved, now);
-  const isSame =
-    availability === account.availability &&
-    [...account.modelCooldowns.values()].every((untilMs) => untilMs <= latestMs);
+  const { availability, modelCooldowns } = account;
+  const rests = [...modelCooldowns].filter(([, untilMs]) => untilMs > latestMs);
+  const isSame = modelCooldowns.size === 0 && !isFromAhead(availability, latestMs, now);
   if (isSame) return account;
-  const rests = [...account.modelCooldowns].map(
-    ([model, untilMs]) => [model, moved(untilMs)] as const,
-  );
-  return { ...account, availability, modelCooldowns: new Map(rests) };
+  return {
+    ...account,
+    availability: isFromAhead(availability, latestMs, now)
+      ? rewound(availability, latestMs, now)
+      : availability,
+    modelCooldowns: new Map(rests.map(([model, untilMs]) => [model, untilMs - backMs])),
+  };
 }
 
-function rewound(
+type Rest = Extract<Availability, { kind: "cooling" }>;
+
+/** Whether it is a rest that began, or lasts, under the former time only. */
+function isFromAhead(
   availability: Availability,
-  moved: (untilMs: Millis) => Millis,
+  latestMs: Millis,
   now: Millis,
-): Availability {
-  if (availability.kind !== "cooling") return availability;
-  const untilMs = moved(availability.untilMs);
-  const sinceMs = Math.min(availability.sinceMs, now);
-  if (untilMs === availability.untilMs && sinceMs === availability.sinceMs) return availability;
-  return { ...availability, untilMs, sinceMs };
+): availability is Rest {
+  if (availability.kind !== "cooling") return false;
+  return availability.sinceMs > now || availability.untilMs > latestMs;
+}
+
+function rewound(rest: Rest, latestMs: Millis, now: Millis): Rest {
+  const leftMs = Math.max(rest.untilMs - latestMs, 0);
+  return { ...rest, sinceMs: Math.min(rest.sinceMs, now), untilMs: now + leftMs };
 }

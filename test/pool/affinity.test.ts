@@ -8,6 +8,7 @@ const at = (accountId: string): Home => ({
   isProven: false,
   usedMs: NOON,
   running: 0,
+  left: undefined,
 });
 
 test("a conversation is found on the account it was bound to", () => {

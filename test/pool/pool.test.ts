@@ -204,22 +204,25 @@ describe("pick", () => {
     expect(picks(pool, 2, NOON + HOUR).toSorted()).toEqual(["a", "b"]);
   });
 
-  test("looks at one account of ten thousand", () => {
-    const names = Array.from({ length: 10_000 }, (_, i) => `account-${i}`);
-    const pool = poolOf(logins(...names));
-    for (const [i, name] of names.entries()) pool.settle(name, used(i % 100), NOON);
-    const tried = new Set<string>();
-    const look = spyOn(tried, "has");
-    const held: Lease[] = [];
-    for (let i = 0; i < 500; i++) {
-      const lease = pool.pick(wishOf({ tried }), NOON + i);
-      if (lease !== undefined) held.push(lease);
-    }
-    expect(held).toHaveLength(500);
-    expect(look.mock.calls.length).toBe(500);
-    for (const lease of held) lease.release(NOON + 500);
-    expect(pool.view(NOON).every(({ inFlight }) => inFlight === 0)).toBe(true);
-  });
+  test.each(["round-robin", "quota-first"] as const)(
+    "%s looks at one account of ten thousand",
+    (selector) => {
+      const names = Array.from({ length: 10_000 }, (_, i) => `account-${i}`);
+      const pool = poolOf(logins(...names), { selector });
+      for (const [i, name] of names.entries()) pool.settle(name, used(i % 100), NOON);
+      const tried = new Set<string>();
+      const look = spyOn(tried, "has");
+      const held: Lease[] = [];
+      for (let i = 0; i < 500; i++) {
+        const lease = pool.pick(wishOf({ tried }), NOON + i);
+        if (lease !== undefined) held.push(lease);
+      }
+      expect(held).toHaveLength(500);
+      expect(look.mock.calls.length).toBe(500);
+      for (const lease of held) lease.release(NOON + 500);
+      expect(pool.view(NOON).every(({ inFlight }) => inFlight === 0)).toBe(true);
+    },
+  );
 
   test("looks at nobody where all of ten thousand rest", () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `account-${i}`);
@@ -382,6 +385,27 @@ describe("a conversation", () => {
         expect(again).toMatchObject({ accountId: "b", isBound: true });
         again?.release(NOON + COLD + turn * MINUTE);
       }
+    });
+
+    test("B5-6: does not go back within the hour, whichever has more room by then", () => {
+      const { pool, wish, lease } = comeBack(COLD, 52, 12);
+      lease?.release(NOON + COLD);
+      for (let pause = 2; pause < 5; pause++) {
+        const now = NOON + pause * COLD;
+        pool.settle("a", used(0), now);
+        pool.settle("b", used(60), now);
+        const again = pool.pick(wish, now);
+        expect(again?.accountId).toBe("b");
+        again?.release(now);
+      }
+      expect(pool.pick(wish, NOON + 5 * COLD)?.accountId).toBe("a");
+    });
+
+    test("goes back at once where it must", () => {
+      const { pool, wish, lease } = comeBack(COLD, 52, 12);
+      lease?.release(NOON + COLD);
+      pool.settle("b", used(100), NOON + COLD + 1);
+      expect(pool.pick(wish, NOON + COLD + 1)?.accountId).toBe("a");
     });
 
     test("B5-6: stays where the other has hardly more", () => {
@@ -808,10 +832,10 @@ const anAct: fc.Arbitrary<Act> = fc.oneof(
 const nameOf = (account: number): string => `account-${account}`;
 
 /** A pool beside which a second book is kept of who holds what. */
-function audit(selector: PoolOptions["selector"]) {
+function audit(selector: PoolOptions["selector"], mostInFlight: number) {
   const pool = poolOf(
     [0, 1, 2, 3].map((account) => loginOf(nameOf(account))),
-    { selector },
+    { selector, mostInFlight },
   );
   const book = new Map<string, number>([0, 1, 2, 3].map((account) => [nameOf(account), 0]));
   // An account that is taken out and comes back is another one: leases of the first are not its own.
@@ -823,10 +847,14 @@ function audit(selector: PoolOptions["selector"]) {
     view.standing.kind === "ready" &&
     !restsFor(view.account, wish.model, now) &&
     !wish.tried.has(view.account.login.identity);
+  const isFull = ({ inFlight }: AccountView): boolean =>
+    mostInFlight > 0 && inFlight >= mostInFlight;
 
   const pick = (wish: Wish): void => {
     const views = pool.view(now);
-    const able = views.filter((view) => canServe(view, wish));
+    const fit = views.filter((view) => canServe(view, wish));
+    const able = fit.filter((view) => !isFull(view));
+    expect(pool.isCrowded(wish, now)).toBe(fit.length > able.length);
     const lease = pool.pick(wish, now);
     expect(lease === undefined).toBe(able.length === 0);
     if (lease === undefined) return;
@@ -929,8 +957,8 @@ function audit(selector: PoolOptions["selector"]) {
 describe.each(["round-robin", "quota-first"] as const)("whatever happens, %s", (selector) => {
   test("leases only who can serve, the best of them, and keeps its books", () => {
     fc.assert(
-      fc.property(fc.array(anAct, { maxLength: 60 }), (acts) => {
-        const { act, check, finish } = audit(selector);
+      fc.property(fc.array(anAct, { maxLength: 60 }), fc.nat(3), (acts, mostInFlight) => {
+        const { act, check, finish } = audit(selector, mostInFlight);
         for (const next of acts) {
           act(next);
           check();
@@ -992,4 +1020,80 @@ describe("a survey", () => {
     lease?.release(NOON);
     expect(viewOf(pool, chosenId ?? "").inFlight).toBe(0);
   });
+});
+
+describe.each(["round-robin", "quota-first"] as const)("equal accounts, %s", (selector) => {
+  const names = (count: number) => Array.from({ length: count }, (_, i) => `account-${i}`);
+  const spread = (counts: readonly number[]): number => Math.max(...counts) - Math.min(...counts);
+
+  test("share new conversations within one, held or given back, measured or not", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 30 }),
+        fc.nat(200),
+        fc.boolean(),
+        fc.option(fc.nat(99), { nil: undefined }),
+        (count, requests, isHeld, percent) => {
+          const pool = poolOf(logins(...names(count)), { selector });
+          if (percent !== undefined) {
+            for (const name of names(count)) pool.settle(name, used(percent), NOON);
+          }
+          for (let i = 0; i < requests; i++) {
+            const lease = pool.pick(wishOf(), NOON);
+            if (!isHeld) lease?.release(NOON);
+          }
+          expect(spread(pool.view(NOON).map(({ tally }) => tally.requests))).toBeLessThanOrEqual(1);
+          expect(spread(pool.view(NOON).map(({ inFlight }) => inFlight))).toBeLessThanOrEqual(1);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test("ten thousand of them: each gets its turn, and nothing is kept of what was given back", () => {
+    const pool = poolOf(logins(...names(10_000)), { selector, mostInFlight: 1 });
+    const held = Array.from({ length: 10_000 }, () => pool.pick(wishOf(), NOON));
+    expect(new Set(held.map((lease) => lease?.accountId)).size).toBe(10_000);
+    expect([pool.pick(wishOf(), NOON), pool.isCrowded(wishOf(), NOON)]).toEqual([undefined, true]);
+    for (const lease of held) lease?.release(NOON);
+    expect(pool.view(NOON).every(({ inFlight }) => inFlight === 0)).toBe(true);
+  });
+});
+
+test("a clock that jumps by a day, either way and often, keeps no account from service", () => {
+  const trouble = fc.constantFrom<FailureKind>(
+    "rate-limited",
+    "unauthorized",
+    "forbidden",
+    "exhausted",
+  );
+  const act = fc.record({
+    kind: fc.option(trouble, { nil: undefined }),
+    isModel: fc.boolean(),
+    account: fc.nat(2),
+    ms: fc.oneof(
+      fc.integer({ min: 0, max: HOUR }),
+      fc.constantFrom(-DAY, DAY, -DAY - 1, DAY + 1, -3 * DAY),
+    ),
+  });
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 30 }), (acts) => {
+      const pool = poolOf(logins("a", "b", "c"));
+      let now = NOON;
+      for (const { kind, isModel, account, ms } of acts) {
+        pool.pick(wishOf(), now)?.release(now);
+        const model = isModel && kind === "rate-limited" ? { model: MODEL } : {};
+        const id = ["a", "b", "c"][account] ?? "";
+        if (kind !== undefined) pool.settle(id, failed(kind, model), now);
+        now += ms;
+      }
+      // The jump itself is noticed with the next request; then what was left of the rests passes.
+      pool.pick(wishOf(), now)?.release(now);
+      now += 5 * MINUTE;
+      pool.pick(wishOf(), now)?.release(now);
+      for (const view of pool.view(now)) expect(view.standing.kind).toBe("ready");
+      expect(new Set(picks(pool, 12, now)).size).toBe(3);
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -21,7 +21,7 @@ describe("a clock that is set back", () => {
       ["gpt-5.2", NOON + HOUR],
     ]);
     const account = rewind(accountOf({ modelCooldowns }), NOON + DAY, NOON);
-    expect([...account.modelCooldowns.values()]).toEqual([NOON + MINUTE, NOON + HOUR]);
+    expect([...account.modelCooldowns]).toEqual([["gpt-5.4", NOON + MINUTE]]);
   });
 
   test.each([
@@ -30,6 +30,16 @@ describe("a clock that is set back", () => {
     ["rested long ago", resting(NOON - HOUR, NOON - MINUTE)],
   ])("leaves one alone that is %s", (_name, account) => {
     expect(rewind(account, NOON + DAY, NOON)).toBe(account);
+  });
+
+  test("does not begin a rest again that began and ended under the former time", () => {
+    const account = rewind(resting(NOON, NOON + MINUTE), NOON + HOUR, NOON - DAY);
+    expect(standing(account, NOON - DAY).kind).toBe("ready");
+  });
+
+  test("begins a rest again that is older than the new time", () => {
+    const account = rewind(resting(NOON, NOON + HOUR), NOON + 2 * HOUR, NOON + MINUTE);
+    expect(standing(account, NOON + MINUTE)).toMatchObject({ untilMs: NOON + HOUR });
   });
 
   test("by less than a minute changes nothing", () => {

@@ -41,7 +41,11 @@ export type Availability =
   | { readonly kind: "ready" }
   | ({ readonly kind: "cooling"; readonly why: CoolingReason; readonly untilMs: Millis } & Evidence)
   | ({ readonly kind: "needs-login" } & Evidence)
-  | ({ readonly kind: "disabled" } & Evidence);
+  | ({
+      readonly kind: "disabled";
+      /** Only its owner brings it back; otherwise a health check that succeeds does so too. */
+      readonly isFinal?: true;
+    } & Evidence);
 
 /** Since when, and what the backend or the owner said. */
 export type Evidence = { readonly sinceMs: Millis; readonly reason: string };
@@ -58,12 +62,14 @@ export type Account = {
   /** Models that rest on this account only, by name, with the end of the rest. */
   readonly modelCooldowns: ReadonlyMap<string, Millis>;
   readonly consecutiveFailures: number;
+  /** Health checks in a row that failed by the account's own fault; requests are counted above. */
+  readonly failedChecks: number;
 };
 
 /** How an account stands at `now`, derived: passed cooldowns are over, a spent quota or a dead token shows. */
 export function standing(account: Account, now: Millis): Availability {
   const { availability, login } = account;
-  const isResting = availability.kind === "cooling" && availability.untilMs > now;
+  const isResting = availability.kind === "cooling" && isLasting(availability, now);
   if (availability.kind === "disabled" || availability.kind === "needs-login") return availability;
   const { refreshToken, expiresAtMs } = login.credential;
   if (!isAlive(login.credential, now) && refreshToken === undefined) {
@@ -80,12 +86,24 @@ export function standing(account: Account, now: Millis): Availability {
   return { kind: "ready" };
 }
 
+type Cooling = Extract<Availability, { readonly kind: "cooling" }>;
+
+/**
+ * Whether a rest still lasts. One that seems to begin in the future is from before the clock was set back: a guess of
+ * some minutes must not last as long as that step, so it is over. What the backend promised of a quota is a moment of its
+ * own clock and stays; a reading ends it where it is not true any more.
+ */
+export function isLasting({ why, untilMs, sinceMs }: Cooling, now: Millis): boolean {
+  return untilMs > now && (why === "quota" || sinceMs <= now);
+}
+
 /** The next moment after `now` at which `standing` or the headroom changes without anything happening. */
 export function nextChange(account: Account, now: Millis): Millis {
   const { availability, login, quota } = account;
   let next = nextReset(quota, now);
   if (availability.kind === "cooling" && availability.untilMs > now) {
-    next = Math.min(next, availability.untilMs);
+    const { sinceMs, untilMs } = availability;
+    next = Math.min(next, sinceMs > now ? sinceMs : untilMs);
   }
   const { refreshToken, expiresAtMs } = login.credential;
   if (refreshToken === undefined && expiresAtMs !== undefined && expiresAtMs > now) {

@@ -191,14 +191,21 @@ describe("pick", () => {
     expect(picks(pool, 2, NOON + MINUTE)).toEqual(["a", "a"]);
   });
 
-  test("a clock set back brings neither rest nor room back too early", () => {
+  test("a clock set back brings neither a quota's rest nor room back too early", () => {
     const pool = poolOf(logins("a", "b"));
     pool.settle("a", failed("exhausted", { resetsAtMs: NOON + HOUR }), NOON);
     pool.settle("b", used(95, HOUR), NOON);
     expect(picks(pool, 2, NOON + 2 * HOUR).toSorted()).toEqual(["a", "b"]);
-    pool.settle("b", failed("forbidden"), NOON + 2 * HOUR);
+    pool.settle("b", failed("exhausted", { resetsAtMs: NOON + 3 * HOUR }), NOON + 2 * HOUR);
     expect(picks(pool, 2, NOON + MINUTE)).toEqual([undefined, undefined]);
     expect(picks(pool, 1, NOON + HOUR)).toEqual(["a"]);
+  });
+
+  test("a clock set back by a day does not make a guess of minutes last that long", () => {
+    const pool = poolOf(logins("a"));
+    pool.settle("a", failed("forbidden"), NOON + 24 * HOUR);
+    expect(picks(pool, 1, NOON + 24 * HOUR)).toEqual([undefined]);
+    expect(picks(pool, 1, NOON)).toEqual(["a"]);
   });
 
   test("looks at one account of ten thousand", () => {

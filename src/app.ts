@@ -3,8 +3,12 @@ import { baseUrl, type Config, defaults, parseListen } from "./config/schema.ts"
 import { createAliases } from "./engine/aliases.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
+import { createGauge } from "./engine/gauge.ts";
+import { createHealth } from "./engine/health.ts";
 import { createLedger } from "./engine/ledger.ts";
+import { createMeter } from "./engine/meter.ts";
 import { createModels } from "./engine/models.ts";
+import { createPacer, USUAL_MOST } from "./engine/pacer.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
@@ -17,6 +21,7 @@ import { createReasoningMemory } from "./protocols/reasoning.ts";
 import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
 import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
+import { createCheckQuota } from "./server/check-quota.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
@@ -28,6 +33,7 @@ import { resolveModel } from "./turn/model.ts";
 import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
+import { fetchUsage } from "./upstream/usage.ts";
 import type { Clock } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
 import type { Log } from "./wire/log.ts";
@@ -87,13 +93,33 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     log,
     identify: renewer.identify,
+    renew: renewer.renew,
     cacheFile: join(initial["auth-dir"], STATE_DIR, "models.json"),
     fetch: (identity, etag, stop) => {
       const headers = config["upstream-headers"];
       const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
-      return fetchModels(identity, { baseUrl: upstream, headers, clientVersion, etag }, stop);
+      const options = { baseUrl: upstream, headers, clientVersion, etag };
+      return fetchModels(identity, options, stop, clock);
     },
   });
+  const gauge = createGauge({
+    pool,
+    clock,
+    log,
+    reload,
+    identify: renewer.identify,
+    renew: renewer.renew,
+    discard: store.discard,
+    pacer: createPacer({ clock, chance: Math.random }),
+    options: () => perConfig.gauge,
+    fetch: (identity, stop) => {
+      const options = { baseUrl: upstream, headers: config["upstream-headers"] };
+      return fetchUsage(identity, options, stop, clock);
+    },
+  });
+  const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;
+  const meter = createMeter({ pool, clock, gauge, most: mostReadings });
+  const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health });
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
   const refused = createRefusedParameters();
@@ -156,6 +182,12 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       views: () => pool.view(clock.now()),
+      checkQuota: createCheckQuota({
+        gauge,
+        most: mostReadings,
+        views: () => pool.view(clock.now()),
+        onFault: (id, cause) => reportFault(log, id, cause),
+      }),
       totals: () => counter.read(clock.now()),
       nowMs: clock.now,
       startedMs,
@@ -179,6 +211,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
+      { name: "quota", everyMs: meter.everyMs, run: meter.look },
+      { name: "health", everyMs: health.everyMs, run: health.round },
     ],
     clock,
     log,
@@ -228,6 +262,18 @@ function derive(config: Config) {
     renew: {
       concurrency: config["refresh-concurrency"],
       timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
+    },
+    gauge: {
+      timeoutMs: config["health-check-request-timeout"] * SECOND,
+      restMs: config["cooldown-429-sec"] * SECOND,
+      policies: config["quota-http-status-policy"],
+    },
+    health: {
+      intervalMs: config["health-check-interval"] * SECOND,
+      startDelayMs: config["health-check-start-delay"] * SECOND,
+      batchSize: config["health-check-batch-size"],
+      concurrency: config["health-check-concurrency"],
+      maxFailures: config["health-check-max-failures"],
     },
     limits: { maxRetry: config["max-retry"], emptyRetryMax: config["empty-retry-max"] },
     send: {

@@ -8,6 +8,7 @@ import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
+import type { CheckQuota } from "./check-quota.ts";
 import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
 import type { LocalCall } from "./local.ts";
 import { findModel, listModels, modelShape } from "./models.ts";
@@ -27,6 +28,7 @@ export type ServerPorts = {
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
   readonly views: () => readonly AccountView[];
+  readonly checkQuota: CheckQuota;
   readonly totals: () => Totals;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
@@ -120,6 +122,15 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: () => json(200, { status: "ok" }),
     },
     { method: "GET", path: "/stats", guard: "admin", serve: (visit) => stats(visit, ports) },
+    {
+      method: "POST",
+      path: "/check-quota",
+      guard: "admin",
+      serve: async ({ request, requestId, refuse: refuseHere }) => {
+        const answer = await ports.checkQuota(request, requestId);
+        return answer instanceof Response ? answer : refuseHere(answer);
+      },
+    },
   ];
 }
 

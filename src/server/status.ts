@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
+import type { Quota } from "../pool/quota.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Usage } from "../turn/usage.ts";
 import type { Millis } from "../wire/clock.ts";
@@ -117,18 +118,15 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
     reason: state === undefined ? null : redact(state.reason),
     since: isoOf(state?.sinceMs),
     until: isoOf(standing.kind === "cooling" ? standing.untilMs : undefined),
-    windows: (quota?.windows ?? []).map((window) => ({
-      name: window.name,
-      used_percent: window.usedPercent,
-      resets_at: isoOf(window.resetsAtMs),
-      window_seconds: window.windowSeconds ?? null,
-    })),
+    windows: windowsOf(quota),
     quota_measured_at: isoOf(quota?.measuredAtMs),
     credits: quota?.hasCredits ?? null,
+    credit_balance: quota?.balance ?? null,
     model_cooldowns: rests.map(([model, untilMs]) => ({ model, until: isoOf(untilMs) })),
     requests: tally.requests,
     errors: tally.errors,
     consecutive_failures: account.consecutiveFailures,
+    health_failures: account.failedChecks,
     in_flight: inFlight,
     tokens: tokensOf(tally.tokens),
     cached_ratio:
@@ -140,6 +138,16 @@ function accountOf({ account, standing, inFlight, tally }: AccountView, nowMs: M
     token_expires_at: isoOf(login.credential.expiresAtMs),
     file: redact(basename(login.source)),
   };
+}
+
+/** The windows of a quota as the owner reads them. */
+export function windowsOf(quota: Quota | undefined) {
+  return (quota?.windows ?? []).map((window) => ({
+    name: window.name,
+    used_percent: window.usedPercent,
+    resets_at: isoOf(window.resetsAtMs),
+    window_seconds: window.windowSeconds ?? null,
+  }));
 }
 
 // The furthest moment that a Date can tell (ECMA-262, 21.4.1.1); a backend may promise a later one.

@@ -66,6 +66,7 @@ const ports: ServerPorts = {
   localRoutes: [LOCAL],
   catalog: () => CATALOG,
   views: () => pool.view(NOON),
+  checkQuota: async () => Response.json({ measured: 1 }),
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   nowMs: () => NOON,
   startedMs: NOON - 1000,

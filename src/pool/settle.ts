@@ -264,18 +264,17 @@ function isReached({ isSpent, hasCredits }: Quota): boolean {
   return isSpent === true && !hasCredits;
 }
 
-/** The rest of an account whose limit is reached: as long as its windows say, or else a while, and no less than before. */
+/** The rest of an account whose limit is reached: as long as its full windows say, which show by themselves, or else a while. */
 function restSpent(account: Account, reading: Quota, now: Millis): Account {
+  if (exhaustedUntil(account.quota, now) !== undefined) return account;
   const { availability } = account;
   const message = "the backend says that its limit is reached";
-  const endMs = exhaustedUntil(account.quota, now) ?? now + UNPROMISED_MS;
-  const failure: Failure = { kind: "exhausted", message, resetsAtMs: endMs };
+  const failure: Failure = { kind: "exhausted", message };
   const rested = cool(account, "quota", failure, UNPROMISED_MS, now);
-  const isLonger = availability.kind === "cooling" && availability.why === "quota";
-  if (!isLonger || rested.availability.kind !== "cooling" || availability.untilMs <= now) {
-    return rested;
-  }
-  // It goes on: since when, is when it began; the reading is newer than that in any case.
+  const isGoingOn =
+    availability.kind === "cooling" && availability.why === "quota" && isLasting(availability, now);
+  if (!isGoingOn || rested.availability.kind !== "cooling") return rested;
+  // Since when, is when it began; the reading is newer than that in any case.
   const sinceMs = Math.min(availability.sinceMs, reading.measuredAtMs);
   return { ...rested, availability: { ...rested.availability, sinceMs } };
 }

@@ -228,6 +228,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     stop: async () => {
       unwatch();
       stopChores();
+      gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
       sockets.retire();
       const cut = clock.after(deadlineMs, () => {

@@ -53,11 +53,16 @@ export type Gauge = {
   readonly last: (accountId: string) => LastReading | undefined;
   /** Whether the endpoint is in such trouble that nothing but a person should ask it now. */
   readonly isTroubled: () => boolean;
+  /** For the end of the program: from now on nothing is asked and no renewal begun. */
+  readonly stop: () => void;
 };
 
 // That many failures of nobody's own in a row are an outage, and as long it is left alone.
 const MANY_TROUBLES = 3;
 const TROUBLED_MS = 60_000;
+
+// A new token that is refused like the old one: another new one would be, too.
+const FUTILE_MS = 60 * 60_000;
 
 const OWN: ReadonlySet<FailureKind> = new Set<FailureKind>([
   "unauthorized",
@@ -85,12 +90,15 @@ export function createGauge(ports: GaugePorts): Gauge {
   const { pool, clock, log } = ports;
   const running = new Map<string, Promise<Reading>>();
   const latest = new Map<string, LastReading>();
+  const futile = new Map<string, { readonly token: string; readonly atMs: Millis }>();
   const trouble = { count: 0, atMs: 0 };
+  let isStopped = false;
 
   const settle = (accountId: string, outcome: Outcome): void =>
     pool.settle(accountId, outcome, clock.now());
 
   const ask = async (accountId: string): Promise<Asked> => {
+    if (isStopped) return { token: undefined, answer: { ok: false, failure: STOPPED } };
     const identity = await ports.identify(accountId);
     if ("kind" in identity) return { token: undefined, answer: { ok: false, failure: identity } };
     const stop = createStop();
@@ -103,9 +111,22 @@ export function createGauge(ports: GaugePorts): Gauge {
   const askRenewing = async (accountId: string): Promise<Asked> => {
     const asked = await ask(accountId);
     const { answer, token } = asked;
-    if (answer.ok || token === undefined || !wantsRenewal(answer.failure)) return asked;
+    if (answer.ok || token === undefined || isStopped) return asked;
+    if (!wantsRenewal(answer.failure) || isFutile(accountId, token)) return asked;
     const refusal = await ports.renew(accountId, token);
-    return refusal === undefined ? ask(accountId) : asked;
+    if (refusal !== undefined) return asked;
+    const again = await ask(accountId);
+    if (!again.answer.ok && again.token !== undefined) {
+      futile.set(accountId, { token: again.token, atMs: clock.now() });
+    }
+    return again;
+  };
+
+  /** Whether this very token came of a renewal that mended nothing, not long ago. */
+  const isFutile = (accountId: string, token: string): boolean => {
+    const known = futile.get(accountId);
+    const agoMs = clock.now() - (known?.atMs ?? 0);
+    return known?.token === token && agoMs >= 0 && agoMs < FUTILE_MS;
   };
 
   const policyOf = ({ kind, status }: Failure): StatusPolicy | undefined => {
@@ -210,8 +231,10 @@ export function createGauge(ports: GaugePorts): Gauge {
   };
 
   const prune = (): void => {
-    for (const accountId of latest.keys()) {
-      if (pool.get(accountId) === undefined) latest.delete(accountId);
+    for (const memory of [latest, futile]) {
+      for (const accountId of memory.keys()) {
+        if (pool.get(accountId) === undefined) memory.delete(accountId);
+      }
     }
   };
 
@@ -237,6 +260,9 @@ export function createGauge(ports: GaugePorts): Gauge {
       const agoMs = clock.now() - trouble.atMs;
       return trouble.count >= MANY_TROUBLES && agoMs >= 0 && agoMs < TROUBLED_MS;
     },
+    stop: () => {
+      isStopped = true;
+    },
   };
 }
 
@@ -260,4 +286,5 @@ const TOO_SLOW: Failure = {
   kind: "timeout",
   message: "The backend did not tell the usage in time (health-check-request-timeout).",
 };
+const STOPPED: Failure = { kind: "client-left", message: "The proxy is stopping." };
 const BROKEN: Failure = { kind: "internal", message: "The proxy itself failed." };

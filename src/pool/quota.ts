@@ -23,6 +23,8 @@ export type Quota = {
   readonly plan?: string;
   /** Whether bought credits carry on where the windows end. */
   readonly hasCredits: boolean;
+  /** It does not mention credits, so that what is known of them stays. */
+  readonly isSilentOnCredits?: true;
   /** How much credit is left, in the backend's own decimal spelling. */
   readonly balance?: string;
   /** The backend says that a limit is reached, whatever the windows say. */
@@ -72,9 +74,14 @@ export function mergeQuota(older: Quota | undefined, newer: Quota): Quota {
   );
   return {
     ...newer,
+    ...(newer.isSilentOnCredits === true ? creditsOf(older) : {}),
     windows: [...newer.windows, ...kept],
     ...(plan === undefined ? {} : { plan }),
   };
+}
+
+function creditsOf({ hasCredits, balance }: Quota): Pick<Quota, "hasCredits" | "balance"> {
+  return { hasCredits, ...(balance === undefined ? {} : { balance }) };
 }
 
 /** The next moment after `now` at which this quota looks different by itself. */

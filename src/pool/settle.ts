@@ -240,7 +240,8 @@ function measure(account: Account, reading: Quota, now: Millis): Account {
   const quota = mergeQuota(account.quota, { ...reading, windows });
   const modelCooldowns = withoutStale(account.modelCooldowns, windows);
   const measured: Account = { ...account, quota, modelCooldowns };
-  if (isReached(reading)) return restSpent(measured, reading, now);
+  // A limit that is reached is none where credits carry on.
+  if (reading.isSpent === true && !quota.hasCredits) return restSpent(measured, reading, now);
   const { availability } = account;
   // A cooldown is a hint: a reading taken after it began that shows room everywhere ends it.
   const whole = windows.filter(({ isPartial }) => !isPartial);
@@ -257,11 +258,6 @@ function measure(account: Account, reading: Quota, now: Millis): Account {
 /** Whether a reading was taken after a rest had begun; where the clock was set back since, it was. */
 function isAfter({ measuredAtMs }: Quota, { sinceMs }: Evidence, now: Millis): boolean {
   return measuredAtMs > sinceMs || sinceMs > now;
-}
-
-/** Whether a reading says by itself that nothing is left, beside what its windows say. */
-function isReached({ isSpent, hasCredits }: Quota): boolean {
-  return isSpent === true && !hasCredits;
 }
 
 /** The rest of an account whose limit is reached: as long as its full windows say, which show by themselves, or else a while. */

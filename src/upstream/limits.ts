@@ -19,11 +19,13 @@ export function quotaFromHeaders(headers: Headers, now: Millis): Quota | undefin
   }
   if (windows.length === 0) return undefined;
   const plan = text(headers.get("x-codex-plan-type"));
-  const credits = creditsOf({
-    has_credits: isTrue(headers.get("x-codex-credits-has-credits")),
-    unlimited: isTrue(headers.get("x-codex-credits-unlimited")),
-    balance: headers.get("x-codex-credits-balance"),
-  });
+  const has = headers.get("x-codex-credits-has-credits");
+  const unlimited = headers.get("x-codex-credits-unlimited");
+  const isSilent = text(has) === undefined && text(unlimited) === undefined;
+  const balance = headers.get("x-codex-credits-balance");
+  const credits = creditsOf(
+    isSilent ? undefined : { has_credits: isTrue(has), unlimited: isTrue(unlimited), balance },
+  );
   return { windows, measuredAtMs: now, ...credits, ...(plan === undefined ? {} : { plan }) };
 }
 
@@ -37,7 +39,7 @@ export function quotaFromEvent(event: Dict, now: Millis): Quota | undefined {
   return {
     windows,
     measuredAtMs: now,
-    ...creditsOf(dict(event["credits"])),
+    ...creditsOf(event["credits"]),
     ...(isReached(limits) ? { isSpent: true } : {}),
     ...(plan === undefined ? {} : { plan }),
   };
@@ -54,7 +56,7 @@ export function quotaFromUsage(usage: Dict, now: Millis): Quota {
   const reviews = limitWindows(dict(usage["code_review_rate_limit"]), CODE_REVIEW, now);
   const extras = extraWindows(list(usage["additional_rate_limits"]), now);
   const plan = text(usage["plan_type"]);
-  const credits = creditsOf(dict(usage["credits"]));
+  const credits = creditsOf(usage["credits"]);
   // Whose spending is capped, has no use of the credits of others.
   const isCapped = spending["reached"] === true;
   const isSpent =
@@ -77,7 +79,8 @@ function isReached(limits: Dict): boolean {
 }
 
 /** What credits there are to carry on with. `balance` is a decimal text; one of nothing is none. */
-function creditsOf(credits: Dict): Pick<Quota, "hasCredits" | "balance"> {
+function creditsOf(credits: unknown): Pick<Quota, "hasCredits" | "balance" | "isSilentOnCredits"> {
+  if (!isDict(credits)) return { hasCredits: false, isSilentOnCredits: true };
   const { balance } = credits;
   const left = typeof balance === "number" ? String(balance) : text(balance);
   const isEmpty = left !== undefined && (number(left) ?? 1) <= 0;

@@ -77,6 +77,37 @@ describe("createGauge", () => {
     expect(stage.stateOf("ann")).toBe("unauthorized");
   });
 
+  test("a token that a renewal has just brought in vain is not renewed again for an hour", async () => {
+    const stage = stageOf("ann");
+    stage.endpoint = () => refusal("unauthorized", 401);
+    for (let tries = 0; tries < 5; tries++) {
+      await stage.read("ann");
+      await stage.pass(5 * MINUTE);
+    }
+    expect(stage.renewals).toHaveLength(1);
+    await stage.pass(60 * MINUTE);
+    await stage.read("ann");
+    expect(stage.renewals).toHaveLength(2);
+    const credential = { accessToken: "its owner's", refreshToken: "r" };
+    const renewed = { type: "renewed", credential, atMs: NOON } as const;
+    stage.pool.settle(stage.id("ann"), renewed, stage.clock.now());
+    await stage.read("ann");
+    expect(stage.renewals).toHaveLength(3);
+  });
+
+  test("once the program stops, nothing is asked and no renewal begun", async () => {
+    const stage = stageOf("ann", "bob");
+    stage.endpoint = () => {
+      stage.gauge.stop();
+      return refusal("unauthorized", 401);
+    };
+    await stage.read("ann");
+    expect([stage.asked, stage.renewals]).toEqual([["ann"], []]);
+    expect(await stage.read("bob")).toMatchObject({ type: "failed" });
+    expect(stage.asked).toEqual(["ann"]);
+    expect(stage.stateOf("bob")).toBe("ready");
+  });
+
   const effects: [kind: FailureKind, status: number | undefined, state: string][] = [
     ["forbidden", 403, "forbidden"],
     ["deactivated", 402, "disabled"],

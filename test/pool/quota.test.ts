@@ -151,6 +151,17 @@ test("a reading that names every window leaves none of the account's own beside 
   expect(merged.windows.map(({ name }) => name)).toEqual(["7d", "spark 5h"]);
 });
 
+test("B6-7: a reading that does not mention credits does not take them away", () => {
+  const older = quotaOf([["5h", 100, HOUR]], { hasCredits: true, balance: "9.5" });
+  const silent = quotaOf([["5h", 100, HOUR]], { isSilentOnCredits: true });
+  const merged = mergeQuota(older, silent);
+  expect(merged).toMatchObject({ hasCredits: true, balance: "9.5" });
+  expect(exhaustedUntil(merged, NOON)).toBeUndefined();
+  const told = mergeQuota(older, quotaOf([["5h", 100, HOUR]]));
+  expect(told).toMatchObject({ hasCredits: false });
+  expect(told).not.toHaveProperty("balance");
+});
+
 describe("nextReset", () => {
   const rows: [name: string, quota: Quota | undefined, expected: number][] = [
     ["never, without a reading", undefined, Number.POSITIVE_INFINITY],

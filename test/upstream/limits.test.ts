@@ -316,6 +316,17 @@ describe("quotaFromUsage", () => {
     expect([quota.hasCredits, quota.balance]).toEqual([hasCredits, balance]);
   });
 
+  test("a reading that does not mention credits says so", () => {
+    const silent = { isSilentOnCredits: true, hasCredits: false };
+    expect(fromUsage({})).toMatchObject(silent);
+    expect(fromUsage({ credits: {} })).not.toHaveProperty("isSilentOnCredits");
+    const rate_limits = { primary: { used_percent: 5, window_minutes: 300 } };
+    expect(quotaFromEvent({ rate_limits, credits: null }, NOON)).toMatchObject(silent);
+    expect(fromHeaders({ "primary-used-percent": "1" })).toMatchObject(silent);
+    const told = fromHeaders({ "primary-used-percent": "1", "credits-has-credits": "False" });
+    expect(told).not.toHaveProperty("isSilentOnCredits");
+  });
+
   test("whose spending is capped has no use of credits", () => {
     const quota = fromUsage({ credits: { has_credits: true }, spend_control: { reached: true } });
     expect(quota).toMatchObject({ hasCredits: false, isSpent: true });

@@ -116,7 +116,8 @@ export function createGauge(ports: GaugePorts): Gauge {
     const refusal = await ports.renew(accountId, token);
     if (refusal !== undefined) return asked;
     const again = await ask(accountId);
-    if (!again.answer.ok && again.token !== undefined) {
+    const isVain = !again.answer.ok && wantsRenewal(again.answer.failure);
+    if (isVain && again.token !== undefined) {
       futile.set(accountId, { token: again.token, atMs: clock.now() });
     }
     return again;

@@ -38,14 +38,16 @@ const AFTER_RESET_MS = [2000, 20_000] as const;
 
 /** A meter over the accounts of a pool. */
 export function createMeter({ pool, clock, gauge, most }: MeterPorts): Meter {
-  let hasBegun = false;
+  let waitMs = START_MS;
   return {
-    everyMs: () => (hasBegun ? LOOK_MS : START_MS),
+    everyMs: () => waitMs,
     look: async () => {
-      hasBegun = true;
+      waitMs = LOOK_MS;
       if (gauge.isTroubled()) return;
       const now = clock.now();
       const views = pool.view(now);
+      // Looking at ten thousand accounts takes some milliseconds, which nobody should notice.
+      waitMs = LOOK_MS + views.length;
       const isPressing = !views.some(({ standing }) => standing.kind === "ready");
       const due: { readonly id: string; readonly rank: number }[] = [];
       for (const view of views) {

@@ -217,13 +217,15 @@ export function createGauge(ports: GaugePorts): Gauge {
       return { type: "measured", quota: answer.quota };
     }
     const { failure } = answer;
+    // Told once, and not at every check of an account that stays as it is.
+    const isNews = isOwn(failure) && latest.get(accountId)?.result !== failure.kind;
     const againMs = account === undefined ? undefined : await judge(account, { failure, token });
     latest.set(accountId, {
       atMs: clock.now(),
       result: failure.kind,
       ...(againMs === undefined ? {} : { againMs }),
     });
-    log[isOwn(failure) ? "warn" : "debug"]("an account's usage could not be read", {
+    log[isNews ? "warn" : "debug"]("an account's usage could not be read", {
       account: account?.label,
       failure: failure.kind,
       reason: redact(failure.message),

@@ -108,6 +108,13 @@ describe("createGauge", () => {
     expect(stage.stateOf("bob")).toBe("ready");
   });
 
+  test("an account that stays refused is told of once", async () => {
+    const stage = stageOf("ann");
+    stage.endpoint = () => refusal("deactivated", 402);
+    for (let tries = 0; tries < 3; tries++) await stage.read("ann");
+    expect(stage.lines.map(({ level }) => level)).toEqual(["warn", "debug", "debug"]);
+  });
+
   const effects: [kind: FailureKind, status: number | undefined, state: string][] = [
     ["forbidden", 403, "forbidden"],
     ["deactivated", 402, "disabled"],

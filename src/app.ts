@@ -2,13 +2,18 @@ import { join } from "node:path";
 import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
+import { createCheckQuota } from "./engine/check-quota.ts";
 import { startChores } from "./engine/chores.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
+import { createGauge } from "./engine/gauge.ts";
+import { createHealth } from "./engine/health.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
 import { createLogins } from "./engine/logins.ts";
+import { createMeter } from "./engine/meter.ts";
 import { createModels } from "./engine/models.ts";
+import { createPacer, USUAL_MOST } from "./engine/pacer.ts";
 import { createRecovery } from "./engine/recover.ts";
 import { createRefresh } from "./engine/refresh.ts";
 import { createRefusedParameters } from "./engine/refused.ts";
@@ -38,6 +43,7 @@ import { resolveModel } from "./turn/model.ts";
 import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
+import { fetchUsage } from "./upstream/usage.ts";
 import type { Clock } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
 import { createLanes } from "./wire/lanes.ts";
@@ -112,13 +118,33 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     log,
     identify: renewer.identify,
+    renew: renewer.renew,
     cacheFile: join(initial["auth-dir"], STATE_DIR, "models.json"),
     fetch: (identity, etag, stop) => {
       const headers = config["upstream-headers"];
       const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
-      return fetchModels(identity, { baseUrl: upstream, headers, clientVersion, etag }, stop);
+      const options = { baseUrl: upstream, headers, clientVersion, etag };
+      return fetchModels(identity, options, stop, clock);
     },
   });
+  const gauge = createGauge({
+    pool,
+    clock,
+    log,
+    reload,
+    identify: renewer.identify,
+    renew: renewer.renew,
+    discard: store.discard,
+    pacer: createPacer({ clock, chance: Math.random }),
+    options: () => perConfig.gauge,
+    fetch: (identity, stop) => {
+      const options = { baseUrl: upstream, headers: config["upstream-headers"] };
+      return fetchUsage(identity, options, stop, clock);
+    },
+  });
+  const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;
+  const meter = createMeter({ pool, clock, gauge, most: mostReadings });
+  const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health });
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
   const refused = createRefusedParameters();
@@ -220,7 +246,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       admin,
-      accounts: { refresh, recover: recovery.recover },
+      accounts: {
+        refresh,
+        recover: recovery.recover,
+        checkQuota: createCheckQuota({ pool, gauge, most: mostReadings, clock, log }),
+      },
       views: () => pool.view(clock.now()),
       explain: explainer.find,
       unsaved: renewer.unsaved,
@@ -254,6 +284,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
+      { name: "quota", everyMs: meter.everyMs, run: meter.look },
+      { name: "health", everyMs: health.everyMs, run: health.round },
     ],
     clock,
     log,
@@ -270,6 +302,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       unwatch();
       stopChores();
       logins.cancelAll();
+      gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
       sockets.retire();
       const cut = clock.after(deadlineMs, () => {
@@ -314,6 +347,18 @@ function derive(config: Config) {
       mostInFlight: config["account-max-in-flight"],
     },
     explain: { selector: config.selector, mostInFlight: config["account-max-in-flight"] },
+    gauge: {
+      timeoutMs: config["health-check-request-timeout"] * SECOND,
+      restMs: config["cooldown-429-sec"] * SECOND,
+      policies: config["quota-http-status-policy"],
+    },
+    health: {
+      intervalMs: config["health-check-interval"] * SECOND,
+      startDelayMs: config["health-check-start-delay"] * SECOND,
+      batchSize: config["health-check-batch-size"],
+      concurrency: config["health-check-concurrency"],
+      maxFailures: config["health-check-max-failures"],
+    },
     limits: { maxRetry: config["max-retry"], emptyRetryMax: config["empty-retry-max"] },
     send: {
       headers: config["upstream-headers"],

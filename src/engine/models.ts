@@ -3,21 +3,23 @@ import { dirname } from "node:path";
 import type { Pool } from "../pool/pool.ts";
 import { writeDurably } from "../store/durable.ts";
 import { type Catalog, mergeCatalog, SEED_CATALOG } from "../turn/catalog.ts";
+import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
 import type { ModelsAnswer } from "../upstream/models.ts";
 import type { Clock } from "../wire/clock.ts";
 import { dict, list, parseDict, text } from "../wire/json.ts";
 import type { Log } from "../wire/log.ts";
+import { isOwn } from "./gauge.ts";
 
 /** What keeping the model catalogue needs. */
 export type CatalogPorts = {
   readonly pool: Pool;
   readonly clock: Clock;
   readonly log: Log;
-  readonly identify: (
-    accountId: string,
-  ) => Identity | { readonly kind: string } | Promise<Identity | { readonly kind: string }>;
+  readonly identify: (accountId: string) => Identity | Failure | Promise<Identity | Failure>;
+  /** Renews a token that the backend refused; a failure when no newer one could be had. */
+  readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
   readonly fetch: (
     identity: Identity,
     etag: string | undefined,
@@ -63,11 +65,32 @@ export function createModels(ports: CatalogPorts): Models {
     }
   };
 
+  /** Asks on an account's behalf. What a refusal means for it is settled as that of a turn would be (B7-11). */
+  const askAs = async (accountId: string): Promise<ModelsAnswer | undefined> => {
+    let identity = await ports.identify(accountId);
+    if ("kind" in identity) return undefined;
+    let answer = await ask(identity);
+    if (answer.type === "failed" && answer.failure.kind === "unauthorized") {
+      const refusal = await ports.renew(accountId, identity.accessToken);
+      const renewed = refusal === undefined ? await ports.identify(accountId) : refusal;
+      if (!("kind" in renewed)) {
+        identity = renewed;
+        answer = await ask(identity);
+      }
+    }
+    if (answer.type === "failed" && isOwn(answer.failure)) {
+      const { failure } = answer;
+      const usedToken = identity.accessToken;
+      pool.settle(accountId, { type: "refused", failure, usedToken }, clock.now());
+    }
+    return answer;
+  };
+
   /** Whether the answer was one; a list without any model is none. */
   const take = async (answer: ModelsAnswer, account: string): Promise<boolean> => {
     if (answer.type === "unchanged") return true;
     if (answer.type === "failed" || !isCatalog(answer.models)) {
-      const reason = answer.type === "failed" ? answer.message : "The list is empty.";
+      const reason = answer.type === "failed" ? answer.failure.message : "The list is empty.";
       log.warn("the backend's model list could not be read; the known one is used", {
         account,
         reason,
@@ -94,10 +117,10 @@ export function createModels(ports: CatalogPorts): Models {
       let asked = 0;
       for (const { account, standing } of pool.view(clock.now())) {
         if (standing.kind !== "ready") continue;
-        const identity = await ports.identify(account.login.identity);
-        if ("kind" in identity) continue;
+        const answer = await askAs(account.login.identity);
+        if (answer === undefined) continue;
         asked += 1;
-        if ((await take(await ask(identity), account.label)) || asked === MOST_ASKED) return;
+        if ((await take(answer, account.label)) || asked === MOST_ASKED) return;
       }
     },
   };

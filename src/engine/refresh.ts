@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { Account } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Stop } from "../turn/stop.ts";
-import type { Clock, Millis } from "../wire/clock.ts";
+import { type Clock, isoOf } from "../wire/clock.ts";
 import type { Dict } from "../wire/json.ts";
 import { type Log, redact } from "../wire/log.ts";
 import { NO_REFRESH_TOKEN, type Renewed } from "./fresh.ts";
@@ -62,7 +62,7 @@ export function createRefresh({
         if (item === undefined) return;
         counts[item.outcome] += 1;
         const { login } = pool.get(account.login.identity) ?? account;
-        const expires = timeOf(login.credential.expiresAtMs);
+        const expires = isoOf(login.credential.expiresAtMs);
         report.item({ ...nameOf(account), ...item, token_expires_at: expires });
       };
       await Promise.all(chosen.map(each));
@@ -99,11 +99,4 @@ function itemOf(result: Renewed): Item | undefined {
     case "failed":
       return { outcome: "failed", reason: result.failure.message };
   }
-}
-
-// The furthest moment that a Date can tell (ECMA-262, 21.4.1.1); a token may name a later one.
-const LAST_MS = 8.64e15;
-
-function timeOf(ms: Millis | undefined): string | null {
-  return ms === undefined || !(Math.abs(ms) <= LAST_MS) ? null : new Date(ms).toISOString();
 }

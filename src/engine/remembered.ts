@@ -38,12 +38,13 @@ export function markOf({ identity, credential }: Login): string {
 
 /** What of an account is kept. What its owner's file says is not for this one to repeat. */
 export function pastOf({ login, availability, ...account }: Account): Remembered["account"] {
-  const { quota, modelCooldowns, consecutiveFailures } = account;
+  const { quota, modelCooldowns, consecutiveFailures, failedChecks } = account;
   return {
     availability: login.isSwitchedOff ? { kind: "ready" } : availability,
     quota,
     modelCooldowns,
     consecutiveFailures,
+    failedChecks,
   };
 }
 
@@ -56,6 +57,7 @@ export function encodePast(past: Remembered["account"], tokens: string): Dict {
     ...(past.quota === undefined ? {} : { quota: encodeQuota(past.quota) }),
     ...(models.length === 0 ? {} : { models: Object.fromEntries(models) }),
     failures: past.consecutiveFailures,
+    checks: past.failedChecks,
   };
 }
 
@@ -82,6 +84,7 @@ export function decodeRemembered(body: Dict): Remembered | undefined {
       quota,
       modelCooldowns: new Map(models),
       consecutiveFailures: count(body["failures"]),
+      failedChecks: count(body["checks"]),
     },
     tokens: text(body["tokens"]) ?? "",
     tally: decodeTally(body),
@@ -97,6 +100,9 @@ function encodeState(availability: Availability): Json {
   if (availability.kind === "ready") return { kind: "ready" };
   const { kind, sinceMs, reason } = availability;
   const evidence = { kind, since: sinceMs, reason: redact(reason).slice(0, LONGEST_REASON) };
+  if (availability.kind === "disabled" && availability.isFinal === true) {
+    return { ...evidence, final: true };
+  }
   if (availability.kind !== "cooling") return evidence;
   return { ...evidence, why: availability.why, until: availability.untilMs };
 }
@@ -112,28 +118,37 @@ function isReason(value: unknown): value is CoolingReason {
   return typeof value === "string" && Object.hasOwn(REASONS, value);
 }
 
-function decodeState({ kind, since, reason, why, until }: Dict): Availability {
+function decodeState({ kind, since, reason, why, until, final }: Dict): Availability {
   const sinceMs = moment(since);
   if (sinceMs === undefined) return { kind: "ready" };
   const evidence = { sinceMs, reason: text(reason) ?? "its reason was not kept" };
-  if (kind === "needs-login" || kind === "disabled") return { kind, ...evidence };
+  if (kind === "needs-login") return { kind, ...evidence };
+  if (kind === "disabled")
+    return { kind, ...evidence, ...(final === true ? { isFinal: true } : {}) };
   const untilMs = moment(until);
   if (kind !== "cooling" || untilMs === undefined || !isReason(why)) return { kind: "ready" };
   return { kind, why, untilMs, ...evidence };
 }
 
-function encodeQuota({ windows, measuredAtMs, plan, hasCredits }: Quota): Json {
+function encodeQuota({ windows, measuredAtMs, plan, hasCredits, ...more }: Quota): Json {
   return {
     measured: measuredAtMs,
     credits: hasCredits,
+    ...(more.balance === undefined ? {} : { balance: more.balance }),
+    ...(more.isSpent === true ? { spent: true } : {}),
+    ...(more.isComplete === true ? { complete: true } : {}),
     ...(plan === undefined ? {} : { plan }),
-    windows: windows.map(({ name, usedPercent, windowSeconds, resetsAtMs, isPartial }) => ({
-      name,
-      used: usedPercent,
-      ...(windowSeconds === undefined ? {} : { seconds: windowSeconds }),
-      ...(resetsAtMs === undefined ? {} : { resets: resetsAtMs }),
-      ...(isPartial ? { partial: true } : {}),
-    })),
+    windows: windows.map(
+      ({ name, usedPercent, windowSeconds, resetsAtMs, isPartial, ...rest }) => ({
+        name,
+        ...(rest.model === undefined ? {} : { model: rest.model }),
+        ...(rest.isForeign === true ? { foreign: true } : {}),
+        used: usedPercent,
+        ...(windowSeconds === undefined ? {} : { seconds: windowSeconds }),
+        ...(resetsAtMs === undefined ? {} : { resets: resetsAtMs }),
+        ...(isPartial ? { partial: true } : {}),
+      }),
+    ),
   };
 }
 
@@ -144,6 +159,9 @@ function decodeQuota(body: Dict): Quota | undefined {
   return {
     measuredAtMs,
     hasCredits: body["credits"] === true,
+    ...(text(body["balance"]) === undefined ? {} : { balance: String(body["balance"]) }),
+    ...(body["spent"] === true ? { isSpent: true as const } : {}),
+    ...(body["complete"] === true ? { isComplete: true as const } : {}),
     ...(plan === undefined ? {} : { plan }),
     windows: list(body["windows"]).filter(isDict).flatMap(decodeWindow),
   };
@@ -159,6 +177,8 @@ function decodeWindow(body: Dict): readonly QuotaWindow[] {
     name,
     usedPercent: Math.min(Math.max(usedPercent, 0), 100),
     isPartial: body["partial"] === true,
+    ...(text(body["model"]) === undefined ? {} : { model: String(body["model"]) }),
+    ...(body["foreign"] === true ? { isForeign: true as const } : {}),
     ...(windowSeconds === undefined ? {} : { windowSeconds }),
     ...(resetsAtMs === undefined ? {} : { resetsAtMs }),
   };

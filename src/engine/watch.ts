@@ -1,6 +1,6 @@
 import type { Lease } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
-import { classifyEvent } from "../turn/classify.ts";
+import { classifyEnd, classifyEvent } from "../turn/classify.ts";
 import type { Step } from "../turn/step.ts";
 import { readUsage } from "../turn/usage.ts";
 import { quotaFromEvent } from "../upstream/limits.ts";
@@ -58,7 +58,14 @@ export function watchTurn(
       record.usage = usage;
       ports.count(lease.accountId, usage);
     }
-    settle({ type: "served" });
+    const limit = classifyEnd(step.data(), model, ports.clock.now());
+    if (limit === undefined) {
+      settle({ type: "served" });
+      return;
+    }
+    record.failure = limit.kind;
+    record.reason = tellOwner(limit);
+    settle({ type: "failed", failure: limit });
   };
 
   const look = (step: Step, isFirst: boolean): void => {

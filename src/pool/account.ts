@@ -45,7 +45,11 @@ export type Availability =
   | { readonly kind: "ready" }
   | ({ readonly kind: "cooling"; readonly why: CoolingReason; readonly untilMs: Millis } & Evidence)
   | ({ readonly kind: "needs-login" } & Evidence)
-  | ({ readonly kind: "disabled" } & Evidence);
+  | ({
+      readonly kind: "disabled";
+      /** Only its owner brings it back; otherwise a health check that succeeds does so too. */
+      readonly isFinal?: true;
+    } & Evidence);
 
 /** Since when, and what the backend or the owner said. */
 export type Evidence = { readonly sinceMs: Millis; readonly reason: string };
@@ -62,6 +66,8 @@ export type Account = {
   /** Models that rest on this account only, by name, with the end of the rest. */
   readonly modelCooldowns: ReadonlyMap<string, Millis>;
   readonly consecutiveFailures: number;
+  /** Health checks in a row that failed by the account's own fault; requests are counted above. */
+  readonly failedChecks: number;
 };
 
 /** How an account stands at `now`, derived: passed cooldowns are over, a spent quota or a dead token shows. */

@@ -10,6 +10,10 @@ export type QuotaWindow = {
   readonly resetsAtMs?: Millis;
   /** Whether it meters only some feature or model, so that its end does not exhaust the account. */
   readonly isPartial: boolean;
+  /** The model that it meters, where the backend names one. */
+  readonly model?: string;
+  /** It meters something that this program never asks for, such as code reviews: shown, and counted nowhere. */
+  readonly isForeign?: true;
 };
 
 /** A reading of an account's quota. */
@@ -19,6 +23,14 @@ export type Quota = {
   readonly plan?: string;
   /** Whether bought credits carry on where the windows end. */
   readonly hasCredits: boolean;
+  /** It does not mention credits, so that what is known of them stays. */
+  readonly isSilentOnCredits?: true;
+  /** How much credit is left, in the backend's own decimal spelling. */
+  readonly balance?: string;
+  /** The backend says that a limit is reached, whatever the windows say. */
+  readonly isSpent?: true;
+  /** It names every window that there is, so that none of an older reading is left beside it. */
+  readonly isComplete?: true;
 };
 
 /**
@@ -26,9 +38,10 @@ export type Quota = {
  * A window whose reset has passed counts as fresh.
  */
 export function headroom(quota: Quota | undefined, now: Millis): number | undefined {
-  if (quota === undefined || quota.windows.length === 0) return undefined;
-  let least = 1;
-  for (const window of quota.windows) least = Math.min(least, remaining(window, now));
+  let least: number | undefined;
+  for (const window of quota?.windows ?? []) {
+    if (window.isForeign !== true) least = Math.min(least ?? 1, remaining(window, now));
+  }
   return least;
 }
 
@@ -56,14 +69,19 @@ export function mergeQuota(older: Quota | undefined, newer: Quota): Quota {
   const named = new Set(newer.windows.map((window) => window.name));
   // Without a reset of its own, a window that is not mentioned any more would stand as it was for ever.
   const kept = older.windows.filter(
-    ({ name, resetsAtMs }) => !named.has(name) && resetsAtMs !== undefined,
+    ({ name, resetsAtMs, isPartial }) =>
+      !named.has(name) && resetsAtMs !== undefined && (isPartial || newer.isComplete !== true),
   );
   return {
+    ...newer,
+    ...(newer.isSilentOnCredits === true ? creditsOf(older) : {}),
     windows: [...newer.windows, ...kept],
-    measuredAtMs: newer.measuredAtMs,
-    hasCredits: newer.hasCredits,
     ...(plan === undefined ? {} : { plan }),
   };
+}
+
+function creditsOf({ hasCredits, balance }: Quota): Pick<Quota, "hasCredits" | "balance"> {
+  return { hasCredits, ...(balance === undefined ? {} : { balance }) };
 }
 
 /** The next moment after `now` at which this quota looks different by itself. */

@@ -1,4 +1,4 @@
-import { type AccountEffect, FAILURES, type Failure } from "../turn/failure.ts";
+import { type AccountEffect, believableReset, FAILURES, type Failure } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import {
   type Account,
@@ -19,14 +19,20 @@ export type Outcome =
       /** The token that was refused: the account may have a newer one by now. */
       readonly usedToken?: string;
     }
-  /** A reading of its quota, from wherever. */
+  /** A reading of its quota, in passing. */
   | { readonly type: "measured"; readonly quota: Quota }
+  /** A reading that was asked for on the account's behalf: the backend takes its token, and says this. */
+  | { readonly type: "checked"; readonly quota: Quota }
+  /** The backend refuses it outside of any turn: what that means is the same, but no turn of anybody's has failed. */
+  | { readonly type: "refused"; readonly failure: Failure; readonly usedToken?: string }
+  /** A health check failed by its own fault; it is disabled after `most` in a row (0: never). */
+  | { readonly type: "check-failed"; readonly reason: string; readonly most: number }
+  /** A policy of its owner's takes it out. */
+  | { readonly type: "disabled"; readonly reason: string }
   /** New tokens, stored. */
   | { readonly type: "renewed"; readonly credential: Credential; readonly atMs: Millis }
   /** The issuer refuses its refresh token for good, and the access token is of no use any more. */
   | { readonly type: "renewal-refused"; readonly reason: string }
-  /** Out by a policy that its owner wrote, till they act. */
-  | { readonly type: "disabled"; readonly reason: string }
   /** Its owner has asked for it to be recovered, and its new tokens work. */
   | { readonly type: "recovered" }
   /** Its file was read again and differs. */
@@ -39,7 +45,7 @@ export type Outcome =
 /** What an earlier run of the program knew of an account. */
 export type Past = Pick<
   Account,
-  "availability" | "quota" | "modelCooldowns" | "consecutiveFailures"
+  "availability" | "quota" | "modelCooldowns" | "consecutiveFailures" | "failedChecks"
 > & {
   /** When that was written down, by the clock of then. */
   readonly savedMs: Millis;
@@ -54,8 +60,8 @@ export type Policy = {
 };
 
 const FORBIDDEN_MS = 5 * 60_000;
-// The longest window a plan has is a month; a promise beyond that is a mistake of the backend's.
-const LONGEST_PROMISE_MS = 32 * 24 * 3_600_000;
+// A limit that is reached, of unknown end, is believed somewhat longer than till the next reading.
+const UNPROMISED_MS = 10 * 60_000;
 
 /**
  * The account after `outcome`.
@@ -64,13 +70,29 @@ const LONGEST_PROMISE_MS = 32 * 24 * 3_600_000;
 export function settle(account: Account, outcome: Outcome, policy: Policy, now: Millis): Account {
   switch (outcome.type) {
     case "served":
-      return account.consecutiveFailures === 0 ? account : { ...account, consecutiveFailures: 0 };
+      return account.consecutiveFailures === 0 && account.failedChecks === 0
+        ? account
+        : { ...account, consecutiveFailures: 0, failedChecks: 0 };
     case "failed":
       return isOutdated(account, outcome.usedToken)
         ? account
         : fail(account, outcome.failure, policy, now);
     case "measured":
       return measure(account, outcome.quota, now);
+    case "checked":
+      return check(account, outcome.quota, now);
+    case "refused":
+      return isOutdated(account, outcome.usedToken)
+        ? account
+        : affect(account, outcome.failure, policy, now);
+    case "check-failed":
+      return failCheck(account, outcome, now);
+    case "disabled": {
+      const reason = outcome.reason;
+      return isFinal(account.availability)
+        ? account
+        : { ...account, availability: { kind: "disabled", sinceMs: now, reason, isFinal: true } };
+    }
     case "renewed": {
       const login = {
         ...account.login,
@@ -93,11 +115,6 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       return account.availability.kind === "disabled" && !account.login.isSwitchedOff
         ? { ...account, availability: { kind: "ready" } }
         : account;
-    case "disabled": {
-      if (account.availability.kind === "disabled") return account;
-      const { reason } = outcome;
-      return { ...account, availability: { kind: "disabled", sinceMs: now, reason } };
-    }
     case "recovered": {
       const { kind } = account.availability;
       const isOut = kind === "needs-login" || (kind === "disabled" && !account.login.isSwitchedOff);
@@ -120,6 +137,7 @@ export function admit(login: Login, digest: string, now: Millis): Account {
     quota: undefined,
     modelCooldowns: new Map(),
     consecutiveFailures: 0,
+    failedChecks: 0,
   };
 }
 
@@ -128,42 +146,81 @@ function isOutdated(account: Account, usedToken: string | undefined): boolean {
 }
 
 function fail(account: Account, failure: Failure, policy: Policy, now: Millis): Account {
-  const effect: AccountEffect = FAILURES[failure.kind].account;
-  if (effect === "none") return account;
+  if (FAILURES[failure.kind].account === "none") return account;
   const counted = { ...account, consecutiveFailures: account.consecutiveFailures + 1 };
+  return affect(counted, failure, policy, now);
+}
+
+/** What a failure means for whether the account may be used. */
+function affect(account: Account, failure: Failure, policy: Policy, now: Millis): Account {
+  const effect: AccountEffect = FAILURES[failure.kind].account;
   switch (effect) {
+    case "none":
     case "count":
-      return counted;
+      return account;
     case "disable":
       return account.availability.kind === "disabled"
-        ? counted
+        ? account
         : {
-            ...counted,
+            ...account,
             availability: { kind: "disabled", sinceMs: now, reason: failure.message },
           };
     case "cool-unauthorized":
-      return cool(counted, "unauthorized", failure, policy.unauthorizedMs, now);
+      return cool(account, "unauthorized", failure, policy.unauthorizedMs, now);
     case "cool-forbidden":
-      return cool(counted, "forbidden", failure, FORBIDDEN_MS, now);
+      return cool(account, "forbidden", failure, FORBIDDEN_MS, now);
     case "cool-quota":
-      return cool(counted, "quota", failure, policy.limitedMs, now);
+      return cool(withoutOutdated(account, now), "quota", failure, policy.limitedMs, now);
     case "cool-limited":
       return failure.model === undefined
-        ? cool(counted, "rate-limit", failure, policy.limitedMs, now)
-        : coolModel(counted, failure.model, failure, policy.limitedMs, now);
+        ? cool(account, "rate-limit", failure, policy.limitedMs, now)
+        : coolModel(account, failure.model, failure, policy.limitedMs, now);
   }
+}
+
+/**
+ * The account without a reading that says there is room: the backend has just said that there is none (B6-5). It counts
+ * as unmeasured, so that it is read again soon and does not come back as the one with most room.
+ */
+function withoutOutdated(account: Account, now: Millis): Account {
+  const isOutdated = exhaustedUntil(account.quota, now) === undefined;
+  return account.quota !== undefined && isOutdated ? { ...account, quota: undefined } : account;
+}
+
+type CheckFailed = Extract<Outcome, { readonly type: "check-failed" }>;
+
+function failCheck(account: Account, { reason, most }: CheckFailed, now: Millis): Account {
+  const failedChecks = account.failedChecks + 1;
+  const counted = { ...account, failedChecks };
+  const { kind } = account.availability;
+  if (most <= 0 || failedChecks < most || kind === "disabled" || kind === "needs-login") {
+    return counted;
+  }
+  const evidence = `${failedChecks} health checks in a row failed; the last one: ${reason}`;
+  return { ...counted, availability: { kind: "disabled", sinceMs: now, reason: evidence } };
+}
+
+/** Whether only its owner can bring it back. */
+function isFinal(availability: Availability): boolean {
+  if (availability.kind !== "disabled") return false;
+  return availability.isFinal === true || availability.reason === SWITCHED_OFF;
+}
+
+/** A check that succeeds brings back whom a check or a refusal took out, and tells the quota like any reading. */
+function check(account: Account, reading: Quota, now: Millis): Account {
+  const { availability } = account;
+  const isBack = availability.kind === "disabled" && !isFinal(availability);
+  const alive: Account = isBack
+    ? { ...account, failedChecks: 0, availability: { kind: "ready" } }
+    : account.failedChecks === 0
+      ? account
+      : { ...account, failedChecks: 0 };
+  return measure(alive, reading, now);
 }
 
 /** The end of a rest: what the backend promised if that can be believed, else a guess. */
 function restUntil(failure: Failure, guessMs: Millis, now: Millis): Millis {
-  return plausible(failure.resetsAtMs, now) ?? now + guessMs;
-}
-
-/** `resetsAtMs` if it can be believed. A promise that is past, or years ahead, is a mistake or a wrong clock. */
-function plausible(resetsAtMs: Millis | undefined, now: Millis): Millis | undefined {
-  const isPlausible =
-    resetsAtMs !== undefined && resetsAtMs > now && resetsAtMs <= now + LONGEST_PROMISE_MS;
-  return isPlausible ? resetsAtMs : undefined;
+  return believableReset(failure.resetsAtMs, now) ?? now + guessMs;
 }
 
 function cool(
@@ -198,8 +255,16 @@ function coolModel(
 }
 
 function measure(account: Account, reading: Quota, now: Millis): Account {
+  // An answer in which every field is missing tells nothing, not even that what was known is out of date.
+  if (reading.windows.length === 0 && reading.isSpent !== true && !reading.hasCredits) {
+    return account;
+  }
   const windows = reading.windows.map((window) => believable(window, now));
   const quota = mergeQuota(account.quota, { ...reading, windows });
+  const modelCooldowns = withoutStale(account.modelCooldowns, windows);
+  const measured: Account = { ...account, quota, modelCooldowns };
+  // A limit that is reached is none where credits carry on.
+  if (reading.isSpent === true && !quota.hasCredits) return restSpent(measured, reading, now);
   const { availability } = account;
   // A cooldown is a hint: a reading taken after it began that shows room everywhere ends it.
   const whole = windows.filter(({ isPartial }) => !isPartial);
@@ -210,13 +275,47 @@ function measure(account: Account, reading: Quota, now: Millis): Account {
     reading.measuredAtMs > availability.sinceMs &&
     exhaustedUntil(quota, now) === undefined &&
     (hasRoom || reading.hasCredits);
-  return isStale ? { ...account, quota, availability: { kind: "ready" } } : { ...account, quota };
+  return isStale ? { ...measured, availability: { kind: "ready" } } : measured;
+}
+
+/** The rest of an account whose limit is reached: as long as its full windows say, which show by themselves, or else a while. */
+function restSpent(account: Account, reading: Quota, now: Millis): Account {
+  if (exhaustedUntil(account.quota, now) !== undefined) return account;
+  const { availability } = account;
+  const message = "the backend says that its limit is reached";
+  const failure: Failure = { kind: "exhausted", message };
+  const rested = cool(account, "quota", failure, UNPROMISED_MS, now);
+  const isGoingOn =
+    availability.kind === "cooling" && availability.why === "quota" && availability.untilMs > now;
+  if (!isGoingOn || rested.availability.kind !== "cooling") return rested;
+  // Since when, is when it began; the reading is newer than that in any case.
+  const sinceMs = Math.min(availability.sinceMs, reading.measuredAtMs);
+  return { ...rested, availability: { ...rested.availability, sinceMs } };
+}
+
+/** Model cooldowns but for those of models whose own windows have room. */
+function withoutStale(
+  cooldowns: Account["modelCooldowns"],
+  windows: readonly QuotaWindow[],
+): Account["modelCooldowns"] {
+  const isStale = (model: string): boolean => {
+    const its = windows.filter((window) => isOf(window, model));
+    return its.length > 0 && its.every(({ usedPercent }) => usedPercent < 100);
+  };
+  const left = [...cooldowns].filter(([model]) => !isStale(model));
+  return left.length === cooldowns.size ? cooldowns : new Map(left);
+}
+
+/** Whether a window meters this model: the backend names it for people, `GPT-5.3-Codex-Spark`. */
+function isOf({ model }: QuotaWindow, wanted: string): boolean {
+  const plain = (name: string) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+  return model !== undefined && plain(model) === plain(wanted);
 }
 
 /** A window without a reset that cannot be believed: as it was read just now, it is not over yet either. */
 function believable(window: QuotaWindow, now: Millis): QuotaWindow {
   const { resetsAtMs, ...rest } = window;
-  const promised = plausible(resetsAtMs, now);
+  const promised = believableReset(resetsAtMs, now);
   return promised === undefined ? rest : { ...rest, resetsAtMs: promised };
 }
 
@@ -262,7 +361,7 @@ function restore(account: Account, past: Past, policy: Policy, now: Millis): Acc
   const endOf = (untilMs: Millis): Millis | undefined => {
     const left = untilMs - aheadMs;
     if (!(left > now)) return undefined;
-    return plausible(left, now) ?? now + policy.limitedMs;
+    return believableReset(left, now) ?? now + policy.limitedMs;
   };
   const modelCooldowns = new Map(account.modelCooldowns);
   for (const [model, untilMs] of past.modelCooldowns) {
@@ -278,6 +377,7 @@ function restore(account: Account, past: Past, policy: Policy, now: Millis): Acc
     quota: restoreQuota(account.quota, past.quota, aheadMs, now),
     modelCooldowns,
     consecutiveFailures: Math.max(account.consecutiveFailures, past.consecutiveFailures),
+    failedChecks: Math.max(account.failedChecks, past.failedChecks),
   };
 }
 

@@ -10,6 +10,7 @@ export type AccountRoutes = {
   /** Undefined where there is no such account. */
   readonly refresh: (selection: Selection) => AccountWork | undefined;
   readonly recover: (selection: Selection) => Promise<AccountWork | undefined>;
+  readonly checkQuota: (selection: Selection) => AccountWork | undefined;
 };
 
 /** What an answer needs beside the work. */
@@ -27,6 +28,16 @@ export async function refreshAccounts(
   const selection = await readSelection(call.request, { by: "all" });
   if ("kind" in selection) return call.refuse(selection);
   return answer(call, refresh(selection));
+}
+
+/** `POST /check-quota`: without a body all accounts. */
+export async function checkQuotas(
+  call: AccountCall,
+  { checkQuota }: Pick<AccountRoutes, "checkQuota">,
+): Promise<Response> {
+  const selection = await readSelection(call.request, { by: "all" });
+  if ("kind" in selection) return call.refuse(selection);
+  return answer(call, checkQuota(selection));
 }
 
 /** `POST /recover-auth`: which accounts must be said. */

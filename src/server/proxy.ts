@@ -2,7 +2,9 @@ import type { Execution, Finished } from "../engine/execute.ts";
 import { unlessStopped } from "../engine/wait.ts";
 import type { Watched } from "../engine/watch.ts";
 import type { Exchange, Protocol } from "../protocols/protocol.ts";
+import { classifyEnd } from "../turn/classify.ts";
 import type { Failure } from "../turn/failure.ts";
+import type { Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { readBody } from "./intake.ts";
@@ -68,7 +70,7 @@ async function serveWhole(
   visit: HttpVisit,
   ports: ProxyPorts,
 ): Promise<Response> {
-  const finish = (turn: Watched): Promise<Finished> => readWhole(turn, exchange);
+  const finish = (turn: Watched): Promise<Finished> => readWhole(turn, exchange, ports.clock);
   const done = await ports.execute({ ...jobOf(exchange, visit), finish });
   if (!done.ok) return visit.refuse(explained(done.failure, exchange));
   done.turn.close();
@@ -152,7 +154,7 @@ async function readExchange(
 }
 
 /** Reads a turn to its end into a fresh body: an attempt that fails half-way leaves nothing in the answer. */
-async function readWhole(turn: Watched, exchange: Exchange): Promise<Finished> {
+async function readWhole(turn: Watched, exchange: Exchange, clock: Clock): Promise<Finished> {
   const body = exchange.body();
   for (;;) {
     const batch = await turn.read();
@@ -162,9 +164,16 @@ async function readWhole(turn: Watched, exchange: Exchange): Promise<Finished> {
       if (step.role === "failed" || step.role === "error") {
         return { ok: false, failure: exchange.classify(step.data()) };
       }
+      const limit = step.role === "incomplete" ? limitOf(step, exchange, clock) : undefined;
+      if (limit !== undefined) return { ok: false, failure: limit };
     }
     body.push(batch.steps);
   }
+}
+
+/** The limit that cut a turn short, if one did: nobody has seen any of it, so another account may begin anew. */
+function limitOf(step: Step, { turn }: Exchange, clock: Clock): Failure | undefined {
+  return classifyEnd(step.data(), turn.model, clock.now());
 }
 
 /** The execution's end, or undefined when the client should be kept warm before it. */

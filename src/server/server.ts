@@ -13,6 +13,7 @@ import type { Json } from "../wire/json.ts";
 import {
   type AccountCall,
   type AccountRoutes,
+  checkQuotas,
   recoverAccounts,
   refreshAccounts,
 } from "./accounts.ts";
@@ -160,6 +161,12 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: (visit) => recoverAccounts(accountCall(visit, ports), ports.accounts),
     },
     { method: "GET", path: "/explain/*", guard: "admin", serve: (visit) => explain(visit, ports) },
+    {
+      method: "POST",
+      path: "/check-quota",
+      guard: "admin",
+      serve: (visit) => checkQuotas(accountCall(visit, ports), ports.accounts),
+    },
   ];
 }
 

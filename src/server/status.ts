@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { windowsOf } from "../engine/check-quota.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
 import { obstacleOf, WORDS } from "../pool/words.ts";
@@ -140,18 +141,15 @@ function accountOf(
     reason: state === undefined ? null : redact(state.reason),
     since: isoOf(state?.sinceMs),
     until: isoOf(standing.kind === "cooling" ? standing.untilMs : undefined),
-    windows: (quota?.windows ?? []).map((window) => ({
-      name: window.name,
-      used_percent: window.usedPercent,
-      resets_at: isoOf(window.resetsAtMs),
-      window_seconds: window.windowSeconds ?? null,
-    })),
+    windows: windowsOf(quota),
     quota_measured_at: isoOf(quota?.measuredAtMs),
     credits: quota?.hasCredits ?? null,
+    credit_balance: quota?.balance ?? null,
     model_cooldowns: rests.map(([model, untilMs]) => ({ model, until: isoOf(untilMs) })),
     requests: tally.requests,
     errors: tally.errors,
     consecutive_failures: account.consecutiveFailures,
+    health_failures: account.failedChecks,
     in_flight: inFlight,
     tokens: tokensOf(tally.tokens),
     cached_ratio:

@@ -1,7 +1,7 @@
 import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, number, parseDict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
-import type { Failure, FailureKind } from "./failure.ts";
+import { believableReset, type Failure, type FailureKind } from "./failure.ts";
 
 /** An answer of the backend's that is no turn. */
 export type Refusal = {
@@ -43,6 +43,22 @@ export function classifyEvent(event: Dict, model: string, now: Millis): Failure 
   return complete(kind, message, { word, status, headers, model, now });
 }
 
+/**
+ * What a turn that ended otherwise than by `failed` tells of a limit: the quota may run out inside an answer, and the
+ * backend then calls the answer incomplete (B6-5). Undefined where no limit ended it.
+ */
+export function classifyEnd(event: Dict, model: string, now: Millis): Failure | undefined {
+  const response = dict(event["response"]);
+  const { reason } = dict(response["incomplete_details"]);
+  const error = isDict(response["error"]) ? response["error"] : { code: reason };
+  const word = readWord({ error });
+  const kind = kindByWord(word);
+  if (kind !== "exhausted" && kind !== "rate-limited") return undefined;
+  const message =
+    word.message ?? `The backend cut the answer short (${redact(word.code ?? "a limit")}).`;
+  return complete(kind, message, { word, status: undefined, headers: new Headers(), model, now });
+}
+
 // By `error.code` or `error.type`: these words say more than the status around them.
 const KINDS: ReadonlyMap<string, FailureKind> = new Map<string, FailureKind>([
   ["context_length_exceeded", "context-overflow"],
@@ -52,6 +68,8 @@ const KINDS: ReadonlyMap<string, FailureKind> = new Map<string, FailureKind>([
   ["thinking_signature_invalid", "foreign-reasoning"],
   ["usage_limit_reached", "exhausted"],
   ["insufficient_quota", "exhausted"],
+  ["usage_limit_exceeded", "exhausted"],
+  ["quota_exceeded", "exhausted"],
   ["usage_not_included", "exhausted"],
   ["rate_limit_exceeded", "rate-limited"],
   ["rate_limit_error", "rate-limited"],
@@ -78,7 +96,8 @@ function kindByWord({ code, type, message }: Word): FailureKind | undefined {
   return undefined;
 }
 
-function kindByStatus({ status, headers, body }: Refusal, { message }: Word): FailureKind {
+function kindByStatus(refusal: Refusal, { message, code, type }: Word): FailureKind {
+  const { status, headers, body } = refusal;
   switch (status) {
     case 401:
       return "unauthorized";
@@ -94,7 +113,11 @@ function kindByStatus({ status, headers, body }: Refusal, { message }: Word): Fa
     case 408:
       return "timeout";
     case 429:
-      return message === undefined && isChallenge(headers, body) ? "challenged" : "rate-limited";
+      if (message === undefined && isChallenge(headers, body)) return "challenged";
+      // Without a word of its own: a window that is full says what it is about.
+      return code === undefined && type === undefined && hasFullWindow(headers)
+        ? "exhausted"
+        : "rate-limited";
     default:
       if (status >= 400 && status < 500) return "bad-request";
       // A 2xx that is no event stream, or a redirect: the backend is not what it should be. Cloudflare's pages for
@@ -198,13 +221,21 @@ function promisedReset(
   kind: FailureKind,
   { word, headers, now }: Circumstances,
 ): Millis | undefined {
-  const atMs = inMillis(number(word.error["resets_at"]));
-  const inMs = later(now, number(word.error["resets_in_seconds"]));
-  const afterMs = later(now, retryAfterSeconds(headers, now));
+  // A time that cannot be believed does not hide one that can.
+  const believed = (ms: Millis | undefined) => believableReset(ms, now);
+  const atMs = believed(inMillis(number(word.error["resets_at"])));
+  const inMs = believed(later(now, number(word.error["resets_in_seconds"])));
+  const afterMs = believed(later(now, retryAfterSeconds(headers, now)));
   const said = later(now, saidSeconds(word.message ?? ""));
   return kind === "exhausted"
     ? (atMs ?? inMs ?? afterMs ?? fullWindowsEnd(headers, now) ?? said)
     : (afterMs ?? inMs ?? atMs ?? said);
+}
+
+function hasFullWindow(headers: Headers): boolean {
+  return ["primary", "secondary"].some(
+    (window) => (number(headers.get(`x-codex-${window}-used-percent`)) ?? 0) >= 100,
+  );
 }
 
 /** When all windows that are full have ended. A header may be there and empty, as seen on exhausted plans. */

@@ -106,6 +106,16 @@ export type Failure = {
   readonly planType?: string;
 };
 
+// The longest window a plan has is a month; a promise beyond that is a mistake of the backend's.
+const LONGEST_PROMISE_MS = 32 * 24 * 3_600_000;
+
+/** `resetsAtMs` if it can be believed. A promise that is past, or years ahead, is a mistake or a wrong clock. */
+export function believableReset(resetsAtMs: Millis | undefined, now: Millis): Millis | undefined {
+  const isBelievable =
+    resetsAtMs !== undefined && resetsAtMs > now && resetsAtMs <= now + LONGEST_PROMISE_MS;
+  return isBelievable ? resetsAtMs : undefined;
+}
+
 /** HTTP status for a client that has seen nothing yet. Trouble of our accounts never looks like the client's own. */
 export function clientStatus(failure: Failure): number {
   const row: Row = FAILURES[failure.kind];

@@ -1,4 +1,5 @@
 import type { Quota, QuotaWindow } from "../pool/quota.ts";
+import { believableReset } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, list, number, text } from "../wire/json.ts";
 
@@ -18,24 +19,93 @@ export function quotaFromHeaders(headers: Headers, now: Millis): Quota | undefin
   }
   if (windows.length === 0) return undefined;
   const plan = text(headers.get("x-codex-plan-type"));
-  const hasCredits =
-    isTrue(headers.get("x-codex-credits-has-credits")) ||
-    isTrue(headers.get("x-codex-credits-unlimited"));
-  return { windows, measuredAtMs: now, hasCredits, ...(plan === undefined ? {} : { plan }) };
+  const has = headers.get("x-codex-credits-has-credits");
+  const unlimited = headers.get("x-codex-credits-unlimited");
+  const isSilent = text(has) === undefined && text(unlimited) === undefined;
+  const balance = headers.get("x-codex-credits-balance");
+  const credits = creditsOf(
+    isSilent ? undefined : { has_credits: isTrue(has), unlimited: isTrue(unlimited), balance },
+  );
+  return { windows, measuredAtMs: now, ...credits, ...(plan === undefined ? {} : { plan }) };
 }
 
 /** The quota reading of a `codex.rate_limits` event, or undefined when it holds none. */
 export function quotaFromEvent(event: Dict, now: Millis): Quota | undefined {
-  const windows = eventWindows(dict(event["rate_limits"]), undefined, now);
-  for (const extra of list(event["additional_rate_limits"])) {
-    const { metered_feature: id, limit_name: name, rate_limit: limit } = dict(extra);
-    windows.push(...eventWindows(dict(limit), text(id) ?? text(name) ?? "extra", now));
-  }
+  const limits = dict(event["rate_limits"]);
+  const extras = list(event["additional_rate_limits"]);
+  const windows = [...limitWindows(limits, NO_FAMILY, now), ...extraWindows(extras, now)];
   if (windows.length === 0) return undefined;
   const plan = text(event["plan_type"]);
-  const credits = dict(event["credits"]);
-  const hasCredits = credits["has_credits"] === true || credits["unlimited"] === true;
-  return { windows, measuredAtMs: now, hasCredits, ...(plan === undefined ? {} : { plan }) };
+  return {
+    windows,
+    measuredAtMs: now,
+    ...creditsOf(event["credits"]),
+    ...(isReached(limits) ? { isSpent: true } : {}),
+    ...(plan === undefined ? {} : { plan }),
+  };
+}
+
+/**
+ * The quota reading in an answer of the usage endpoint (upstream.md 1.1). Every field may be missing or null, a number
+ * may be a text, and where nothing is told the reading is empty.
+ */
+export function quotaFromUsage(usage: Dict, now: Millis): Quota {
+  const limits = dict(usage["rate_limit"]);
+  const spending = dict(usage["spend_control"]);
+  const own = limitWindows(limits, NO_FAMILY, now);
+  const reviews = limitWindows(dict(usage["code_review_rate_limit"]), CODE_REVIEW, now);
+  const extras = extraWindows(list(usage["additional_rate_limits"]), now);
+  const plan = text(usage["plan_type"]);
+  const credits = creditsOf(usage["credits"]);
+  // Whose spending is capped, has no use of the credits of others.
+  const isCapped = spending["reached"] === true;
+  const isSpent =
+    isReached(limits) ||
+    isDict(usage["rate_limit_reached_type"]) ||
+    (isCapped && limits["allowed"] !== true);
+  return {
+    windows: [...own, ...reviews, ...extras],
+    measuredAtMs: now,
+    ...credits,
+    hasCredits: credits.hasCredits && !isCapped,
+    ...(isSpent ? { isSpent: true } : {}),
+    ...(own.length > 0 ? { isComplete: true } : {}),
+    ...(plan === undefined ? {} : { plan }),
+  };
+}
+
+function isReached(limits: Dict): boolean {
+  return limits["allowed"] === false || limits["limit_reached"] === true;
+}
+
+/** What credits there are to carry on with. `balance` is a decimal text; one of nothing is none. */
+function creditsOf(credits: unknown): Pick<Quota, "hasCredits" | "balance" | "isSilentOnCredits"> {
+  if (!isDict(credits)) return { hasCredits: false, isSilentOnCredits: true };
+  const { balance } = credits;
+  const left = typeof balance === "number" ? String(balance) : text(balance);
+  const isEmpty = left !== undefined && (number(left) ?? 1) <= 0;
+  const isOver = credits["overage_limit_reached"] === true;
+  const hasCredits =
+    credits["unlimited"] === true || (credits["has_credits"] === true && !isEmpty && !isOver);
+  return { hasCredits, ...(left === undefined ? {} : { balance: left }) };
+}
+
+/** What a limit is for, beside the account as a whole. */
+type Family = {
+  readonly id: string | undefined;
+  readonly model?: string | undefined;
+  readonly isForeign?: true;
+};
+
+const NO_FAMILY: Family = { id: undefined };
+const CODE_REVIEW: Family = { id: "code_review", isForeign: true };
+
+function extraWindows(extras: readonly unknown[], now: Millis): readonly QuotaWindow[] {
+  return extras.flatMap((extra) => {
+    const { metered_feature: id, limit_name: name, rate_limit: limit } = dict(extra);
+    const model = text(name);
+    return limitWindows(dict(limit), { id: text(id) ?? model ?? "extra", model }, now);
+  });
 }
 
 function headerWindow(
@@ -53,54 +123,66 @@ function headerWindow(
   if (usedPercent === undefined || (usedPercent === 0 && !minutes && resetAt === undefined)) {
     return undefined;
   }
+  const model = text(headers.get(`x-codex-${family}-limit-name`));
   return makeWindow({
-    // Events and the usage endpoint spell the same family with underscores.
-    family: family?.replaceAll("-", "_"),
+    family: { id: family, model },
     usedPercent,
     windowSeconds: minutes === undefined ? undefined : minutes * 60,
     resetsAtMs: resetTime(resetAt, value("reset-after-seconds"), now),
   });
 }
 
-function eventWindows(limits: Dict, family: string | undefined, now: Millis): QuotaWindow[] {
+function limitWindows(limits: Dict, family: Family, now: Millis): readonly QuotaWindow[] {
   const windows: QuotaWindow[] = [];
   for (const position of ["primary", "secondary", "primary_window", "secondary_window"]) {
-    const limit = limits[position];
-    if (!isDict(limit)) continue;
+    const limit = dict(limits[position]);
     const usedPercent = number(limit["used_percent"]);
-    if (usedPercent === undefined) continue;
     const minutes = number(limit["window_minutes"]);
-    windows.push(
-      makeWindow({
-        family,
-        usedPercent,
-        windowSeconds:
-          number(limit["limit_window_seconds"]) ??
-          (minutes === undefined ? undefined : minutes * 60),
-        resetsAtMs: resetTime(number(limit["reset_at"]), number(limit["reset_after_seconds"]), now),
-      }),
+    const windowSeconds =
+      number(limit["limit_window_seconds"]) ?? (minutes === undefined ? undefined : minutes * 60);
+    const resetsAtMs = resetTime(
+      number(limit["reset_at"]),
+      number(limit["reset_after_seconds"]),
+      now,
     );
+    const isNothing = usedPercent === 0 && !windowSeconds && resetsAtMs === undefined;
+    if (usedPercent === undefined || isNothing) continue;
+    windows.push(makeWindow({ family, usedPercent, windowSeconds, resetsAtMs }));
   }
   return windows;
 }
 
 type RawWindow = {
-  readonly family: string | undefined;
+  readonly family: Family;
   readonly usedPercent: number;
   readonly windowSeconds: number | undefined;
   readonly resetsAtMs: Millis | undefined;
 };
 
 function makeWindow({ family, usedPercent, windowSeconds, resetsAtMs }: RawWindow): QuotaWindow {
-  const length =
-    windowSeconds === undefined || windowSeconds <= 0 ? "window" : lengthName(windowSeconds);
+  const { id, model, isForeign } = family;
+  const hasLength = windowSeconds !== undefined && windowSeconds > 0;
+  const length = hasLength ? lengthName(windowSeconds) : "window";
   return {
-    name: family === undefined ? length : `${family} ${length}`,
+    name: id === undefined ? length : `${familyName(id)} ${length}`,
     usedPercent: Math.min(Math.max(usedPercent, 0), 100),
-    isPartial: family !== undefined,
-    ...(windowSeconds === undefined || windowSeconds <= 0 ? {} : { windowSeconds }),
+    isPartial: id !== undefined,
+    ...(isForeign === undefined ? {} : { isForeign }),
+    ...(model === undefined ? {} : { model }),
+    ...(hasLength ? { windowSeconds } : {}),
     ...(resetsAtMs === undefined ? {} : { resetsAtMs }),
   };
+}
+
+/**
+ * One name for one family, so that readings from all places meet: in headers it is `bengal-fox`, elsewhere `bengal_fox`
+ * or `codex_bengal_fox` (the official client reads the `codex` in front of a header's name as a part of it).
+ */
+function familyName(id: string): string {
+  return id
+    .toLowerCase()
+    .replaceAll("-", "_")
+    .replace(/^codex_(?=.)/, "");
 }
 
 /** A length of time in the largest unit that divides it: 18000 is `5h`, 604800 is `7d`. */
@@ -115,8 +197,10 @@ function resetTime(
   afterSeconds: number | undefined,
   now: Millis,
 ): Millis | undefined {
-  if (atSeconds !== undefined && atSeconds > 0) return atSeconds * 1000;
-  return afterSeconds === undefined ? undefined : now + afterSeconds * 1000;
+  const atMs = atSeconds === undefined ? undefined : atSeconds * 1000;
+  const afterMs = afterSeconds === undefined ? undefined : now + afterSeconds * 1000;
+  // Where the clock here is wrong, only what counts from now is of use.
+  return believableReset(atMs, now) ?? believableReset(afterMs, now);
 }
 
 function isTrue(value: string | null): boolean {

@@ -1,14 +1,22 @@
+import { classifyRefusal } from "../turn/classify.ts";
+import type { Failure } from "../turn/failure.ts";
 import type { Stop } from "../turn/stop.ts";
-import { isDict, parseDict } from "../wire/json.ts";
+import type { Clock } from "../wire/clock.ts";
+import { parseDict } from "../wire/json.ts";
 import { accountHeaders, type Identity, lowerNames } from "./headers.ts";
 import { describeNetwork } from "./send.ts";
+import { readText } from "./text.ts";
 
 /** What the backend said when asked for its models. */
 export type ModelsAnswer =
   | { readonly type: "models"; readonly models: readonly unknown[]; readonly etag?: string }
   /** The list has not changed since `etag`. */
   | { readonly type: "unchanged" }
-  | { readonly type: "failed"; readonly status?: number; readonly message: string };
+  | { readonly type: "failed"; readonly failure: Failure };
+
+// The real list is some hundred kilobytes.
+const MOST_BYTES = 4 * 1024 * 1024;
+const DONE: Failure = { kind: "client-left", message: "The answer has been read." };
 
 /** Asks the backend for its model catalogue (upstream.md 7). Never throws. */
 export async function fetchModels(
@@ -20,8 +28,11 @@ export async function fetchModels(
     readonly etag: string | undefined;
   },
   stop: Stop,
+  clock: Clock,
 ): Promise<ModelsAnswer> {
   const { baseUrl, headers, clientVersion, etag } = options;
+  // What is left of a body that is too long must not be waited for.
+  const reading = stop.child();
   try {
     const query = new URLSearchParams({ client_version: clientVersion });
     const response = await fetch(`${baseUrl}/models?${query}`, {
@@ -31,20 +42,25 @@ export async function fetchModels(
         accept: "*/*",
         ...(etag === undefined ? {} : { "if-none-match": etag }),
       },
-      signal: stop.signal,
+      signal: reading.signal,
       redirect: "manual",
       timeout: false,
     });
     if (response.status === 304) return { type: "unchanged" };
-    const body = parseDict(await response.text());
-    const models = body?.["models"];
-    if (response.status !== 200 || !isDict(body) || !Array.isArray(models)) {
-      const message = `The backend answered ${response.status} when asked for its models.`;
-      return { type: "failed", status: response.status, message };
+    const limits = { mostBytes: MOST_BYTES, limitMs: 0, tooLate: DONE };
+    const { text: body } = await readText(response, limits, reading, clock);
+    const models = parseDict(body)?.["models"];
+    if (response.status !== 200 || !Array.isArray(models)) {
+      const refusal = { status: response.status, headers: response.headers, body };
+      const refused = classifyRefusal(refusal, "", clock.now());
+      return { type: "failed", failure: stop.reason() ?? refused };
     }
     const fresh = response.headers.get("etag");
     return { type: "models", models, ...(fresh === null ? {} : { etag: fresh }) };
   } catch (cause) {
-    return { type: "failed", message: stop.reason()?.message ?? describeNetwork(cause).message };
+    return { type: "failed", failure: stop.reason() ?? describeNetwork(cause) };
+  } finally {
+    reading.stop(DONE);
+    reading.detach();
   }
 }

@@ -1,4 +1,4 @@
-import { classifyEvent, classifyRefusal } from "../turn/classify.ts";
+import { classifyEnd, classifyEvent, classifyRefusal } from "../turn/classify.ts";
 import { readRefusal } from "../turn/compaction.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { TurnRequest } from "../turn/request.ts";
@@ -133,6 +133,7 @@ function createJudge(
 
 /** The failure that the step itself tells. */
 function toldFailure(step: Step, turn: TurnRequest, now: number): Failure | undefined {
+  if (step.role === "incomplete") return classifyEnd(step.data(), turn.model, now);
   if (step.role !== "failed" && step.role !== "error") return undefined;
   return readRefusal(classifyEvent(step.data(), turn.model, now), turn);
 }

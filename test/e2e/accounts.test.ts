@@ -360,8 +360,17 @@ describe("tokens", () => {
 
   test("the file holds the new tokens before the backend sees them", async () => {
     const account = fresh({ lifetimeSeconds: 3600 });
-    account.expireAccessToken();
     await using proxy = await start([account]);
+    // Reading the model list would mend the token by itself.
+    await within(
+      "the models are read",
+      backend.until(() =>
+        backend.requests.some(
+          (each) => each.account === account.name && each.path.endsWith("/models"),
+        ),
+      ),
+    );
+    account.expireAccessToken();
     const path = join(proxy.authDir, `${account.name}.json`);
     const before = backend.turns().length;
     const answering = call(proxy);

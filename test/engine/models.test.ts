@@ -18,9 +18,16 @@ type Seed = {
   readonly answers?: readonly (ModelsAnswer | "silence")[];
   readonly dead?: readonly string[];
   readonly dir?: string;
+  readonly isRenewable?: boolean;
 };
 
-function stage({ logins = [loginOf("ann")], answers = [LIST], dead = [], dir }: Seed = {}) {
+function stage({
+  logins = [loginOf("ann")],
+  answers = [LIST],
+  dead = [],
+  dir,
+  isRenewable = true,
+}: Seed = {}) {
   const folder = dir ?? makeFolder();
   const cacheFile = join(folder, "state", "models.json");
   const clock = createManualClock(NOON);
@@ -28,6 +35,7 @@ function stage({ logins = [loginOf("ann")], answers = [LIST], dead = [], dir }: 
   const { log, lines } = listen();
   const etags: (string | undefined)[] = [];
   const asked: string[] = [];
+  const renewals: string[] = [];
   const models = createModels({
     pool,
     clock,
@@ -36,20 +44,28 @@ function stage({ logins = [loginOf("ann")], answers = [LIST], dead = [], dir }: 
     identify: async (accountId) =>
       dead.includes(accountId)
         ? failure("renewal-failed")
-        : { accessToken: accountId, workspaceId: undefined, tag: "" },
+        : {
+            accessToken: pool.get(accountId)?.login.credential.accessToken ?? "",
+            workspaceId: undefined,
+            tag: accountId,
+          },
+    renew: async (accountId) => {
+      renewals.push(accountId);
+      return isRenewable ? undefined : failure("renewal-failed");
+    },
     fetch: async (identity, etag, stop) => {
-      asked.push(identity.accessToken);
+      asked.push(identity.tag);
       etags.push(etag);
       const answer = answers[asked.length - 1] ?? answers.at(-1) ?? LIST;
       if (answer !== "silence") return answer;
       return new Promise((resolve) => {
         stop.signal.addEventListener("abort", () =>
-          resolve({ type: "failed", message: stop.reason()?.message ?? "" }),
+          resolve({ type: "failed", failure: stop.reason() ?? failure("network") }),
         );
       });
     },
   });
-  return { models, pool, clock, lines, etags, asked, cacheFile, folder };
+  return { models, pool, clock, lines, etags, asked, renewals, cacheFile, folder };
 }
 
 describe("createModels", () => {
@@ -94,7 +110,7 @@ describe("createModels", () => {
   });
 
   test.each<[string, ModelsAnswer | "silence"]>([
-    ["a failure", { type: "failed", status: 401, message: "It answered 401." }],
+    ["a failure", { type: "failed", failure: failure("server-error") }],
     ["an empty list", { type: "models", models: [], etag: "new" }],
     ["a list of nothing", { type: "models", models: [{}], etag: "new" }],
   ])("%s leaves the list and its tag as they were, and is told", async (_name, answer) => {
@@ -137,7 +153,7 @@ describe("createModels", () => {
 
   test("where one account is refused others are asked, but not all", async () => {
     const logins = ["ann", "bob", "cid", "dan"].map((name) => loginOf(name));
-    const refused: ModelsAnswer = { type: "failed", status: 403, message: "Forbidden." };
+    const refused: ModelsAnswer = { type: "failed", failure: failure("forbidden") };
     const second = stage({ logins, answers: [refused, LIST] });
     await second.models.update();
     expect(second.asked).toHaveLength(2);
@@ -145,6 +161,53 @@ describe("createModels", () => {
     const nobody = stage({ logins, answers: [refused] });
     await nobody.models.update();
     expect(nobody.asked).toHaveLength(3);
+  });
+
+  const refusals: [
+    kind: "unauthorized" | "forbidden" | "deactivated",
+    state: "cooling" | "disabled",
+  ][] = [
+    ["unauthorized", "cooling"],
+    ["forbidden", "cooling"],
+    ["deactivated", "disabled"],
+  ];
+  test.each(refusals)(
+    "B7-11: %s on /models makes the account %s; the list is served from the cache",
+    async (kind, state) => {
+      const first = stage();
+      await first.models.update();
+      const refused: ModelsAnswer = { type: "failed", failure: failure(kind) };
+      const { models, pool } = stage({ dir: first.folder, answers: [refused], isRenewable: false });
+      await models.restore();
+      await models.update();
+      const [view] = pool.view(NOON);
+      expect(view?.standing.kind).toBe(state);
+      expect(view?.account.consecutiveFailures).toBe(0);
+      expect(models.catalog().has("gpt-9")).toBe(true);
+    },
+  );
+
+  test("B7-11: a 401 on /models is mended by a new token, and asked again once", async () => {
+    const refused: ModelsAnswer = { type: "failed", failure: failure("unauthorized") };
+    const { models, pool, renewals, asked } = stage({ answers: [refused, LIST] });
+    await models.update();
+    expect([renewals.length, asked.length]).toEqual([1, 2]);
+    expect(pool.view(NOON)[0]?.standing.kind).toBe("ready");
+    expect(models.catalog().has("gpt-9")).toBe(true);
+  });
+
+  test("an outage on /models is no account's fault", async () => {
+    for (const kind of [
+      "network",
+      "server-error",
+      "challenged",
+      "rate-limited",
+      "timeout",
+    ] as const) {
+      const { models, pool } = stage({ answers: [{ type: "failed", failure: failure(kind) }] });
+      await models.update();
+      expect(pool.view(NOON)[0]?.standing.kind).toBe("ready");
+    }
   });
 
   test("an account without a working token is passed over", async () => {

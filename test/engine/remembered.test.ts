@@ -48,10 +48,11 @@ const rich = accountOf({
       ["7d", 20],
       ["codex_other 5h", 1, HOUR],
     ],
-    { plan: "pro", hasCredits: true },
+    { plan: "pro", hasCredits: true, balance: "12.50", isSpent: true, isComplete: true },
   ),
   modelCooldowns: new Map([["gpt-5.4", NOON + 7]]),
   consecutiveFailures: 4,
+  failedChecks: 2,
 });
 
 describe("what is remembered of an account", () => {
@@ -68,6 +69,15 @@ describe("what is remembered of an account", () => {
       availability: { kind: "needs-login", sinceMs: NOON, reason: "refused" },
     });
     expect(throughFile(dead)?.account).toEqual(pastOf(dead));
+    const out = accountOf({
+      availability: { kind: "disabled", sinceMs: NOON, reason: "policy", isFinal: true },
+      quota: {
+        windows: [{ name: "x 5h", usedPercent: 1, isPartial: true, model: "X", isForeign: true }],
+        measuredAtMs: NOON,
+        hasCredits: false,
+      },
+    });
+    expect(throughFile(out)?.account).toEqual(pastOf(out));
     const idle = { ...TALLY, lastUsedMs: undefined };
     expect(throughFile(accountOf(), idle)?.tally).toEqual(idle);
   });

@@ -124,6 +124,22 @@ describe("watchTurn", () => {
     ]);
   });
 
+  test.each([
+    ["response.incomplete", { incomplete_details: { reason: "usage_limit_reached" } }],
+    ["response.incomplete", { error: { code: "insufficient_quota" } }],
+    ["response.completed", { error: { type: "usage_limit_reached" } }],
+    ["response.failed", { error: { code: "usage_limit_reached" } }],
+  ])("B6-5: %s of %j is no success", async (type, response) => {
+    const usage = { input_tokens: 9, output_tokens: 2 };
+    const { turn, outcomes, record } = watched([
+      DELTA,
+      step(type, { response: { ...response, usage } }),
+    ]);
+    await turn.read();
+    expect(outcomes).toMatchObject([{ type: "failed", failure: { kind: "exhausted" } }]);
+    expect(record.failure).toBe("exhausted");
+  });
+
   test("finished items are handed to the ledger as bytes; neither they nor the text are parsed", async () => {
     let parsed = 0;
     const spied = (event: Step): Step => ({

@@ -191,17 +191,16 @@ describe("pick", () => {
     expect(picks(pool, 2, NOON + MINUTE)).toEqual(["a", "a"]);
   });
 
-  test("a clock set back brings neither rest nor room back too early", () => {
+  test("a clock set back brings neither a quota's rest nor room back too early", () => {
     const pool = poolOf(logins("a", "b"));
     pool.settle("a", failed("exhausted", { resetsAtMs: NOON + HOUR }), NOON);
     pool.settle("b", used(95, HOUR), NOON);
     expect(picks(pool, 2, NOON + 2 * HOUR).toSorted()).toEqual(["a", "b"]);
-    pool.settle("b", failed("forbidden"), NOON + 2 * HOUR);
+    pool.settle("b", failed("exhausted", { resetsAtMs: NOON + 3 * HOUR }), NOON + 2 * HOUR);
     expect(picks(pool, 2, NOON + MINUTE)).toEqual([undefined, undefined]);
+    expect(picks(pool, 2, NOON + HOUR)).toEqual(["a", "a"]);
     // Of the rest that began under the wrong clock as much is left as was left before.
-    expect(picks(pool, 1, NOON + 6 * MINUTE - 1)).toEqual([undefined]);
-    expect(picks(pool, 2, NOON + 6 * MINUTE)).toEqual(["b", "b"]);
-    expect(picks(pool, 2, NOON + HOUR).toSorted()).toEqual(["a", "b"]);
+    expect(picks(pool, 2, NOON + HOUR + MINUTE).toSorted()).toEqual(["a", "b"]);
   });
 
   test.each(["round-robin", "quota-first"] as const)(
@@ -223,6 +222,15 @@ describe("pick", () => {
       expect(pool.view(NOON).every(({ inFlight }) => inFlight === 0)).toBe(true);
     },
   );
+  test("a clock set back by a day does not make a guess of minutes last that long", () => {
+    const pool = poolOf(logins("a"));
+    pool.settle("a", failed("forbidden"), NOON + 24 * HOUR);
+    expect(picks(pool, 1, NOON + 24 * HOUR)).toEqual([undefined]);
+    // As much is left of it as was left before.
+    expect(picks(pool, 1, NOON)).toEqual([undefined]);
+    expect(picks(pool, 1, NOON + 5 * MINUTE - 1)).toEqual([undefined]);
+    expect(picks(pool, 1, NOON + 5 * MINUTE)).toEqual(["a"]);
+  });
 
   test("looks at nobody where all of ten thousand rest", () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `account-${i}`);
@@ -985,6 +993,7 @@ describe("what an earlier run knew", () => {
       quota: undefined,
       modelCooldowns: new Map(),
       consecutiveFailures: 1,
+      failedChecks: 0,
       savedMs: NOON - 5,
       hasSameTokens: true,
     } as const;

@@ -133,6 +133,35 @@ describe("mergeQuota", () => {
   });
 });
 
+test("a window of something that this program never asks for takes no headroom", () => {
+  const windows = [
+    { name: "code_review 7d", usedPercent: 100, isPartial: true, isForeign: true as const },
+    { name: "5h", usedPercent: 20, isPartial: false },
+  ];
+  expect(headroom({ ...quotaOf([]), windows }, NOON)).toBe(0.8);
+  expect(headroom({ ...quotaOf([]), windows: windows.slice(0, 1) }, NOON)).toBeUndefined();
+});
+
+test("a reading that names every window leaves none of the account's own beside it", () => {
+  const older = quotaOf([
+    ["5h", 100, HOUR],
+    ["spark 5h", 50, HOUR],
+  ]);
+  const merged = mergeQuota(older, quotaOf([["7d", 3, DAY]], { isComplete: true }));
+  expect(merged.windows.map(({ name }) => name)).toEqual(["7d", "spark 5h"]);
+});
+
+test("B6-7: a reading that does not mention credits does not take them away", () => {
+  const older = quotaOf([["5h", 100, HOUR]], { hasCredits: true, balance: "9.5" });
+  const silent = quotaOf([["5h", 100, HOUR]], { isSilentOnCredits: true });
+  const merged = mergeQuota(older, silent);
+  expect(merged).toMatchObject({ hasCredits: true, balance: "9.5" });
+  expect(exhaustedUntil(merged, NOON)).toBeUndefined();
+  const told = mergeQuota(older, quotaOf([["5h", 100, HOUR]]));
+  expect(told).toMatchObject({ hasCredits: false });
+  expect(told).not.toHaveProperty("balance");
+});
+
 describe("nextReset", () => {
   const rows: [name: string, quota: Quota | undefined, expected: number][] = [
     ["never, without a reading", undefined, Number.POSITIVE_INFINITY],

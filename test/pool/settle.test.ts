@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Account, type Availability, type Login, standing } from "../../src/pool/account.ts";
 import type { Credential } from "../../src/pool/credential.ts";
-import type { Quota } from "../../src/pool/quota.ts";
+import { exhaustedUntil, headroom, type Quota } from "../../src/pool/quota.ts";
 import { admit, type Outcome, type Past, type Policy, settle } from "../../src/pool/settle.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import { accountOf, DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "./logins.ts";
@@ -308,7 +308,6 @@ describe("a reading of the quota", () => {
   test.each(rows)("%s", (_name, before, outcome, kind) => {
     const account = after(before, outcome, NOON + 1);
     expect(account.availability.kind).toBe(kind);
-    expect(account.quota?.measuredAtMs).toBeGreaterThanOrEqual(NOON);
   });
 
   test.each([
@@ -403,11 +402,16 @@ describe("an account that a policy disables, and that is recovered", () => {
   const disabled: Outcome = { type: "disabled", reason: "a policy" };
   const recovered: Outcome = { type: "recovered" };
 
-  test("is out with the reason, unless it is out already", () => {
-    const after5 = after(fresh, disabled, NOON + 5).availability;
-    expect(after5).toEqual({ kind: "disabled", sinceMs: NOON + 5, reason: "a policy" });
-    const out = accountOf({ availability: DISABLED });
-    expect(after(out, disabled)).toBe(out);
+  test("is out with the reason, unless a policy or its owner has taken it out already", () => {
+    const out = after(fresh, disabled, NOON + 5);
+    expect(out.availability).toEqual({
+      kind: "disabled",
+      sinceMs: NOON + 5,
+      reason: "a policy",
+      isFinal: true,
+    });
+    expect(after(out, { type: "disabled", reason: "another" })).toBe(out);
+    expect(after(OFF, disabled)).toBe(OFF);
     expect(after(accountOf({ availability: DEAD }), disabled).availability.kind).toBe("disabled");
   });
 
@@ -467,6 +471,7 @@ describe("a new account", () => {
       quota: undefined,
       modelCooldowns: new Map(),
       consecutiveFailures: 0,
+      failedChecks: 0,
     });
   });
 
@@ -510,6 +515,7 @@ describe("what an earlier run knew", () => {
     quota: undefined,
     modelCooldowns: new Map(),
     consecutiveFailures: 0,
+    failedChecks: 0,
     savedMs: NOON - MINUTE,
     hasSameTokens: true,
     ...rest,
@@ -642,6 +648,7 @@ describe("what an earlier run knew", () => {
       availability,
       modelCooldowns: fc.array(fc.tuple(fc.string(), time)).map((all) => new Map(all)),
       consecutiveFailures: fc.nat(),
+      failedChecks: fc.nat(),
       savedMs: time,
       hasSameTokens: fc.boolean(),
       quota: fc.option(
@@ -677,6 +684,276 @@ describe("what an earlier run knew", () => {
         expect((account.quota?.measuredAtMs ?? 0) > NOON).toBe(false);
         expect(all).toEqual(before);
       }),
+    );
+  });
+});
+
+describe("a check", () => {
+  const quota = quotaOf([["5h", 5, HOUR]], { measuredAtMs: NOON + 1 });
+  const good: Outcome = { type: "checked", quota };
+  const empty: Outcome = { type: "checked", quota: quotaOf([]) };
+  const bad = (most: number): Outcome => ({ type: "check-failed", reason: "401", most });
+
+  test("that succeeds brings back whom a refusal or failed checks took out", () => {
+    for (const outcome of [good, empty]) {
+      const back = after(accountOf({ availability: DISABLED, failedChecks: 3 }), outcome);
+      expect(back).toMatchObject({ availability: { kind: "ready" }, failedChecks: 0 });
+    }
+  });
+
+  test("that succeeds brings back neither whom the owner or a policy took out, nor a dead login", () => {
+    const byPolicy = after(fresh, { type: "disabled", reason: "policy" });
+    expect(byPolicy.availability).toMatchObject({ kind: "disabled", reason: "policy" });
+    for (const account of [OFF, byPolicy, accountOf({ availability: DEAD })]) {
+      expect(after(account, good).availability).toBe(account.availability);
+    }
+  });
+
+  test("a policy's word goes over a refusal's, but not over the owner's", () => {
+    const policy: Outcome = { type: "disabled", reason: "policy" };
+    const before = accountOf({ availability: DISABLED });
+    expect(after(before, policy).availability).toMatchObject({ reason: "policy", sinceMs: NOON });
+    expect(after(OFF, policy)).toBe(OFF);
+  });
+
+  test("that fails is counted apart from requests, and disables at the number that was set", () => {
+    const once = after(fresh, bad(2));
+    expect(once).toMatchObject({
+      availability: { kind: "ready" },
+      failedChecks: 1,
+      consecutiveFailures: 0,
+    });
+    const twice = after(once, bad(2), NOON + 5);
+    expect(twice.availability).toEqual({
+      kind: "disabled",
+      sinceMs: NOON + 5,
+      reason: "2 health checks in a row failed; the last one: 401",
+    });
+    expect(after(after(fresh, bad(0)), bad(0)).availability.kind).toBe("ready");
+  });
+
+  test("is forgiven by one that succeeds, and by a turn that was served", () => {
+    const once = after(fresh, bad(2));
+    expect(after(once, good).failedChecks).toBe(0);
+    expect(after(once, { type: "served" }).failedChecks).toBe(0);
+    expect(after(after(after(once, good), bad(2)), bad(3)).availability.kind).toBe("ready");
+  });
+
+  test("that fails hides no reason that is there", () => {
+    for (const availability of [DEAD, DISABLED]) {
+      expect(after(accountOf({ availability }), bad(1)).availability).toBe(availability);
+    }
+  });
+});
+
+describe("B7-11: a refusal outside of a turn", () => {
+  test.each<[kind: FailureKind, why: Why]>([
+    ["unauthorized", "unauthorized"],
+    ["forbidden", "forbidden"],
+    ["deactivated", "disabled"],
+    ["exhausted", "quota"],
+    ["challenged", "ready"],
+    ["network", "ready"],
+  ])("of kind %s means the same, and counts as no failed request", (kind, why) => {
+    const account = after(fresh, { type: "refused", failure: { kind, message: "said so" } });
+    const { availability } = account;
+    expect(availability.kind === "cooling" ? availability.why : availability.kind).toBe(why);
+    expect([account.consecutiveFailures, account.failedChecks]).toEqual([0, 0]);
+  });
+
+  test("of a token that has been replaced says nothing", () => {
+    const failure: Failure = { kind: "unauthorized", message: "old" };
+    expect(after(fresh, { type: "refused", failure, usedToken: "old" })).toBe(fresh);
+  });
+});
+
+describe("B6-5: whoever is told that the quota is spent", () => {
+  const roomy = accountOf({ quota: quotaOf([["5h", 10, HOUR]]) });
+
+  test("loses a reading that says there is room", () => {
+    const account = after(roomy, failed("exhausted"));
+    expect(account.quota).toBeUndefined();
+    expect(account.availability).toMatchObject({ kind: "cooling", why: "quota" });
+  });
+
+  test("keeps a reading that says so too", () => {
+    const quota = quotaOf([
+      ["5h", 10, HOUR],
+      ["7d", 100, DAY],
+    ]);
+    const account = after(accountOf({ quota }), failed("exhausted"));
+    expect(account.quota).toBe(quota);
+    expect(standing(account, NOON)).toMatchObject({ kind: "cooling", untilMs: NOON + DAY });
+  });
+
+  test("loses one that counts on credits", () => {
+    const quota = quotaOf([["5h", 100, HOUR]], { hasCredits: true });
+    expect(after(accountOf({ quota }), failed("exhausted")).quota).toBeUndefined();
+  });
+
+  test.each(["rate-limited", "network", "unauthorized"] as const)(
+    "%s takes no reading away",
+    (kind) => {
+      expect(after(roomy, failed(kind)).quota).toBe(roomy.quota);
+    },
+  );
+
+  test("the 5 h window counts as the weekly one does", () => {
+    const windows = (five: number, week: number) =>
+      quotaOf([
+        ["5h", five, HOUR],
+        ["7d", week, DAY],
+      ]);
+    expect(headroom(windows(100, 0), NOON)).toBe(0);
+    expect(headroom(windows(0, 100), NOON)).toBe(0);
+    expect(exhaustedUntil(windows(100, 0), NOON)).toBe(NOON + HOUR);
+    expect(exhaustedUntil(windows(0, 100), NOON)).toBe(NOON + DAY);
+  });
+});
+
+describe("B6-2: a reading taken later", () => {
+  const read = (quota: Quota): Outcome => ({
+    type: "checked",
+    quota: { ...quota, measuredAtMs: NOON + 1 },
+  });
+  const spent = after(fresh, failed("exhausted", { resetsAtMs: NOON + 6 * DAY }));
+
+  test("of 0 % ends a rest that was to last for days", () => {
+    const back = after(
+      spent,
+      read(
+        quotaOf([
+          ["5h", 0],
+          ["7d", 0, 7 * DAY],
+        ]),
+      ),
+      NOON + 1,
+    );
+    expect(standing(back, NOON + 1)).toEqual({ kind: "ready" });
+  });
+
+  test("that names every window ends what an older one said of others", () => {
+    const full = accountOf({
+      quota: quotaOf([["5h", 100, HOUR]]),
+      availability: spent.availability,
+    });
+    const weekly = quotaOf([["7d", 0, DAY]], { isComplete: true });
+    expect(standing(after(full, read(weekly), NOON + 1), NOON + 1)).toEqual({ kind: "ready" });
+    const { isComplete: _, ...partial } = weekly;
+    expect(standing(after(full, read(partial), NOON + 1), NOON + 1).kind).toBe("cooling");
+  });
+
+  test("of a model's own window ends that model's rest", () => {
+    const model = "gpt-5.3-codex-spark";
+    const resting = after(fresh, failed("rate-limited", { model, resetsAtMs: NOON + DAY }));
+    const other = after(resting, failed("rate-limited", { model: "x", resetsAtMs: NOON + DAY }));
+    const window = {
+      name: "spark 5h",
+      usedPercent: 10,
+      isPartial: true,
+      model: "GPT-5.3-Codex-Spark",
+    };
+    const reading = { ...quotaOf([]), windows: [window] };
+    expect([...after(other, read(reading), NOON + 1).modelCooldowns.keys()]).toEqual(["x"]);
+    const full = { ...reading, windows: [{ ...window, usedPercent: 100 }] };
+    expect(after(other, read(full), NOON + 1).modelCooldowns.size).toBe(2);
+  });
+
+  test("that says that the limit is reached rests the account, whatever the windows", () => {
+    const blocked = quotaOf([["5h", 29, HOUR]], { isSpent: true });
+    const account = after(fresh, read(blocked), NOON + 1);
+    expect(account.availability).toMatchObject({ kind: "cooling", why: "quota" });
+    const again = after(
+      account,
+      { type: "checked", quota: { ...blocked, measuredAtMs: NOON + MINUTE } },
+      NOON + MINUTE,
+    );
+    expect(again.availability).toMatchObject({ sinceMs: NOON + 1, untilMs: NOON + 11 * MINUTE });
+    const room = { ...quotaOf([["5h", 29, HOUR]]), measuredAtMs: NOON + 2 * MINUTE };
+    const back = after(again, { type: "checked", quota: room }, NOON + 2 * MINUTE);
+    expect(back.availability).toEqual({ kind: "ready" });
+  });
+
+  test("that says so of an account with credits does not", () => {
+    const quota = quotaOf([["5h", 29, HOUR]], { isSpent: true, hasCredits: true });
+    expect(after(fresh, read(quota)).availability).toEqual({ kind: "ready" });
+  });
+
+  test("in which every field is missing changes nothing", () => {
+    const measured = after(spent, read(quotaOf([["5h", 100, HOUR]])));
+    expect(after(measured, read(quotaOf([])), NOON + MINUTE)).toBe(measured);
+  });
+});
+
+describe("B6-3: the scope of a limit", () => {
+  test("a spent quota is the account's even if a model is named, a rate limit that names it the model's", () => {
+    const spent = after(fresh, failed("exhausted", { model: "gpt-5.4" }));
+    expect(standing(spent, NOON).kind).toBe("cooling");
+    expect(spent.modelCooldowns.size).toBe(0);
+    const limited = after(fresh, failed("rate-limited", { model: "gpt-5.4" }));
+    expect(standing(limited, NOON).kind).toBe("ready");
+    expect([...limited.modelCooldowns.keys()]).toEqual(["gpt-5.4"]);
+  });
+});
+
+describe("B6-6: whatever the backend promises", () => {
+  const moments = fc.oneof(
+    fc.constantFrom(
+      undefined,
+      Number.NaN,
+      0,
+      -1,
+      Number.POSITIVE_INFINITY,
+      Date.parse("2099-01-01"),
+    ),
+    fc.double(),
+    fc.integer({ min: NOON - 60 * DAY, max: NOON + 60 * DAY }),
+  );
+  const kinds = fc.constantFrom("exhausted", "rate-limited", "unauthorized", "forbidden");
+  const promise = (resetsAtMs: number | undefined) =>
+    resetsAtMs === undefined ? {} : { resetsAtMs };
+
+  test("a rest ends, within 32 days, and later than now", () => {
+    fc.assert(
+      fc.property(kinds, moments, (kind, resetsAtMs) => {
+        const { availability } = after(fresh, failed(kind, promise(resetsAtMs)));
+        const untilMs = availability.kind === "cooling" ? availability.untilMs : Number.NaN;
+        expect(untilMs).toBeGreaterThan(NOON);
+        expect(untilMs).toBeLessThanOrEqual(NOON + 32 * DAY);
+      }),
+    );
+  });
+
+  test("no failure shortens a rest", () => {
+    fc.assert(
+      fc.property(kinds, moments, kinds, moments, (first, one, second, other) => {
+        const before = after(fresh, failed(first, promise(one)));
+        const later = after(before, failed(second, promise(other)), NOON + 1);
+        const end = ({ availability }: Account) =>
+          availability.kind === "cooling" ? availability.untilMs : 0;
+        expect(end(later)).toBeGreaterThanOrEqual(end(before));
+      }),
+    );
+  });
+
+  test("a reading's windows end after now or not at all, and within 32 days", () => {
+    fc.assert(
+      fc.property(moments, fc.integer({ min: 0, max: 100 }), (resetsAtMs, usedPercent) => {
+        const windows = [{ name: "5h", usedPercent, isPartial: false, ...promise(resetsAtMs) }];
+        const quota = { windows, measuredAtMs: NOON, hasCredits: false };
+        const endMs = after(fresh, { type: "checked", quota }).quota?.windows[0]?.resetsAtMs;
+        expect(endMs ?? NOON + 1).toBeWithin(NOON + 1, NOON + 32 * DAY + 1);
+      }),
+    );
+  });
+});
+
+describe("a clock that jumps by a day", () => {
+  test("forward: rests are over, and the next refusal rests it again", () => {
+    const account = after(fresh, failed("exhausted", { resetsAtMs: NOON + HOUR }));
+    expect(standing(account, NOON + DAY).kind).toBe("ready");
+    expect(standing(after(account, failed("exhausted"), NOON + DAY), NOON + DAY).kind).toBe(
+      "cooling",
     );
   });
 });

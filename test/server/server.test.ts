@@ -77,7 +77,11 @@ const ports: ServerPorts = {
     login: () => loginPorts("http://127.0.0.1:9", systemClock, []),
     log: listen().log,
   },
-  accounts: { refresh: () => undefined, recover: async () => undefined },
+  accounts: {
+    refresh: () => undefined,
+    recover: async () => undefined,
+    checkQuota: () => undefined,
+  },
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
   unsaved: () => [],

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type App, startApp } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { systemClock } from "../../src/wire/clock.ts";
+import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { type Dict, dict, list, parseDict, text } from "../../src/wire/json.ts";
 import { createLog } from "../../src/wire/log.ts";
 import type { FakeAccount } from "./backend/account.ts";
@@ -32,6 +32,8 @@ export type ProxySetup = {
   readonly authDir?: string;
   /** Words before the program's own, such as `setpriv`. */
   readonly launcher?: readonly string[];
+  /** The time of an app inside this process; default the machine's. */
+  readonly clock?: Clock;
 };
 
 /** A running proxy. */
@@ -103,8 +105,10 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
   const keys = list(config["api-keys"]);
   const adminKey = text(dict(config)["admin-key"]) ?? text(keys[0]);
   try {
-    const start = setup.binary === true ? startProgram : startInside;
-    const running = await start(config, home, setup.launcher ?? []);
+    const running =
+      setup.binary === true
+        ? await startProgram(config, home, setup.launcher ?? [])
+        : await startInside(config, home, setup.clock ?? systemClock);
     const stop = async (): Promise<void> => {
       try {
         await running.stop();
@@ -134,7 +138,7 @@ export function yamlOf(config: { readonly [key: string]: unknown }): string {
   return `${lines.join("\n")}\n`;
 }
 
-async function startInside(config: Dict, home: string): Promise<Running> {
+async function startInside(config: Dict, home: string, clock: Clock): Promise<Running> {
   const file = { path: join(home, "config.yaml"), text: yamlOf(config) };
   const loaded = loadConfig({ file, env: {}, flags: {} });
   if (!loaded.ok)
@@ -146,10 +150,10 @@ async function startInside(config: Dict, home: string): Promise<Running> {
   };
   const log = createLog(
     () => options,
-    systemClock,
+    clock,
     (line) => lines.push(line),
   );
-  const app: App = await startApp(loaded.config, systemClock, log);
+  const app: App = await startApp(loaded.config, clock, log);
   return {
     url: `http://127.0.0.1:${app.port}`,
     logs: () => lines.join(""),

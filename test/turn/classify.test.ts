@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { classifyEvent, classifyRefusal } from "../../src/turn/classify.ts";
+import { classifyEnd, classifyEvent, classifyRefusal } from "../../src/turn/classify.ts";
 import type { Failure } from "../../src/turn/failure.ts";
 import type { Dict } from "../../src/wire/json.ts";
 import { FAULTS, type FaultName, refusalOf } from "../support/backend/faults.ts";
@@ -450,5 +450,89 @@ describe("classifyEvent knows", () => {
 
   test("an error that is a text", () => {
     expect(classifyEvent({ type: "error", error: "broken" }, MODEL, NOON).message).toBe("broken");
+  });
+});
+
+describe("B6-5: a turn's end tells that a limit ended it", () => {
+  const end = (response: Dict): Dict => ({ type: "response.incomplete", response });
+  const incomplete = (reason: unknown): Dict => end({ incomplete_details: { reason } });
+  test.each<[name: string, event: Dict, kind: Failure["kind"]]>([
+    ["usage_limit_reached as the reason", incomplete("usage_limit_reached"), "exhausted"],
+    ["insufficient_quota as the reason", incomplete("insufficient_quota"), "exhausted"],
+    ["usage_limit_exceeded as the reason", incomplete("usage_limit_exceeded"), "exhausted"],
+    ["quota_exceeded as the reason", incomplete("quota_exceeded"), "exhausted"],
+    ["rate_limit_exceeded as the reason", incomplete("rate_limit_exceeded"), "rate-limited"],
+    [
+      "an error beside another reason",
+      end({
+        incomplete_details: { reason: "max_output_tokens" },
+        error: { type: "usage_limit_reached" },
+      }),
+      "exhausted",
+    ],
+    [
+      "an error inside a completed response",
+      { type: "response.completed", response: { error: { code: "usage_limit_reached" } } },
+      "exhausted",
+    ],
+  ])("by %s", (_name, event, kind) => {
+    expect(classifyEnd(event, MODEL, NOON)?.kind).toBe(kind);
+  });
+
+  test("with the moment at which it ends", () => {
+    const error = { type: "usage_limit_reached", message: "Spent.", resets_in_seconds: 60 };
+    expect(classifyEnd(end({ error }), MODEL, NOON)).toMatchObject({
+      message: "Spent.",
+      resetsAtMs: NOON + 60_000,
+    });
+  });
+
+  test.each<[name: string, event: Dict]>([
+    ["its length", incomplete("max_output_tokens")],
+    ["a filter", incomplete("content_filter")],
+    ["an unknown reason", incomplete("tired")],
+    ["no reason", incomplete(null)],
+    ["nothing", {}],
+    ["an ordinary end", { response: { status: "completed", error: null } }],
+    ["another error", end({ error: { code: "server_error" } })],
+  ])("and not by %s", (_name, event) => {
+    expect(classifyEnd(event, MODEL, NOON)).toBeUndefined();
+  });
+});
+
+describe("B6-6: a promise that cannot be believed does not hide one that can", () => {
+  const error = (rest: Dict) => ({ error: { type: "usage_limit_reached", ...rest } });
+  const year2099 = Date.parse("2099-01-01") / 1000;
+  test.each<[name: string, body: Dict, headers: Record<string, string>, inMs: number | undefined]>([
+    ["a past moment", error({ resets_at: 1, resets_in_seconds: 60 }), {}, 60_000],
+    ["the year 2099", error({ resets_at: year2099, resets_in_seconds: 60 }), {}, 60_000],
+    ["a negative wait", error({ resets_in_seconds: -5 }), { "retry-after": "7" }, 7000],
+    ["an endless wait", error({ resets_in_seconds: 1e12 }), {}, undefined],
+    ["a past date", error({}), { "retry-after": "Sat, 21 Nov 2020 12:00:00 GMT" }, undefined],
+  ])("%s", (_name, body, headers, inMs) => {
+    const expected = inMs === undefined ? undefined : NOON + inMs;
+    expect(refusal(429, body, headers).resetsAtMs).toBe(expected);
+  });
+});
+
+describe("B6-5: a 429 without a word of its own", () => {
+  const full = {
+    "x-codex-primary-used-percent": "30",
+    "x-codex-secondary-used-percent": "100",
+    "x-codex-secondary-reset-after-seconds": "5000",
+  };
+  test("is about the window that is full, the weekly one too", () => {
+    expect(refusal(429, { detail: "Too many requests" }, full)).toMatchObject({
+      kind: "exhausted",
+      resetsAtMs: NOON + 5_000_000,
+    });
+  });
+  test("is a rate limit where there is room", () => {
+    const room = { ...full, "x-codex-secondary-used-percent": "99" };
+    expect(refusal(429, { detail: "Too many requests" }, room).kind).toBe("rate-limited");
+  });
+  test("and a 502 that hides a spent quota is taken by its words", () => {
+    const body = { error: { type: "usage_limit_reached", resets_in_seconds: 60 } };
+    expect(refusal(502, body)).toMatchObject({ kind: "exhausted", resetsAtMs: NOON + 60_000 });
   });
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createStop } from "../../src/turn/stop.ts";
 import { fetchModels } from "../../src/upstream/models.ts";
+import { systemClock } from "../../src/wire/clock.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CATALOGUE } from "../support/backend/models.ts";
 import { startRaw } from "./raw.ts";
@@ -28,7 +29,12 @@ const settings = (baseUrl: string, etag?: string) => ({
 describe("fetchModels", () => {
   test("brings the catalogue and its mark, asked for as Codex does", async () => {
     const account = backend.account("reader");
-    const answer = await fetchModels(identityOf(account), settings(backend.url), createStop());
+    const answer = await fetchModels(
+      identityOf(account),
+      settings(backend.url),
+      createStop(),
+      systemClock,
+    );
     expect(answer).toEqual({ type: "models", models: [...CATALOGUE], etag: expect.any(String) });
     const request = backend.requests.at(-1);
     expect(request).toMatchObject({ method: "GET", query: "?client_version=0.169.0" });
@@ -43,17 +49,30 @@ describe("fetchModels", () => {
 
   test("says so when the list has not changed", async () => {
     const identity = identityOf(backend.account("reader"));
-    const first = await fetchModels(identity, settings(backend.url), createStop());
+    const first = await fetchModels(identity, settings(backend.url), createStop(), systemClock);
     const etag = first.type === "models" ? first.etag : undefined;
-    const again = await fetchModels(identity, settings(backend.url, etag), createStop());
+    const again = await fetchModels(
+      identity,
+      settings(backend.url, etag),
+      createStop(),
+      systemClock,
+    );
     expect(again).toEqual({ type: "unchanged" });
   });
 
   test("tells a refusal by its status", async () => {
     const account = backend.account("expired");
     account.expireAccessToken();
-    const answer = await fetchModels(identityOf(account), settings(backend.url), createStop());
-    expect(answer).toMatchObject({ type: "failed", status: 401 });
+    const answer = await fetchModels(
+      identityOf(account),
+      settings(backend.url),
+      createStop(),
+      systemClock,
+    );
+    expect(answer).toMatchObject({
+      type: "failed",
+      failure: { kind: "unauthorized", status: 401 },
+    });
   });
 
   const bodies: [name: string, head: string, body: string, status: number][] = [
@@ -67,11 +86,11 @@ describe("fetchModels", () => {
     const raw = await startRaw();
     try {
       const identity = { accessToken: "token", workspaceId: undefined };
-      const answer = fetchModels(identity, settings(raw.url), createStop());
+      const answer = fetchModels(identity, settings(raw.url), createStop(), systemClock);
       const peer = await raw.next();
       expect(peer.head).not.toMatch(/chatgpt-account-id/i);
       await peer.write(`HTTP/1.1 ${head}\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
-      expect(await answer).toMatchObject({ type: "failed", status });
+      expect(await answer).toMatchObject({ type: "failed", failure: { status } });
       expect(raw.connections()).toBe(1);
     } finally {
       raw.stop();
@@ -82,14 +101,16 @@ describe("fetchModels", () => {
     const raw = await startRaw();
     const identity = { accessToken: "token", workspaceId: "workspace" };
     const stop = createStop();
-    const answer = fetchModels(identity, settings(raw.url), stop);
+    const answer = fetchModels(identity, settings(raw.url), stop, systemClock);
     const peer = await raw.next();
     stop.stop({ kind: "timeout", message: "Too slow." });
-    expect(await answer).toEqual({ type: "failed", message: "Too slow." });
+    expect(await answer).toEqual({
+      type: "failed",
+      failure: { kind: "timeout", message: "Too slow." },
+    });
     await peer.closed;
     raw.stop();
-    const refused = await fetchModels(identity, settings(raw.url), createStop());
-    expect(refused).toMatchObject({ type: "failed" });
-    expect(refused).not.toHaveProperty("status");
+    const refused = await fetchModels(identity, settings(raw.url), createStop(), systemClock);
+    expect(refused).toMatchObject({ type: "failed", failure: { kind: "network" } });
   });
 });

@@ -55,8 +55,10 @@ export type FakeAccount = {
   ) => void;
   /** How they report it. */
   readonly usageShape: (shape: LimitsShape) => void;
-  /** Answers `/wham/usage` so, until undone. */
-  readonly usageFault: (fault: FaultName | undefined) => void;
+  /** Answers `/wham/usage` so, until undone; "hang": never. */
+  readonly usageFault: (fault: FaultName | "hang" | undefined) => void;
+  /** Answers `/codex/models` so, until undone. */
+  readonly modelsFault: (fault: FaultName | undefined) => void;
   /** The current access token answers 401 `token_expired`; only a refresh helps. */
   readonly expireAccessToken: () => void;
   /** The current refresh token is refused so; default `refresh_token_invalidated`. */
@@ -72,7 +74,8 @@ export type AccountState = {
   readonly person: Person;
   readonly limits: () => Limits;
   readonly limitsShape: () => LimitsShape;
-  readonly usageFault: () => FaultName | undefined;
+  readonly usageFault: () => FaultName | "hang" | undefined;
+  readonly modelsFault: () => FaultName | undefined;
   readonly issuerFault: () => IssuerFault | undefined;
   readonly nextOutcome: () => Outcome;
   /** Whether this conversation was here before; remembers that it is now. */
@@ -181,7 +184,8 @@ function createState(
   let standing: Outcome = { kind: "ok" };
   let limits = limitsOf(person.plan, now(), 12, 34);
   let shape: LimitsShape = "full";
-  let usageFault: FaultName | undefined;
+  let usageFault: FaultName | "hang" | undefined;
+  let modelsFault: FaultName | undefined;
   let issuerFault: IssuerFault | undefined;
 
   const handle: FakeAccount = {
@@ -207,6 +211,9 @@ function createState(
     usageFault: (fault) => {
       usageFault = fault;
     },
+    modelsFault: (fault) => {
+      modelsFault = fault;
+    },
     expireAccessToken: acts.expire,
     revokeRefreshToken: (refusal = "refresh_token_invalidated") => acts.revoke(refusal),
     issuerFault: (fault) => {
@@ -220,6 +227,7 @@ function createState(
     limits: () => limits,
     limitsShape: () => shape,
     usageFault: () => usageFault,
+    modelsFault: () => modelsFault,
     issuerFault: () => issuerFault,
     nextOutcome: () => queue.shift() ?? standing,
     revisit: (cacheKey) => {

@@ -18,8 +18,9 @@ export type Limits = {
 /**
  * How the quota is told. "weekly-only": the primary window is the weekly one and there is no other.
  * "null-windows": both null. "missing": `rate_limit` is null, no headers. "blank": headers hold empty strings, as seen live.
+ * "credits": bought credits carry on where the windows end.
  */
-export type LimitsShape = "full" | "weekly-only" | "null-windows" | "missing" | "blank";
+export type LimitsShape = "full" | "weekly-only" | "null-windows" | "missing" | "blank" | "credits";
 
 /** The windows in the order the backend would report them; undefined where it reports none. */
 type Reported = { readonly primary: Window | undefined; readonly secondary: Window | undefined };
@@ -46,9 +47,9 @@ export function limitHeaders(
     ...windowHeaders("primary", primary, shape, nowMs),
     ...windowHeaders("secondary", secondary, shape, nowMs),
     "x-codex-primary-over-secondary-limit-percent": "0",
-    "x-codex-credits-has-credits": "False",
+    "x-codex-credits-has-credits": shape === "credits" ? "True" : "False",
     "x-codex-credits-unlimited": "False",
-    "x-codex-credits-balance": "",
+    "x-codex-credits-balance": shape === "credits" ? "12.50" : "",
   };
 }
 
@@ -83,7 +84,11 @@ export function limitsEvent(limits: Limits, shape: LimitsShape, nowMs: number): 
     },
     code_review_rate_limits: null,
     additional_rate_limits: null,
-    credits: { has_credits: false, unlimited: false, balance: "0" },
+    credits: {
+      has_credits: shape === "credits",
+      unlimited: false,
+      balance: shape === "credits" ? "12.50" : "0",
+    },
     metered_limit_name: "codex",
     promo: null,
   };
@@ -125,10 +130,10 @@ export function usageBody(
     code_review_rate_limit: null,
     additional_rate_limits: [],
     credits: {
-      has_credits: false,
+      has_credits: shape === "credits",
       unlimited: false,
       overage_limit_reached: false,
-      balance: "0",
+      balance: shape === "credits" ? "12.50" : "0",
       approx_local_messages: [0, 0],
       approx_cloud_messages: [0, 0],
     },

@@ -56,7 +56,13 @@ export type Outcome =
       /** "nested" puts the facts under `error`, "flat" (the OpenAI API's own) beside `type`. Default "nested". */
       readonly shape?: "nested" | "flat";
     }
-  | { readonly kind: "incomplete"; readonly reason: "max_output_tokens" | "content_filter" }
+  | {
+      readonly kind: "incomplete";
+      /** `max_output_tokens`, `content_filter`, or the word for a limit that was reached. */
+      readonly reason: string;
+      /** Default "text". */
+      readonly after?: Stage;
+    }
   /** Completed without items, usage 0. */
   | { readonly kind: "empty" }
   /** Text deltas of 1 KiB each as fast as the client reads, `bytes` in all (Infinity: without end), then completed. */

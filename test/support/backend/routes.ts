@@ -229,7 +229,9 @@ function answerCompact(request: Incoming, account: AccountState, state: BackendS
   });
 }
 
-function answerModels(request: Incoming, _account: AccountState, state: BackendState): Reply {
+function answerModels(request: Incoming, account: AccountState, state: BackendState): Reply {
+  const fault = account.modelsFault();
+  if (fault !== undefined) return reply(refusalOf(fault, sceneOf(account, {}, state.now())));
   const models = state.models();
   const etag = etagOf(models);
   const isKnown = request.headers["if-none-match"] === etag;
@@ -250,6 +252,7 @@ function etagOf(models: readonly Dict[]): string {
 function answerUsage(_request: Incoming, account: AccountState, state: BackendState): Reply {
   const nowMs = state.now();
   const fault = account.usageFault();
+  if (fault === "hang") return { kind: "silence" };
   if (fault !== undefined) return reply(refusalOf(fault, sceneOf(account, {}, nowMs)));
   const { person } = account;
   const body = usageBody(person, account.limits(), account.limitsShape(), nowMs);

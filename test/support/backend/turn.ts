@@ -28,8 +28,8 @@ export function planTurn(outcome: StreamOutcome, scene: TurnScene): TurnPlan {
       stream.close({ usage: EMPTY_USAGE });
       return whole(stream);
     case "incomplete":
-      playUntil(stream, scene, "text");
-      stream.endItem();
+      playUntil(stream, scene, outcome.after ?? "text");
+      if (outcome.after !== "created") stream.endItem();
       stream.close({
         status: "incomplete",
         incomplete_details: { reason: outcome.reason },

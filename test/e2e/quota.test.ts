@@ -1,0 +1,427 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { type Dict, dict, list } from "../../src/wire/json.ts";
+import type { FakeAccount } from "../support/backend/account.ts";
+import { turnBody } from "../support/backend/ask.ts";
+import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import type { FaultName } from "../support/backend/faults.ts";
+import type { Outcome } from "../support/backend/outcome.ts";
+import { type Calling, call, lastType } from "../support/call.ts";
+import { createManualClock, type ManualClock } from "../support/clock.ts";
+import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
+import { until, within } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+let clock: ManualClock;
+let backend: FakeBackend;
+let made = 0;
+
+beforeAll(async () => {
+  clock = createManualClock(Date.now());
+  backend = await startBackend({ now: clock.now });
+});
+afterAll(() => backend.stop());
+
+function fresh(): FakeAccount {
+  made += 1;
+  return backend.account(`quota-${made}`);
+}
+
+function start(accounts: readonly FakeAccount[], config: Dict = {}): Promise<TestProxy> {
+  return startProxy({ backend, accounts, config, clock });
+}
+
+const turnsOn = ({ name }: FakeAccount): number =>
+  backend.turns().filter((each) => each.account === name).length;
+const readingsOf = ({ name }: FakeAccount): number =>
+  backend.requests.filter((each) => each.account === name && each.path.endsWith("/wham/usage"))
+    .length;
+
+/**
+ * Lets `ms` pass for the proxy and the backend, step by step, each with time for what it sets off: a request of our own
+ * goes out after those that the proxy has begun, and is answered after them.
+ */
+async function elapse(
+  proxy: TestProxy,
+  ms: number,
+  isEnough: () => Promise<boolean> = async () => false,
+): Promise<number> {
+  const stepMs = ms > 10 * MINUTE ? 5 * SECOND : SECOND;
+  let passed = 0;
+  while (passed < ms && !(await isEnough())) {
+    clock.advance(stepMs);
+    passed += stepMs;
+    for (let turn = 0; turn < 3; turn++) {
+      await fetch(`${proxy.url}/health/live`);
+      await within(
+        "the backend is quiet",
+        backend.until(() => backend.openRequests() === 0),
+      );
+    }
+  }
+  return passed;
+}
+
+let talks = 0;
+
+/** A turn of a conversation of its own. */
+function ask(proxy: TestProxy, more: Dict = {}, calling: Calling = {}) {
+  talks += 1;
+  const key = { prompt_cache_key: `talk ${talks}` };
+  return call(proxy, { ...calling, body: { ...turnBody(), ...key, ...more } });
+}
+
+async function stateOf(proxy: TestProxy, account: FakeAccount): Promise<string> {
+  return (await proxy.stats()).of(account).state;
+}
+
+async function isMeasured(proxy: TestProxy, account: FakeAccount): Promise<boolean> {
+  return (await proxy.stats()).of(account).whole["quota_measured_at"] !== null;
+}
+
+describe("readings in the background", () => {
+  test("after the start every account is read once, in no burst, and /stats shows its windows", async () => {
+    const accounts = Array.from({ length: 6 }, fresh);
+    for (const [at, account] of accounts.entries()) account.usage(at * 10, 50);
+    await using proxy = await start(accounts);
+    await elapse(proxy, MINUTE);
+    const stats = await proxy.stats();
+    for (const [at, account] of accounts.entries()) {
+      expect(readingsOf(account)).toBe(1);
+      const { whole } = stats.of(account);
+      expect(list(whole["windows"])).toMatchObject([
+        { name: "5h", used_percent: at * 10, window_seconds: 18_000 },
+        { name: "7d", used_percent: 50, window_seconds: 604_800 },
+      ]);
+      expect(whole).toMatchObject({ credits: false, health_failures: 0 });
+      expect(whole["quota_measured_at"]).toBeString();
+    }
+    expect(
+      backend.turns().filter(({ account }) => accounts.some(({ name }) => name === account)),
+    ).toEqual([]);
+  });
+
+  test("B6-2: all exhausted till next week; the endpoint says 0 % used: traffic is back in less than a minute", async () => {
+    const [one, other] = [fresh(), fresh()];
+    for (const account of [one, other]) {
+      account.usage(40, 100, 6 * 86_400);
+      account.always({ kind: "fault", name: "429-usage" });
+    }
+    await using proxy = await start([one, other]);
+    await elapse(proxy, 10 * SECOND);
+    const spent = await ask(proxy);
+    expect([spent.status, spent.error["type"]]).toEqual([429, "usage_limit_reached"]);
+    await elapse(proxy, HOUR);
+    const before = turnsOn(one) + turnsOn(other);
+    expect((await ask(proxy)).status).toBe(429);
+    expect(turnsOn(one) + turnsOn(other)).toBe(before);
+    one.usage(0, 0);
+    one.always(undefined);
+    const tookMs = await elapse(
+      proxy,
+      5 * MINUTE,
+      async () => (await stateOf(proxy, one)) === "ready",
+    );
+    expect(tookMs).toBeLessThan(MINUTE);
+    expect((await ask(proxy)).status).toBe(200);
+    expect(await stateOf(proxy, other)).toBe("cooling");
+  });
+
+  test("B6-8: no request waits for a usage call, not even where none is ever answered", async () => {
+    const accounts = [fresh(), fresh()];
+    for (const account of accounts) account.usageFault("hang");
+    await using proxy = await start(accounts);
+    clock.advance(4 * SECOND);
+    const isRead = () => accounts.some((account) => readingsOf(account) > 0);
+    await within("one is being read", backend.until(isRead));
+    // The clock stands still: whatever waited for the reading would wait for ever.
+    for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
+    for (const account of accounts) expect(await stateOf(proxy, account)).toBe("ready");
+    for (const account of accounts) account.usageFault(undefined);
+    clock.advance(8 * SECOND);
+  });
+
+  test("B6-7: an account with credits serves where its windows are full, and /stats says why one does not", async () => {
+    const spent = fresh();
+    spent.usage(100, 30);
+    await using proxy = await start([spent]);
+    await elapse(proxy, MINUTE, () => isMeasured(proxy, spent));
+    const { whole, state, reason } = (await proxy.stats()).of(spent);
+    expect([state, reason]).toEqual(["cooling", "its quota is used up"]);
+    expect(whole["until"]).toBeString();
+    const refused = await ask(proxy);
+    expect(refused.error["message"]).toContain("1 with quota used up");
+    expect(turnsOn(spent)).toBe(0);
+    spent.usageShape("credits");
+    await elapse(proxy, 5 * MINUTE, async () => (await stateOf(proxy, spent)) === "ready");
+    expect((await proxy.stats()).of(spent).whole).toMatchObject({
+      credits: true,
+      credit_balance: "12.50",
+    });
+    expect((await ask(proxy)).status).toBe(200);
+  });
+});
+
+describe("B6-5: a quota that is spent, wherever it is told", () => {
+  const tellings: [name: string, outcome: Outcome][] = [
+    [
+      "response.incomplete before any output",
+      { kind: "incomplete", reason: "usage_limit_reached", after: "created" },
+    ],
+    [
+      "response.failed before any output",
+      { kind: "failed", code: "usage_limit_reached", after: "created" },
+    ],
+    [
+      "an error event before any output",
+      { kind: "error-event", code: "usage_limit_reached", after: "created" },
+    ],
+    ["a 429", { kind: "fault", name: "429-usage" }],
+    [
+      "a 502 that hides it",
+      {
+        kind: "status",
+        status: 502,
+        body: { error: { type: "usage_limit_reached", message: "x" } },
+      },
+    ],
+  ];
+  test.each(tellings)(
+    "%s: the other account serves, and this one rests",
+    async (_name, outcome) => {
+      const [spent, good] = [fresh(), fresh()];
+      spent.always(outcome);
+      await using proxy = await start([spent, good]);
+      // Two conversations, so that one of them begins on the account that is spent.
+      for (let turn = 0; turn < 2; turn++) {
+        const answer = await ask(proxy);
+        expect([answer.status, lastType(answer.events)]).toEqual([200, "response.completed"]);
+      }
+      expect([turnsOn(spent), turnsOn(good)]).toEqual([1, 2]);
+      expect((await proxy.stats()).of(spent)).toMatchObject({
+        state: "cooling",
+        consecutiveFailures: 1,
+      });
+    },
+  );
+
+  test("response.incomplete after output, for an answer in one piece: the other account begins anew", async () => {
+    const [spent, good] = [fresh(), fresh()];
+    spent.always({ kind: "incomplete", reason: "insufficient_quota" });
+    await using proxy = await start([spent, good]);
+    for (let turn = 0; turn < 2; turn++) {
+      const answer = await ask(proxy, { stream: false });
+      expect([answer.status, answer.json["status"]]).toEqual([200, "completed"]);
+    }
+    expect([turnsOn(spent), turnsOn(good)]).toEqual([1, 2]);
+  });
+
+  test("response.incomplete after output, in a stream: a conversation leaves the account that is spent", async () => {
+    const [one, other] = [fresh(), fresh()];
+    await using proxy = await start([one, other]);
+    const talk = { prompt_cache_key: "a sticky one" };
+    expect((await ask(proxy, talk)).status).toBe(200);
+    const [home, away] = turnsOn(one) === 1 ? [one, other] : [other, one];
+    home.always({ kind: "incomplete", reason: "usage_limit_reached" });
+    const cut = await ask(proxy, talk);
+    expect([cut.status, lastType(cut.events)]).toEqual([200, "response.incomplete"]);
+    expect(await stateOf(proxy, home)).toBe("cooling");
+    expect(lastType((await ask(proxy, talk)).events)).toBe("response.completed");
+    expect([turnsOn(home), turnsOn(away)]).toEqual([2, 1]);
+  });
+
+  test.each<[name: string, five: number, week: number]>([
+    ["the 5 h window", 100, 10],
+    ["the weekly window", 10, 100],
+  ])("%s alone is full: the account is not picked", async (_name, five, week) => {
+    const [spent, good] = [fresh(), fresh()];
+    spent.usage(five, week);
+    await using proxy = await start([spent, good]);
+    await elapse(proxy, MINUTE, () => isMeasured(proxy, spent));
+    for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
+    expect([turnsOn(spent), turnsOn(good)]).toEqual([0, 4]);
+  });
+});
+
+test("B6-1: an exhausted account is left alone till the reset that it promised", async () => {
+  const account = fresh();
+  account.usage(100, 30, 3600);
+  account.always({ kind: "fault", name: "429-usage" });
+  await using proxy = await start([account]);
+  for (let turn = 0; turn < 5; turn++) {
+    const answer = await ask(proxy);
+    expect(answer.status).toBe(429);
+    expect(Number(answer.headers.get("retry-after"))).toBeWithin(3590, 3602);
+  }
+  expect(turnsOn(account)).toBe(1);
+  account.always(undefined);
+  account.usage(0, 30);
+  await elapse(proxy, HOUR + 30 * SECOND);
+  expect((await ask(proxy)).status).toBe(200);
+});
+
+test("B6-3: a usage limit rests the account for every model, a rate limit that names the model only that one", async () => {
+  const [spent, limited] = [fresh(), fresh()];
+  for (const [account, fault] of [
+    [spent, "429-usage"],
+    [limited, "429-plain"],
+  ] as const) {
+    account.always({ kind: "fault", name: fault });
+    await using proxy = await start([account]);
+    await ask(proxy, { model: "gpt-5.4" });
+    await ask(proxy, { model: "gpt-5.5" });
+    const { state } = (await proxy.stats()).of(account);
+    expect([turnsOn(account), state]).toEqual(account === spent ? [1, "cooling"] : [2, "ready"]);
+  }
+});
+
+describe("B7-10: an account that the backend refuses is failed over", () => {
+  const faults: [fault: FaultName, state: string][] = [
+    ["401-expired", "cooling"],
+    ["401-revoked", "cooling"],
+    ["403-deactivated", "disabled"],
+    ["403-workspace", "disabled"],
+    ["402-workspace", "disabled"],
+    ["403-cloudflare", "ready"],
+  ];
+  test.each(faults)("%s: the client sees 200, the account is %s", async (fault, state) => {
+    const [bad, good] = [fresh(), fresh()];
+    await using proxy = await start([bad, good]);
+    bad.always({ kind: "fault", name: fault });
+    for (let turn = 0; turn < 2; turn++) expect((await ask(proxy)).status).toBe(200);
+    expect(turnsOn(good)).toBe(2);
+    expect(await stateOf(proxy, bad)).toBe(state);
+  });
+});
+
+test("B7-9: a dead account is shown as one that needs a login, with the reason, and is never picked", async () => {
+  const [dead, good] = [fresh(), fresh()];
+  await using proxy = await start([dead, good]);
+  dead.expireAccessToken();
+  dead.revokeRefreshToken();
+  for (let turn = 0; turn < 2; turn++) expect((await ask(proxy)).status).toBe(200);
+  await until("it is known to be dead", async () => (await stateOf(proxy, dead)) === "needs-login");
+  const stats = await proxy.stats();
+  expect(stats.of(dead).reason).toContain("refresh_token_invalidated");
+  expect(stats.summary).toMatchObject({ needs_login: 1, ready: 1 });
+  const before = turnsOn(dead);
+  await elapse(proxy, 20 * MINUTE);
+  for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
+  expect(turnsOn(dead)).toBe(before);
+  expect(await stateOf(proxy, dead)).toBe("needs-login");
+});
+
+describe("B7-11: what the usage endpoint or /models says of an account counts", () => {
+  const faults: [fault: FaultName, state: string][] = [
+    ["401-expired", "cooling"],
+    ["403-deactivated", "disabled"],
+    ["403-workspace", "disabled"],
+  ];
+  test.each(faults)(
+    "%s on the usage makes it %s, and no request is lost on it",
+    async (fault, state) => {
+      const [bad, good] = [fresh(), fresh()];
+      bad.usageFault(fault);
+      await using proxy = await start([bad, good]);
+      await elapse(proxy, 4 * MINUTE, async () => readingsOf(bad) > 0);
+      // New tokens take the disk its time; the clock stands still meanwhile.
+      await until(`it is ${state}`, async () => (await stateOf(proxy, bad)) === state);
+      for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
+      expect([turnsOn(bad), turnsOn(good)]).toEqual([0, 4]);
+      bad.usageFault(undefined);
+      await elapse(proxy, 6 * MINUTE, async () => (await stateOf(proxy, bad)) === "ready");
+      expect(await stateOf(proxy, bad)).toBe("ready");
+    },
+  );
+
+  test("a refusal on /models does so too, and the list is answered all the same", async () => {
+    const account = fresh();
+    account.modelsFault("403-deactivated");
+    await using proxy = await start([account]);
+    await until("it is told", async () => (await stateOf(proxy, account)) === "disabled");
+    const list = await fetch(`${proxy.url}/v1/models`, {
+      headers: { authorization: `Bearer ${KEY}` },
+    });
+    expect(list.status).toBe(200);
+    expect((await ask(proxy)).status).toBe(503);
+    expect(turnsOn(account)).toBe(0);
+  });
+});
+
+test("a workspace that is deactivated is out, and comes back by itself when the backend takes it again", async () => {
+  const account = fresh();
+  await using proxy = await start([account]);
+  account.always({ kind: "fault", name: "402-workspace" });
+  account.usageFault("402-workspace");
+  await ask(proxy);
+  expect(await stateOf(proxy, account)).toBe("disabled");
+  await elapse(proxy, 20 * MINUTE);
+  expect(await stateOf(proxy, account)).toBe("disabled");
+  expect(await proxy.stats()).toMatchObject({
+    accounts: [{ reason: expect.stringContaining("deactivated") }],
+  });
+  account.always(undefined);
+  account.usageFault(undefined);
+  await elapse(proxy, 6 * MINUTE, async () => (await stateOf(proxy, account)) === "ready");
+  expect((await ask(proxy)).status).toBe(200);
+});
+
+test("an hour of Cloudflare pages, of 5xx and of silence leaves every account as it was", async () => {
+  const accounts = [fresh(), fresh(), fresh()];
+  await using proxy = await start(accounts, { "health-check-max-failures": 1 });
+  for (const fault of ["403-cloudflare", "502-html", "429-detail"] as const) {
+    for (const account of accounts) account.usageFault(fault);
+    await elapse(proxy, 20 * MINUTE);
+    const { summary } = await proxy.stats();
+    expect(summary).toMatchObject({ ready: 3, disabled: 0, needs_login: 0 });
+  }
+  for (const account of accounts) account.usageFault(undefined);
+  expect((await ask(proxy)).status).toBe(200);
+});
+
+describe("POST /check-quota", () => {
+  const check = (proxy: TestProxy, key: string, body: Dict = {}) =>
+    fetch(`${proxy.url}/check-quota`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, accept: "text/event-stream" },
+      body: JSON.stringify(body),
+    });
+
+  test("tells each account as it is read, to its owner only", async () => {
+    const accounts = [fresh(), fresh()];
+    await using proxy = await start(accounts, { "admin-key": "owner-5f3a9c1e7b" });
+    expect((await check(proxy, KEY)).status).toBe(401);
+    const answering = check(proxy, "owner-5f3a9c1e7b").then((answer) => answer.text());
+    let isTold = false;
+    void answering.then(() => {
+      isTold = true;
+    });
+    await elapse(proxy, 4 * MINUTE, async () => isTold);
+    const text = await answering;
+    const types = [...text.matchAll(/^event: (.*)$/gm)].map(([, type]) => type);
+    expect(types).toEqual(["start", "item", "item", "done"]);
+    expect(text).toContain('"measured":2');
+    for (const account of accounts) {
+      expect(text).not.toContain(account.email);
+      expect(text).not.toContain(account.tokens().accessToken);
+    }
+  });
+
+  test("with a policy that its owner wrote, and only then, a login is deleted", async () => {
+    const [kept, removed] = [fresh(), fresh()];
+    for (const account of [kept, removed]) account.usageFault("402-workspace");
+    await using careful = await start([kept]);
+    await elapse(careful, 4 * MINUTE, async () => readingsOf(kept) > 0);
+    await until("it is disabled", async () => (await stateOf(careful, kept)) === "disabled");
+    const policies = { "quota-http-status-policy": { "402": "none/remove" } };
+    await using proxy = await start([removed], policies);
+    const isGone = async () => dict((await proxy.stats()).summary)["total"] === 0;
+    await elapse(proxy, 4 * MINUTE, async () => readingsOf(removed) > 0);
+    await until("it is gone", isGone);
+    await until("it is told", () => proxy.logs().includes("deleted an account"));
+  });
+});

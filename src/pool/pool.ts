@@ -213,7 +213,6 @@ export function createPool(options: () => PoolOptions): Pool {
 
   /** Looks at an account anew. */
   const place = (slot: Slot, now: Millis): void => {
-    latestMs = Math.max(latestMs, now);
     schedule(slot, nextChange(slot.account, now));
     putRoom(slot, undefined);
     slot.isReady = isReady(slot.account, now);
@@ -235,16 +234,17 @@ export function createPool(options: () => PoolOptions): Pool {
         arrange(slot);
       }
     }
-    if (now < latestMs) setBack(now);
-    latestMs = now;
+    keepTime(now);
     for (let due = dues.first(); due !== undefined && due.atMs <= now; due = dues.first()) {
       place(due.slot, now);
     }
   };
 
   /** A clock that was set back revives cooldowns that had ended, and windows that had begun anew. */
-  const setBack = (now: Millis): void => {
+  const keepTime = (now: Millis): void => {
     const formerMs = latestMs;
+    latestMs = now;
+    if (now >= formerMs) return;
     for (const slot of slots.values()) {
       slot.account = rewind(slot.account, formerMs, now);
       place(slot, now);
@@ -389,6 +389,7 @@ export function createPool(options: () => PoolOptions): Pool {
 
   return {
     sync: (logins, now) => {
+      keepTime(now);
       const added: string[] = [];
       const changed: string[] = [];
       const gone: string[] = [];
@@ -452,6 +453,8 @@ export function createPool(options: () => PoolOptions): Pool {
     settle: (accountId, outcome, now) => {
       const slot = find(accountId);
       if (slot === undefined) return;
+      // Before anything begins under the new time.
+      keepTime(now);
       if (isFault(outcome)) slot.errors += 1;
       const next = settle(slot.account, outcome, options().policy, now);
       if (next === slot.account) return;

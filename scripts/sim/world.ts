@@ -437,11 +437,14 @@ function renewWindows({ windows }: Account, now: number): void {
   }
 }
 
-/** Whether an account could go on for a while. */
+/** Whether an account has a tenth of its windows left beyond what it is serving. */
 function hasRoom(account: Account, now: number): boolean {
   renewWindows(account, now);
   const isLimited = account.limitedUntilMs > now;
-  return !isLimited && account.windows.every(({ used, capacity }) => used < 0.95 * capacity);
+  const running = totalOf([...account.running]);
+  return (
+    !isLimited && account.windows.every(({ used, capacity }) => used + running < 0.9 * capacity)
+  );
 }
 
 function resetEarly(account: Account | undefined, now: number): void {

@@ -228,7 +228,6 @@ export function createPool(
 
   /** Looks at an account anew. */
   const place = (slot: Slot, now: Millis): void => {
-    latestMs = Math.max(latestMs, now);
     schedule(slot, nextChange(slot.account, now));
     putRoom(slot, undefined);
     slot.isReady = isReady(slot.account, now);
@@ -250,16 +249,17 @@ export function createPool(
         arrange(slot);
       }
     }
-    if (now < latestMs) setBack(now);
-    latestMs = now;
+    keepTime(now);
     for (let due = dues.first(); due !== undefined && due.atMs <= now; due = dues.first()) {
       place(due.slot, now);
     }
   };
 
   /** A clock that was set back revives cooldowns that had ended, and windows that had begun anew. */
-  const setBack = (now: Millis): void => {
+  const keepTime = (now: Millis): void => {
     const formerMs = latestMs;
+    latestMs = now;
+    if (now >= formerMs) return;
     for (const slot of slots.values()) {
       slot.account = rewind(slot.account, formerMs, now);
       place(slot, now);
@@ -404,6 +404,7 @@ export function createPool(
 
   return {
     sync: (logins, now) => {
+      keepTime(now);
       const added: string[] = [];
       const changed: string[] = [];
       const gone: string[] = [];
@@ -467,6 +468,8 @@ export function createPool(
     settle: (accountId, outcome, now) => {
       const slot = find(accountId);
       if (slot === undefined) return;
+      // Before anything begins under the new time.
+      keepTime(now);
       if (isFault(outcome)) slot.errors += 1;
       const next = settle(slot.account, outcome, options().policy, now);
       if (next === slot.account) return;

@@ -523,6 +523,10 @@ describe("conversations", () => {
     }
     for (const [key, home] of homes) expect([key, home.size]).toEqual([key, 1]);
     expect(three.map(turnsBy)).toEqual([8, 8, 8]);
+    // How well that works for the prompt cache can be seen.
+    for (const { whole } of (await proxy.stats()).accounts) {
+      expect(whole["cached_ratio"]).toBeWithin(0, 1);
+    }
   });
 
   test("every spelling of the key counts", async () => {

@@ -82,6 +82,50 @@ test("a turn that can end within shutdown-timeout does", async () => {
   }
 });
 
+test("a request waits for an account that serves as many as it may", async () => {
+  const account = backend.account("2-full");
+  account.script({ kind: "hang-mid-text" });
+  const config = { "account-max-in-flight": 1, "account-wait-sec": 60 };
+  await using proxy = await startProxy({ backend, accounts: [account], config });
+  const [first] = await openTurns(proxy, 1);
+  await within("the first has begun", first?.hears("output_text.delta") ?? Promise.reject());
+  const waiting = call(proxy, { body: turnBody("Another"), headers: CODEX });
+  await until("the second waits", async () => (await proxy.stats()).summary["waiting"] === 1);
+  first?.leave("close");
+  expect(lastType((await within("the second is served", waiting)).events)).toBe(
+    "response.completed",
+  );
+  expect((await proxy.stats()).summary["waiting"]).toBe(0);
+  await until("both are in the log", () => /waited_ms=\d+/.test(proxy.logs()));
+
+  // Whoever leaves while waiting is gone from the line, and the account never hears of it.
+  account.script({ kind: "hang-mid-text" });
+  const [third] = await openTurns(proxy, 1);
+  await within("the third has begun", third?.hears("output_text.delta") ?? Promise.reject());
+  const turns = backend.turns().length;
+  const [gone] = await openTurns(proxy, 1);
+  await until("the fourth waits", async () => (await proxy.stats()).summary["waiting"] === 1);
+  gone?.leave("close");
+  await until("nobody waits", async () => (await proxy.stats()).summary["waiting"] === 0);
+  expect(backend.turns()).toHaveLength(turns);
+
+  third?.leave("close");
+});
+
+test("where nobody may wait, the client is told so in words of its protocol", async () => {
+  const account = backend.account("4-full");
+  account.script({ kind: "hang-mid-text" });
+  const config = { "account-max-in-flight": 1, "account-wait-sec": 0 };
+  await using proxy = await startProxy({ backend, accounts: [account], config });
+  const [first] = await openTurns(proxy, 1);
+  await within("the first has begun", first?.hears("output_text.delta") ?? Promise.reject());
+  const refused = await call(proxy, { body: turnBody("Another") });
+  expect([refused.status, refused.error["code"]]).toEqual([429, "rate_limit_exceeded"]);
+  expect(refused.error["message"]).toContain("account-max-in-flight allows (1)");
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+  first?.leave("close");
+});
+
 /** Turns of as many conversations, begun and not waited for. */
 async function openTurns(proxy: TestProxy, count: number): Promise<readonly Line[]> {
   const lines = await Promise.all(Array.from({ length: count }, () => openLine(proxy.url)));

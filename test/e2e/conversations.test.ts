@@ -39,7 +39,7 @@ const typesOf = (items: readonly { readonly [key: string]: unknown }[]) =>
   items.map(({ type, role }) => (type === "message" ? role : type));
 
 describe("the official OpenAI SDK, going on by the id of a response", () => {
-  test("holds a conversation, in one piece and as a stream", async () => {
+  test("B5-9: holds a conversation, in one piece and as a stream", async () => {
     const first = await client.responses.create({ model: MODEL, input: "One" });
     expect(first).toMatchObject({ store: true, previous_response_id: null });
     const second = await client.responses
@@ -73,7 +73,7 @@ describe("the official OpenAI SDK, going on by the id of a response", () => {
     expect(second.output_text).toContain("The tool answered: A simple person");
   });
 
-  test("is told when the response is not held, and no account is asked", async () => {
+  test("B5-9: is told when the response is not held, and no account is asked", async () => {
     const kept = await client.responses.create({ model: MODEL, input: "One", store: false });
     expect(dict({ ...kept })["store"]).toBe(false);
     const before = backend.turns().length;

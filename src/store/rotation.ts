@@ -131,6 +131,8 @@ async function finishWritten(target: string, steps: Steps): Promise<void> {
   }
   const file = await open(next, "r+");
   try {
+    // The room that was taken for it and not used.
+    await file.truncate(Buffer.byteLength(content.replace(/ +$/, "")));
     await file.sync();
   } finally {
     await file.close();

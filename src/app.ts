@@ -134,6 +134,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     reload,
     identify: renewer.identify,
     renew: renewer.renew,
+    accepted: renewer.accepted,
     discard: store.discard,
     pacer: createPacer({ clock, chance: Math.random }),
     options: () => perConfig.gauge,

@@ -14,7 +14,7 @@ import type { Pacer } from "./pacer.ts";
 import type { Renewer } from "./renew.ts";
 
 /** What reading usage needs from outside. */
-export type GaugePorts = Pick<Renewer, "identify" | "renew"> & {
+export type GaugePorts = Pick<Renewer, "identify" | "renew" | "accepted"> & {
   readonly pool: Pool;
   readonly clock: Clock;
   readonly log: Log;
@@ -212,6 +212,7 @@ export function createGauge(ports: GaugePorts): Gauge {
     const account = pool.get(accountId);
     noteTrouble(answer);
     if (answer.ok) {
+      if (token !== undefined) ports.accepted(accountId, token);
       latest.set(accountId, { atMs: clock.now(), result: "measured" });
       settle(accountId, { type: "checked", quota: answer.quota });
       return { type: "measured", quota: answer.quota };

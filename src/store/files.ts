@@ -97,7 +97,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const taken = await locks.take(target, ACT);
     if (!taken.ok && taken.isBusy) return { ok: false, reason: taken.reason };
     try {
-      if (taken.ok) await finishRotation(target, steps);
+      const finished = taken.ok ? await finishRotation(target, steps) : taken;
+      if (taken.ok && !finished.ok) return finished;
       // Where no lock can be made, the folder takes nothing: the job says so in its own words.
       return await takeTurns(source, job);
     } finally {
@@ -229,7 +230,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const held: Holding = { target, rotation: undefined };
     holding.set(source, held);
     try {
-      await finishRotation(target, steps);
+      const finished = await finishRotation(target, steps);
+      if (!finished.ok) return finished;
       return { ok: true, value: await task(taken.lock.isStillOurs) };
     } finally {
       await endRotation(held);
@@ -241,6 +243,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const proved: Store["proved"] = async (source) => {
     // While it is being renewed again, the copy is the next one's.
     if (holding.has(source)) return;
+    const found = await readContent(source);
+    // Somebody has spoilt the file since: the copy is all that there is of it.
+    if (!found.ok || found.warning !== undefined) return;
     await forgetLast(await realTarget(source).catch(() => source), steps);
   };
 

@@ -5,7 +5,7 @@ import type { Clock, Millis } from "../wire/clock.ts";
 import { number, parseDict, text } from "../wire/json.ts";
 import { besideOf, claimOf, temporaryBeside } from "./beside.ts";
 import { codeOf, diskSteps, explain, type Steps } from "./durable.ts";
-import { lifeOf, type Owner, ourselves } from "./owner.ts";
+import { type Life, lifeOf, type Owner, ourselves } from "./owner.ts";
 import type { LockWish } from "./store.ts";
 
 /** A lock that is held. */
@@ -30,6 +30,12 @@ export type Taken =
 export type Locks = {
   /** Takes the lock on `target`, which is a real file and not a link. Not to be asked for twice by one holder. */
   readonly take: (target: string, wish: LockWish) => Promise<Taken>;
+};
+
+/** Who this process is, and whether another one lives; a test may play several. */
+export type Processes = {
+  readonly ourselves: () => Promise<Owner>;
+  readonly lifeOf: (owner: Owner) => Promise<Life>;
 };
 
 /** What a lock file says. */
@@ -67,7 +73,11 @@ const held = new Set<string>();
  *
  * What cannot be closed: a process that is frozen after its last `isStillOurs`, for longer than it asked for.
  */
-export function createLocks(clock: Clock, steps: Steps = diskSteps): Locks {
+export function createLocks(
+  clock: Clock,
+  steps: Steps = diskSteps,
+  processes: Processes = { ourselves, lifeOf },
+): Locks {
   const watched = new Map<string, { readonly content: string; ms: Millis }>();
 
   /** How long `path` has been seen with this content, in pauses of this process, which no clock can falsify. */
@@ -75,6 +85,13 @@ export function createLocks(clock: Clock, steps: Steps = diskSteps): Locks {
     const seen = watched.get(path);
     if (seen?.content === content) seen.ms += ms;
     else watched.set(path, { content, ms: 0 });
+  };
+
+  const lifeOfNote = async (note: Note): Promise<Life> => {
+    const { place, pid, start } = await processes.ourselves();
+    const isOurs = note.place === place && note.pid === pid && note.start === start;
+    if (isOurs) return held.has(note.nonce) ? "alive" : "dead";
+    return processes.lifeOf(note);
   };
 
   const isStale = async (path: string, content: string): Promise<boolean> => {
@@ -139,7 +156,7 @@ export function createLocks(clock: Clock, steps: Steps = diskSteps): Locks {
     const temp = temporaryBeside(target);
     const nonce = randomBytes(12).toString("hex");
     const untilMs = clock.now() + holdMs;
-    const note: Note = { ...(await ourselves()), nonce, holdMs, untilMs };
+    const note: Note = { ...(await processes.ourselves()), nonce, holdMs, untilMs };
     const content = `${JSON.stringify(note)}\n`;
     held.add(nonce);
     await steps.put(temp, content);
@@ -226,13 +243,6 @@ const BUSY =
 
 // File systems without hard links (FAT, some network shares) say so in these ways.
 const CANNOT_LINK = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
-
-async function lifeOfNote(note: Note): Promise<Awaited<ReturnType<typeof lifeOf>>> {
-  const { place, pid, start } = await ourselves();
-  const isOurs = note.place === place && note.pid === pid && note.start === start;
-  if (isOurs) return held.has(note.nonce) ? "alive" : "dead";
-  return lifeOf(note);
-}
 
 function readNote(content: string): Note | undefined {
   const fields = parseDict(content);

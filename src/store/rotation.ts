@@ -104,9 +104,20 @@ export async function prepareRotation(
 
 /**
  * Finishes what a kill interrupted, under the lock: new tokens that were written and had not taken the account file's
- * place do so now. What is broken, or holds nothing newer, is removed.
+ * place do so now. What is broken, or holds nothing newer, is removed. While this fails, nothing may be spent: the
+ * account file may hold a token that was spent already.
  */
-export async function finishRotation(target: string, steps: Steps): Promise<void> {
+export async function finishRotation(target: string, steps: Steps): Promise<Saved> {
+  try {
+    await finishWritten(target, steps);
+    return { ok: true };
+  } catch (cause) {
+    const reason = `${basename(target)}: its new tokens lie beside it and cannot be put in, because ${explain(cause)}`;
+    return { ok: false, reason };
+  }
+}
+
+async function finishWritten(target: string, steps: Steps): Promise<void> {
   const next = besideOf(target, "next");
   const content = await textOf(next);
   if (content === undefined) return;
@@ -120,6 +131,8 @@ export async function finishRotation(target: string, steps: Steps): Promise<void
   }
   const file = await open(next, "r+");
   try {
+    // The room that was taken for it and not used.
+    await file.truncate(Buffer.byteLength(content.replace(/ +$/, "")));
     await file.sync();
   } finally {
     await file.close();

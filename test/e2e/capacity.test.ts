@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
-import { CODEX, call } from "../support/call.ts";
+import { CODEX, call, lastType } from "../support/call.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { type Line, openLine, postBytes } from "../support/socket.ts";
 import { until, within } from "../support/until.ts";

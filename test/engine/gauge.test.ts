@@ -17,6 +17,14 @@ describe("createGauge", () => {
     });
   });
 
+  test("a reading proves the token that it was taken with, a refusal proves none", async () => {
+    const stage = stageOf("ann", "bob");
+    stage.endpoint = (name) => (name === "bob" ? refusal("forbidden", 403) : reading(5));
+    await stage.read("ann");
+    await stage.read("bob");
+    expect(stage.proofs).toEqual(["ann"]);
+  });
+
   test("who asks while a reading is under way gets that one", async () => {
     const stage = stageOf("ann");
     const both = [stage.read("ann"), stage.read("ann")];

@@ -35,6 +35,8 @@ export type Stage = {
   readonly asked: readonly string[];
   readonly askedMs: readonly number[];
   readonly renewals: readonly string[];
+  /** Whose token a reading has proved, in order. */
+  readonly proofs: readonly string[];
   /** The most readings that were under way at once. */
   readonly mostAtOnce: () => number;
   endpoint: Endpoint;
@@ -60,6 +62,7 @@ export function stageOf(...names: readonly string[]): Stage {
   const asked: string[] = [];
   const askedMs: number[] = [];
   const renewals: string[] = [];
+  const proofs: string[] = [];
   const counts = new Map<string, number>();
   const load = { now: 0, most: 0 };
   const nameOf = (id: string): string => /^user-(.*)\/workspace$/.exec(id)?.[1] ?? id;
@@ -90,6 +93,7 @@ export function stageOf(...names: readonly string[]): Stage {
       pool.settle(accountId, { type: "renewed", credential, atMs: clock.now() }, clock.now());
       return undefined;
     },
+    accepted: (accountId) => void proofs.push(nameOf(accountId)),
     fetch: async ({ accessToken }, stop) => {
       const name = owners.get(accessToken) ?? "";
       const count = (counts.get(name) ?? 0) + 1;
@@ -126,6 +130,7 @@ export function stageOf(...names: readonly string[]): Stage {
     asked,
     askedMs,
     renewals,
+    proofs,
     mostAtOnce: () => load.most,
     endpoint: () => reading(),
     renewal: undefined,

@@ -405,6 +405,16 @@ describe("locked", () => {
     },
   );
 
+  test("new tokens prove nothing about a file that was spoilt since: the copy stays", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    await renew(store, path);
+    writeFileSync(path, "");
+    await store.proved(path);
+    expect(tokensOf(await store.read())).toEqual(["at-1"]);
+  });
+
   test("a spoilt file without a copy is left alone", async () => {
     const dir = makeFolder();
     const path = put(dir, "a.json", "");
@@ -589,10 +599,11 @@ describe("locked", () => {
       for (const find of ["read", "locked"] as const) {
         const dir = makeFolder();
         const path = put(dir, "a.json", { access_token: tokenOf(1000), refresh_token: "rt_1" });
-        writeFileSync(besideOf(path, "next"), next);
+        writeFileSync(besideOf(path, "next"), next.padEnd(16_384));
         const store = await open(dir);
         if (find === "read") await store.read();
         else await store.locked(path, WISH, async () => {});
+        if (isAdopted) expect(readFileSync(path, "utf8")).toBe(next);
         const refreshToken = isAdopted ? "rt_2" : "rt_1";
         expect(await store.reread(path)).toMatchObject({ credential: { refreshToken } });
         expect(readdirSync(dir)).toEqual(["a.json"]);
@@ -641,6 +652,18 @@ describe("locked", () => {
       ok: false,
       reason: expect.stringContaining("the disk reports an error"),
     });
+    // Until they are in the file, nothing is spent and nothing else is done to it.
+    let isRun = false;
+    const again = await store.locked(path, WISH, async () => {
+      isRun = true;
+    });
+    expect(again).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/^a\.json: its new tokens lie beside it/),
+    });
+    expect(await store.switchOff(path, true)).toMatchObject({ ok: false });
+    expect(isRun).toBe(false);
+    expect(tokensOf(await store.read())).toEqual(["at-1"]);
     isBroken = false;
     await store.locked(path, WISH, async () => {
       expect(await store.reread(path)).toMatchObject({ credential: { refreshToken: "rt_2" } });

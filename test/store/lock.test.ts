@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import fc from "fast-check";
 import { besideOf } from "../../src/store/beside.ts";
 import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { createLocks, type Lock, type Taken } from "../../src/store/lock.ts";
@@ -252,6 +253,95 @@ describe("locks that others left", () => {
   });
 });
 
+describe("every order of steps", () => {
+  /** Somebody who takes the lock a few times, and may be killed before one of the steps on the way. */
+  type Player = { readonly rounds: number; readonly lastStep: number };
+
+  const player = fc.record({
+    rounds: fc.integer({ min: 1, max: 2 }),
+    // Beyond what it takes: not killed at all.
+    lastStep: fc.integer({ min: 0, max: 40 }),
+  });
+
+  async function play(scheduler: fc.Scheduler, players: readonly Player[], isLeft: boolean) {
+    const target = join(makeFolder(), "a.json");
+    if (isLeft) writeFileSync(besideOf(target, "lock"), await note({ place: "x", pid: 99 }));
+    const dead = new Set<number>([99]);
+    const inside = new Set<number>();
+    const entered: number[] = [];
+    let most = 0;
+
+    const run = async ({ rounds, lastStep }: Player, pid: number): Promise<void> => {
+      let left = lastStep;
+      const end = Promise.withResolvers<void>();
+      /** Waits for this step's turn; the dead wait for ever. */
+      const turn = async (): Promise<void> => {
+        await scheduler.schedule(Promise.resolve(), `player ${pid}`);
+        left -= 1;
+        if (left >= 0) return;
+        dead.add(pid);
+        // What it held is free from the moment of its death.
+        inside.delete(pid);
+        end.resolve();
+        await new Promise<never>(() => {});
+      };
+      const steps: Steps = {
+        ...diskSteps,
+        put: (...given) => turn().then(() => diskSteps.put(...given)),
+        link: (...given) => turn().then(() => diskSteps.link(...given)),
+        remove: (...given) => turn().then(() => diskSteps.remove(...given)),
+      };
+      const clock = {
+        now: () => NOON,
+        after: (_ms: number, fire: () => void) => {
+          void scheduler.schedule(Promise.resolve(), `pause of ${pid}`).then(fire);
+          return () => {};
+        },
+      };
+      const locks = createLocks(clock, steps, {
+        ourselves: async () => ({ place: "x", pid, start: "" }),
+        lifeOf: async (owner) => (dead.has(owner.pid) ? "dead" : "alive"),
+      });
+      const work = async (): Promise<void> => {
+        for (let round = 0; round < rounds; round++) {
+          const lock = lockOf(await locks.take(target, { holdMs: 3_600_000, waitMs: 3_000_000 }));
+          inside.add(pid);
+          entered.push(pid);
+          most = Math.max(most, inside.size);
+          await turn();
+          most = Math.max(most, inside.size);
+          expect(await lock.isStillOurs()).toBe(true);
+          inside.delete(pid);
+          await lock.release();
+        }
+      };
+      await Promise.race([work(), end.promise]);
+    };
+    await scheduler.waitFor(Promise.all(players.map((each, at) => run(each, at + 1))));
+    rmSync(dirname(target), { recursive: true });
+    return { most, entered, dead };
+  }
+
+  test("B7-1: whoever is killed wherever, one is inside at a time, and all others get in", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.scheduler(),
+        fc.array(player, { minLength: 2, maxLength: 4 }),
+        fc.boolean(),
+        async (scheduler, players, isLeft) => {
+          const { most, entered, dead } = await play(scheduler, players, isLeft);
+          expect(most).toBeLessThanOrEqual(1);
+          for (const [at, { rounds }] of players.entries()) {
+            if (dead.has(at + 1)) continue;
+            expect(entered.filter((pid) => pid === at + 1)).toHaveLength(rounds);
+          }
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  }, 60_000);
+});
+
 describe("several processes", () => {
   test("B7-1: five that are killed at random while they contend are never inside at once", async () => {
     const dir = makeFolder();
@@ -319,15 +409,19 @@ describe("several processes", () => {
   }, 30_000);
 });
 
+/** A port that nobody listens on, below those that the system gives to connections by itself. */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => {
-    server.close(resolve);
-  });
-  if (typeof address !== "object" || address === null) throw new Error("no port");
-  return address.port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
+    return port;
+  }
 }

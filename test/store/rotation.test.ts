@@ -84,44 +84,69 @@ function countOf(said: string, word: string, account: FakeAccount): number {
   return said.split("\n").filter((line) => line === `${word} ${account.name}.json`).length;
 }
 
+/** The account's file has what the issuer takes now, and what else was in it; nothing half-done lies about. */
+function expectWhole(dir: string, account: FakeAccount): void {
+  const path = join(dir, `${account.name}.json`);
+  expect(refreshTokenIn(path)).toBe(account.tokens().refreshToken);
+  expect(readFileSync(path, "utf8")).toContain('"note":"kept"');
+  // Claims and temporary files that a kill leaves go when they are an hour old.
+  expect(readdirSync(dir).filter((left) => /\.(?:lock|next)$/.test(left))).toEqual([]);
+}
+
 /** Where the issuer has rotated and the new token is in memory at most. No program can do anything about these. */
 const HOPELESS = ["before the write", "half-way through the write"];
 
-describe("a renewal that is killed", () => {
-  test("B7-6: at every step: the next start holds a token that the issuer takes", async () => {
+/** Runs `job` for every number up to `count`, three at a time. */
+async function forEach<T>(count: number, job: (number: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  const queue = Array.from({ length: count }, (_, at) => at + 1).values();
+  const lane = async (): Promise<void> => {
+    for (const number of queue) results[number - 1] = await job(number);
+  };
+  await Promise.all([lane(), lane(), lane()]);
+  return results;
+}
+
+/** The names of all moments at which a renewal in `dir` may be killed, in order. */
+async function pointsOf(count: number): Promise<readonly string[]> {
+  return forEach(count, async (point) => {
     const dir = makeFolder();
     place(dir, fresh());
-    const whole = run(dir, "once");
-    expect(await whole.exited).toBe(0);
-    const points = Number(/points (\d+)/.exec(whole.said())?.[1]);
-    expect(points).toBeGreaterThan(25);
+    const dying = run(dir, "once", point);
+    await dying.exited;
+    return /killed at (.*)/.exec(dying.said())?.[1] ?? "";
+  });
+}
 
-    const dieAt = async (point: number): Promise<string> => {
-      const folder = makeFolder();
+/** How many such moments there are. */
+async function countPoints(dir: string): Promise<number> {
+  const whole = run(dir, "once");
+  expect(await whole.exited).toBe(0);
+  return Number(/points (\d+)/.exec(whole.said())?.[1]);
+}
+
+describe("a renewal that is killed", () => {
+  test("B7-6: at every step: the next start holds a token that the issuer takes", async () => {
+    const sample = makeFolder();
+    place(sample, fresh());
+    const points = await countPoints(sample);
+    expect(points).toBeGreaterThan(25);
+    const names = await forEach(points, async (point) => {
+      const dir = makeFolder();
       const account = fresh();
-      place(folder, account);
-      const dying = run(folder, "once", point);
+      place(dir, account);
+      const dying = run(dir, "once", point);
       expect(await dying.exited).toBe(137);
       const name = /killed at (.*)/.exec(dying.said())?.[1] ?? "";
       const isHopeless = HOPELESS.includes(name);
-      expect([name, isSafe(folder, account)]).toEqual([name, !isHopeless]);
-      const next = run(folder, "once");
+      expect([name, isSafe(dir, account)]).toEqual([name, !isHopeless]);
+      const next = run(dir, "once");
       expect(await next.exited).toBe(0);
       expect([name, refusalsOf(account)]).toEqual([name, isHopeless ? 1 : 0]);
       expect([name, countOf(next.said(), "handed", account)]).toEqual([name, isHopeless ? 0 : 1]);
-      const path = join(folder, `${account.name}.json`);
-      expect(readFileSync(path, "utf8")).toContain('"note":"kept"');
-      if (!isHopeless) expect(refreshTokenIn(path)).toBe(account.tokens().refreshToken);
-      // Neither a lock nor anything half-done is left but what an hour's age removes.
-      expect(readdirSync(folder).filter((left) => /\.(?:lock|next)$/.test(left))).toEqual([]);
+      if (!isHopeless) expectWhole(dir, account);
       return name;
-    };
-    const names: string[] = [];
-    const queue = Array.from({ length: points }, (_, at) => at + 1).values();
-    const lane = async (): Promise<void> => {
-      for (const point of queue) names.push(await dieAt(point));
-    };
-    await Promise.all([lane(), lane(), lane()]);
+    });
     for (const name of [
       ...HOPELESS,
       "after link lock",
@@ -137,6 +162,32 @@ describe("a renewal that is killed", () => {
     ]) {
       expect(names).toContain(name);
     }
+  }, 120_000);
+
+  test("B7-6: and again at every step of the start that finishes it", async () => {
+    const sample = makeFolder();
+    place(sample, fresh());
+    const written = (await pointsOf(await countPoints(sample))).indexOf("after the write") + 1;
+    const leave = async (): Promise<[dir: string, account: FakeAccount]> => {
+      const dir = makeFolder();
+      const account = fresh();
+      place(dir, account);
+      expect(await run(dir, "once", written).exited).toBe(137);
+      return [dir, account];
+    };
+    const points = await countPoints((await leave())[0]);
+    expect(points).toBeGreaterThan(30);
+    await forEach(points, async (point) => {
+      const [dir, account] = await leave();
+      const dying = run(dir, "once", point);
+      expect(await dying.exited).toBe(137);
+      const name = /killed at (.*)/.exec(dying.said())?.[1] ?? "";
+      const isHopeless = HOPELESS.includes(name);
+      expect([name, isSafe(dir, account)]).toEqual([name, !isHopeless]);
+      expect(await run(dir, "once").exited).toBe(0);
+      expect([name, refusalsOf(account)]).toEqual([name, isHopeless ? 1 : 0]);
+      if (!isHopeless) expectWhole(dir, account);
+    });
   }, 120_000);
 
   test("B7-6: 200 times at random, while several accounts are renewed: only an answer on its way can be lost", async () => {

@@ -291,7 +291,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     log,
   );
-  renewer.sweep().then(models.update, (cause: unknown) => reportFault(log, "start", cause));
+  // Side by side: a family of many that are due is renewed slowly, and the models need not wait for that.
+  for (const begun of [renewer.sweep(), models.update()]) {
+    begun.catch((cause: unknown) => reportFault(log, "start", cause));
+  }
 
   return {
     port: server.server?.port ?? 0,

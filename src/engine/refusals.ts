@@ -72,7 +72,7 @@ export function createRefusals(ports: RefusalPorts): Refusals {
     if (rests || !isAlive(credential, now)) {
       // Till the next try it can serve nobody, and should not be picked to find that out.
       const resting = { ...failure, resetsAtMs: againMs };
-      pool.settle(identity, { type: "failed", failure: resting }, now);
+      pool.settle(identity, { type: "refused", failure: resting }, now);
     }
     return result;
   };

@@ -4,7 +4,7 @@ import { isDue } from "../pool/due.ts";
 import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
-import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
+import type { Exchange, RefreshReason, Refused } from "../upstream/oauth.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createAside } from "./aside.ts";
 import { createBackoff } from "./backoff.ts";
@@ -12,7 +12,14 @@ import { createDeadTokens } from "./dead.ts";
 import { createFamilies, type Place } from "./families.ts";
 import { failed, familiesOf, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
 import { createRefusals, type RenewalWish } from "./refusals.ts";
-import { areSame, createKeeper, type KeeperPorts, LOST_LOCK, lockWish } from "./unsaved.ts";
+import {
+  areSame,
+  createKeeper,
+  type KeeperPorts,
+  LATE_ANSWER_MS,
+  LOST_LOCK,
+  lockWish,
+} from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {
@@ -100,7 +107,14 @@ export function createRenewer(ports: RenewPorts): Renewer {
 
   const adoptNewer = async (account: Account): Promise<Account | undefined> => {
     const stored = await store.reread(account.login.source);
-    if (stored === undefined || stored.identity !== account.login.identity) return account;
+    if (stored === undefined) return account;
+    if (stored.identity !== account.login.identity) {
+      // A login that does not say whose it is may do so since its file was last read.
+      if (isNameless(stored) || isNameless(account.login)) return account;
+      // Its owner has put another login there, which is to be seen before anything is written to it.
+      inBackground(ports.reload());
+      return undefined;
+    }
     const isOlder = ageOf(stored) < ageOf(account.login);
     const isSpent = keeper.isSpent(stored.identity, stored.credential);
     if (areSame(stored.credential, account.login.credential) || isOlder || isSpent) return account;
@@ -109,11 +123,52 @@ export function createRenewer(ports: RenewPorts): Renewer {
     return pool.get(stored.identity);
   };
 
+  // Questions to the issuer that are open.
+  const open = new Set<Stop>();
+
+  /** The issuer spends a token as it reads the question, so that an answer that comes late is still the only one there is. */
   const exchange = async (refreshToken: string, reason: RefreshReason): Promise<Exchange> => {
     const stop = createStop();
+    open.add(stop);
+    const bound = ports.options().timeoutMs + LATE_ANSWER_MS;
+    const cancel = clock.after(bound, () => stop.stop(TOO_SLOW));
+    return ports.exchange(refreshToken, reason, stop).finally(() => {
+      cancel();
+      open.delete(stop);
+    });
+  };
+
+  /** What a renewal comes to for who waits no longer than the issuer should take; the renewal itself goes on. */
+  const waitFor = async (
+    accountId: string,
+    done: Promise<Renewed>,
+  ): Promise<Failure | undefined> => {
     const { timeoutMs } = ports.options();
-    const cancel = timeoutMs > 0 ? clock.after(timeoutMs, () => stop.stop(TOO_SLOW)) : () => {};
-    return ports.exchange(refreshToken, reason, stop).finally(cancel);
+    const late = Promise.withResolvers<undefined>();
+    const cancel = clock.after(timeoutMs, () => late.resolve(undefined));
+    const result = await Promise.race([done, late.promise]).finally(cancel);
+    if (result !== undefined) return failureOf(result);
+    const login = pool.get(accountId)?.login;
+    const now = clock.now();
+    if (login !== undefined && !isAlive(login.credential, now)) {
+      // It can serve nobody till the answer comes, and the next request should not wait for that as well.
+      const resting = { ...SLOW, resetsAtMs: now + timeoutMs };
+      pool.settle(accountId, { type: "refused", failure: resting }, now);
+    }
+    return SLOW;
+  };
+
+  /**
+   * Whether the account has other tokens than those that were refused: somebody else has spent them first, and has
+   * stored what they got.
+   */
+  const isOvertaken = async ({ login }: Account, result: Refused): Promise<boolean> => {
+    const present = pool.get(login.identity);
+    if (present !== undefined) await adoptNewer(present);
+    const now = pool.get(login.identity)?.login.credential;
+    if (now === undefined || areSame(now, login.credential)) return false;
+    if (result.isPermanent) dead.add(login.credential.refreshToken ?? "", result.message);
+    return true;
   };
 
   /** One question to the issuer; others of the family wait a moment after it. */
@@ -140,7 +195,10 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const first = await ask(account.login, refreshToken, reason);
     const isAgain = !first.ok && refusals.asksAgain(first) && (await isStillOurs());
     const result = isAgain ? await ask(account.login, refreshToken, reason) : first;
-    if (!result.ok) return refusals.take(account, result, reason);
+    if (!result.ok) {
+      const isBeside = await isOvertaken(account, result);
+      return isBeside ? { type: "adopted" } : refusals.take(account, result, reason);
+    }
     const atMs = clock.now();
     backoff.succeed(identity, atMs);
     const fresh = merge(credential, result, atMs);
@@ -262,8 +320,8 @@ export function createRenewer(ports: RenewPorts): Renewer {
       inBackground(force(accountId, wish));
       return NO_PLACE;
     }
-    const work = () => force(accountId, wish, { isUrgent: true });
-    return failureOf(await awaitRenewal(accountId, work));
+    const work = () => waitFor(accountId, force(accountId, wish, { isUrgent: true }));
+    return awaitRenewal(accountId, work);
   };
 
   /** What must be waited for before the account's token can be used. */
@@ -274,13 +332,16 @@ export function createRenewer(ports: RenewPorts): Renewer {
     if (current?.wish.reason === "unauthorized_recovery") {
       if (!mayWait(identity)) return Promise.resolve(NO_PLACE);
       current.hurry();
-      return awaitRenewal(identity, () => current.done).then(failureOf);
+      const work = () => waitFor(identity, current.done);
+      return awaitRenewal(identity, work).then((failure) =>
+        failure === SLOW ? STILL_REFUSED : failure,
+      );
     }
     if (!isDue(account, clock.now())) return undefined;
     if (isEnding(credential, clock.now())) {
       const renewal = once(identity, PROACTIVE);
       renewal.hurry();
-      return renewal.done.then(failureOf);
+      return waitFor(identity, renewal.done);
     }
     // What has just failed is not looked into again by each request.
     const isHopeless =
@@ -295,8 +356,8 @@ export function createRenewer(ports: RenewPorts): Renewer {
     if (account === undefined) return GONE.failure;
     const { credential, workspaceId } = account.login;
     const { accessToken } = credential;
-    // One that was refused and could not be replaced for want of a place is as good as ended.
-    if (failure === NO_PLACE) return failure;
+    // One that was refused and could not be replaced for want of a place or of time is as good as ended.
+    if (failure === NO_PLACE || failure === STILL_REFUSED) return failure;
     if (accessToken === undefined || !isAlive(credential, clock.now())) return failure ?? ENDED;
     return { accessToken, workspaceId, tag: account.tag };
   };
@@ -359,7 +420,11 @@ export function createRenewer(ports: RenewPorts): Renewer {
       isStopping = true;
       families.close();
       const under = [...running.values()].map(({ done }) => done);
+      const cancel = clock.after(ports.options().timeoutMs, () => {
+        for (const stop of open) stop.stop(TOO_SLOW);
+      });
       await Promise.allSettled([...under, ...runningAside]);
+      cancel();
       await saveLate();
       for (const accountId of keeper.pending()) {
         log.error("its new tokens were never stored: this account will need a new login", {
@@ -389,6 +454,14 @@ const TOO_SLOW: Failure = {
   kind: "timeout",
   message: "The issuer did not answer in time (refresh-single-timeout-sec).",
 };
+const SLOW: Failure = { ...TOO_SLOW, kind: "renewal-failed" };
+/** The same, for a token that the backend has refused. */
+const STILL_REFUSED: Failure = { ...SLOW };
+
+/** Whether a login does not say whose it is. */
+function isNameless({ identity }: Login): boolean {
+  return identity.startsWith("file:");
+}
 
 function failureOf(result: Renewed): Failure | undefined {
   return result.type === "failed" ? result.failure : undefined;

@@ -94,6 +94,10 @@ export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
     if (!done.ok) log.debug("new tokens are still only in memory", { account: account.label });
   };
 
+  /** Of accounts that are there: tokens of one whose file is gone wait for it without a word. */
+  const pending = (): readonly string[] =>
+    [...unsaved.keys()].filter((accountId) => pool.get(accountId) !== undefined);
+
   const accepted = (accountId: string, accessToken: string): void => {
     const login = pool.get(accountId)?.login;
     // A turn that began before the renewal proves nothing about the new token.
@@ -105,21 +109,20 @@ export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
     });
   };
 
-  return { keep, look, isSpent, retry, pending: () => [...unsaved.keys()], accepted };
+  return { keep, look, isSpent, retry, pending, accepted };
 }
 
 /** The lock for storing what is only in memory: nobody is asked anything meanwhile, and it is tried again soon. */
 export const BRIEFLY: LockWish = { holdMs: 30_000, waitMs: 5000 };
 const MARGIN_MS = 30_000;
-const UNBOUNDED_MS = 600_000;
 
-/**
- * How long a login's lock is wanted, by the time that the issuer has for an answer; 0 = as long as it likes. A status
- * policy may ask twice.
- */
+/** How long an answer of the issuer's is waited for beyond its time: it holds the only token that works. */
+export const LATE_ANSWER_MS = 90_000;
+
+/** How long a login's lock is wanted, by the time that the issuer has for an answer. A status policy may ask twice. */
 export function lockWish(timeoutMs: Millis): LockWish {
-  const holdMs = timeoutMs > 0 ? 2 * timeoutMs + MARGIN_MS : UNBOUNDED_MS;
-  return { holdMs, waitMs: holdMs };
+  const usualMs = 2 * timeoutMs + MARGIN_MS;
+  return { holdMs: usualMs + LATE_ANSWER_MS, waitMs: usualMs };
 }
 
 /** Why a token was not spent by a process that had stood still. */

@@ -77,7 +77,7 @@ describe("recovering an account", () => {
       const login = { ...ann, credential: anew };
       if (replaced.spent.length > 0) replaced.vault.logins.set(ann.source, login);
     };
-    expect((await replaced.recover(ANN)).outcomes["ann.json"]).toBe("unchanged");
+    expect((await replaced.recover(ANN)).outcomes["ann.json"]).toBe("recovered");
     expect(replaced.vault.shelved.size).toBe(0);
     const stuck = scene([ann], () => REFUSED);
     Object.assign(stuck.vault, { setAside: async () => ({ ok: false, reason: "read-only." }) });

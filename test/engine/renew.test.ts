@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Login } from "../../src/pool/account.ts";
 import type { Exchange } from "../../src/upstream/oauth.ts";
 import { accessOf, failure, gate, loginOf, NOON, settled } from "./parts.ts";
 import { BROKEN, DAY, GONE_BY, NEARLY, REFUSED, stage, stranger, tokens } from "./renewal.ts";
@@ -236,15 +237,23 @@ describe("the stored token is looked at first", () => {
     expect(spent).toEqual(["theirs"]);
   });
 
-  test("an older one, or another login's, is left alone", async () => {
+  test("an older one is left alone", async () => {
     const ann = loginOf("ann", GONE_BY);
-    const older = loginOf("ann", { issuedAtMs: NOON - 30 * DAY });
-    for (const stored of [older, loginOf("bob", { source: ann.source })]) {
-      const { renewer, vault, spent } = stage([ann]);
-      vault.logins.set(ann.source, stored);
-      await renewer.identify(ann.identity);
-      expect(spent).toEqual(["refresh ann 1"]);
-    }
+    const { renewer, vault, spent } = stage([ann]);
+    vault.logins.set(ann.source, loginOf("ann", { issuedAtMs: NOON - 30 * DAY }));
+    await renewer.identify(ann.identity);
+    expect(spent).toEqual(["refresh ann 1"]);
+  });
+
+  test("another login's means that ours is gone: nothing is spent, and it is seen at once", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const bob = loginOf("bob", { source: ann.source });
+    const { renewer, vault, spent, pool } = stage([ann]);
+    vault.logins.set(ann.source, bob);
+    expect(await renewer.identify(ann.identity)).toMatchObject({ kind: "renewal-failed" });
+    await settled();
+    expect([spent, vault.saved]).toEqual([[], []]);
+    expect([pool.get(ann.identity), pool.get(bob.identity)?.login]).toEqual([undefined, bob]);
   });
 
   test("a 401 on a token that has been replaced meanwhile spends nothing", async () => {
@@ -498,6 +507,114 @@ describe("an issuer in trouble", () => {
     expect(await asked).toMatchObject({
       kind: "renewal-failed",
       message: expect.stringContaining("refresh-single-timeout-sec"),
+    });
+  });
+
+  test("that answers late: nobody waits that long, and the new token is not lost", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const answer = gate<Exchange>();
+    const { renewer, clock, spent, vault, state } = stage([ann], () => answer.promise);
+    const asked = renewer.identify(ann.identity);
+    await settled();
+    clock.advance(30_000);
+    expect(await asked).toMatchObject({ kind: "renewal-failed" });
+    expect(state(ann)).toBe("cooling");
+    // Whoever comes meanwhile does not ask anew: the token may have been spent.
+    const again = renewer.identify(ann.identity);
+    await settled();
+    clock.advance(30_000);
+    expect(await again).toMatchObject({ kind: "renewal-failed" });
+    expect(spent).toHaveLength(1);
+    answer.open(tokens("ann", 1));
+    await settled();
+    expect(vault.saved).toHaveLength(1);
+    expect(state(ann)).toBe("ready");
+    expect(await renewer.identify(ann.identity)).toMatchObject({
+      accessToken: accessOf("ann-1", NOON, 10 * DAY),
+    });
+  });
+
+  test("that answers late after a 401: the refused token is not used meanwhile", async () => {
+    const ann = loginOf("ann");
+    const refused = ann.credential.accessToken ?? "";
+    const answer = gate<Exchange>();
+    const { renewer, clock, spent } = stage([ann], () => answer.promise);
+    const asked = renewer.renew(ann.identity, refused);
+    const beside = renewer.identify(ann.identity);
+    await settled();
+    clock.advance(30_000);
+    expect(await asked).toMatchObject({ kind: "renewal-failed" });
+    expect(await beside).toMatchObject({ kind: "renewal-failed" });
+    answer.open(tokens("ann", 1));
+    await settled();
+    expect(spent).toHaveLength(1);
+    expect(await renewer.identify(ann.identity)).toMatchObject({ accessToken: expect.anything() });
+  });
+
+  test("that never answers is given up in the end, and at once when the program ends", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const silent = () => new Promise<Exchange>(() => {});
+    const patient = stage([ann], silent);
+    const asked = patient.renewer.identify(ann.identity);
+    await settled();
+    patient.clock.advance(120_000);
+    await asked;
+    await settled();
+    expect(patient.lines.some(({ message }) => message === "a token could not be renewed")).toBe(
+      true,
+    );
+    const ending = stage([ann], silent);
+    void ending.renewer.identify(ann.identity);
+    await settled();
+    const stopping = ending.renewer.settled();
+    await settled();
+    ending.clock.advance(30_000);
+    await stopping;
+  });
+
+  /** A login as somebody else has renewed it just now. */
+  const replaced = (name: string): Login => {
+    const login = loginOf(name);
+    return { ...login, credential: { ...login.credential, refreshToken: `refresh ${name} 5` } };
+  };
+
+  const refusals: readonly [what: string, answer: Exchange, policies: Record<string, string>][] = [
+    ["for good", REFUSED, {}],
+    ["by a policy", { ...BROKEN, status: 500 }, { "500": "none/disable" }],
+    ["for now", { ...BROKEN, retryAfterMs: 3_600_000 }, {}],
+  ];
+  test.each(refusals)(
+    "B7-5: that refuses %s what somebody else has spent first: their tokens count",
+    async (_what, refusal, policies) => {
+      const ann = loginOf("ann", GONE_BY);
+      const newer = replaced("ann");
+      const answer = gate<Exchange>();
+      const { renewer, vault, reload, state, credential } = stage([ann], () => answer.promise, {
+        policies,
+      });
+      const asked = renewer.identify(ann.identity);
+      await settled();
+      vault.logins.set(ann.source, newer);
+      await reload();
+      answer.open(refusal);
+      await asked;
+      expect(state(ann)).toBe("ready");
+      expect(credential(ann)).toEqual(newer.credential);
+      expect(vault.logins.get(ann.source)).toBe(newer);
+    },
+  );
+
+  test("B7-5: that refuses what somebody else has spent and stored a moment ago, unseen by us", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const newer = replaced("ann");
+    const { renewer, vault, state } = stage([ann], () => {
+      vault.logins.set(ann.source, newer);
+      return REFUSED;
+    });
+    await renewer.identify(ann.identity);
+    expect(state(ann)).toBe("ready");
+    expect(await renewer.identify(ann.identity)).toMatchObject({
+      accessToken: newer.credential.accessToken,
     });
   });
 

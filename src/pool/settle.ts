@@ -112,9 +112,7 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       return { ...account, availability };
     }
     case "released":
-      return account.availability.kind === "disabled" && !account.login.isSwitchedOff
-        ? { ...account, availability: { kind: "ready" } }
-        : account;
+      return release(account);
     case "recovered": {
       const { kind } = account.availability;
       const isOut = kind === "needs-login" || (kind === "disabled" && !account.login.isSwitchedOff);
@@ -143,6 +141,15 @@ export function admit(login: Login, digest: string, now: Millis): Account {
 
 function isOutdated(account: Account, usedToken: string | undefined): boolean {
   return usedToken !== undefined && account.login.credential.accessToken !== usedToken;
+}
+
+/** The owner knows better than a rest; not than their own file, or an issuer that wants a new login. */
+function release(account: Account): Account {
+  const { availability, login } = account;
+  const isHeld = login.isSwitchedOff || availability.kind === "needs-login";
+  const isFree = availability.kind === "ready" && account.modelCooldowns.size === 0;
+  if (isHeld || isFree) return account;
+  return { ...account, availability: { kind: "ready" }, modelCooldowns: new Map() };
 }
 
 function fail(account: Account, failure: Failure, policy: Policy, now: Millis): Account {
@@ -218,9 +225,14 @@ function check(account: Account, reading: Quota, now: Millis): Account {
   return measure(alive, reading, now);
 }
 
+// Only quotas have long windows. Nobody re-reads other limits, so that a wrong promise would keep an account out.
+const LONGEST_LIMIT_MS = 24 * 3_600_000;
+
 /** The end of a rest: what the backend promised if that can be believed, else a guess. */
-function restUntil(failure: Failure, guessMs: Millis, now: Millis): Millis {
-  return believableReset(failure.resetsAtMs, now) ?? now + guessMs;
+function restUntil(failure: Failure, why: CoolingReason, guessMs: Millis, now: Millis): Millis {
+  const promised = believableReset(failure.resetsAtMs, now);
+  if (promised === undefined) return now + guessMs;
+  return why === "quota" ? promised : Math.min(promised, now + LONGEST_LIMIT_MS);
 }
 
 function cool(
@@ -233,7 +245,7 @@ function cool(
   const { availability } = account;
   // A dead login stays dead, whatever requests that were still under way come back with.
   if (availability.kind === "disabled" || availability.kind === "needs-login") return account;
-  const untilMs = restUntil(failure, guessMs, now);
+  const untilMs = restUntil(failure, why, guessMs, now);
   const isShorter = availability.kind === "cooling" && availability.untilMs >= untilMs;
   if (isShorter) return account;
   const reason = failure.message;
@@ -247,7 +259,7 @@ function coolModel(
   guessMs: Millis,
   now: Millis,
 ): Account {
-  const untilMs = restUntil(failure, guessMs, now);
+  const untilMs = restUntil(failure, "rate-limit", guessMs, now);
   const alive = [...account.modelCooldowns].filter(([, endMs]) => endMs > now);
   const modelCooldowns = new Map(alive);
   modelCooldowns.set(model, Math.max(untilMs, modelCooldowns.get(model) ?? 0));

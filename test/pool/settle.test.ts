@@ -386,15 +386,37 @@ describe("a renewal that is refused for good", () => {
   });
 });
 
+test("B6-6: a promise of weeks is believed of a quota only", () => {
+  const promise = { resetsAtMs: NOON + 20 * DAY };
+  expect(after(fresh, failed("exhausted", promise)).availability).toMatchObject({
+    untilMs: NOON + 20 * DAY,
+  });
+  for (const kind of ["rate-limited", "forbidden", "unauthorized"] as const) {
+    expect(after(fresh, failed(kind, promise)).availability).toMatchObject({
+      untilMs: NOON + DAY,
+    });
+  }
+  const limited = after(fresh, failed("rate-limited", { ...promise, model: "gpt-5.4" }));
+  expect(limited.modelCooldowns.get("gpt-5.4")).toBe(NOON + DAY);
+});
+
 describe("an owner who wants an account used again", () => {
   const release = (account: Account) => after(account, { type: "released" }).availability;
 
   test("gets it back where the backend took it out, not where its file still says no", () => {
     expect(release(accountOf({ availability: DISABLED }))).toEqual({ kind: "ready" });
     expect(release(OFF)).toBe(OFF.availability);
-    const resting = cooling("quota", NOON + DAY);
-    expect(release(accountOf({ availability: resting }))).toBe(resting);
     expect(release(accountOf({ availability: DEAD }))).toBe(DEAD);
+  });
+
+  test("gets it back from any rest, that of a model too", () => {
+    for (const why of ["quota", "rate-limit", "forbidden"] as const) {
+      const availability = cooling(why, NOON + DAY);
+      expect(release(accountOf({ availability }))).toEqual({ kind: "ready" });
+    }
+    const modelCooldowns = new Map([["gpt-5.4", NOON + DAY]]);
+    expect(after(accountOf({ modelCooldowns }), { type: "released" }).modelCooldowns.size).toBe(0);
+    expect(after(fresh, { type: "released" })).toBe(fresh);
   });
 });
 

@@ -25,7 +25,8 @@ export type Backoff = {
   readonly isRecent: (accountId: string, now: Millis, isRefused?: boolean) => boolean;
   /** Takes down a failure; answers when the next try may be made. */
   readonly fail: (accountId: string, refreshToken: string, setback: Setback, now: Millis) => Millis;
-  readonly succeed: (accountId: string, now: Millis) => void;
+  /** `lifeMs`: how long the new access token lives, as far as it says so. */
+  readonly succeed: (accountId: string, now: Millis, lifeMs?: Millis) => void;
   /** Forgets accounts that have left the pool. */
   readonly prune: (isThere: (accountId: string) => boolean) => void;
 };
@@ -44,7 +45,7 @@ const LONGEST_PAUSE_MS = 15 * 60_000;
 // What an issuer may ask for; beyond that it is tried all the same.
 const LONGEST_ASKED_MS = 3_600_000;
 const JITTER_SHARE = 0.2;
-// Two successes within this time are one too many for tokens that live for days.
+// Two successes within this time, or within half the life of a token that lives shorter, are one too many.
 const QUICK_MS = 3_600_000;
 
 /**
@@ -81,10 +82,11 @@ export function createBackoff(chance: () => number): Backoff {
       failures.set(accountId, { ...setback, refreshToken, count, atMs: now, againMs });
       return againMs;
     },
-    succeed: (accountId, now) => {
+    succeed: (accountId, now, lifeMs = Number.POSITIVE_INFINITY) => {
       failures.delete(accountId);
       const last = successes.get(accountId);
-      const isQuick = last !== undefined && Math.abs(now - last.atMs) < QUICK_MS;
+      const quickMs = Math.min(QUICK_MS, lifeMs / 2);
+      const isQuick = last !== undefined && Math.abs(now - last.atMs) < quickMs;
       successes.set(accountId, { atMs: now, count: isQuick ? last.count + 1 : 1 });
     },
     prune: (isThere) => {

@@ -1,5 +1,5 @@
 import type { Account, Login } from "../pool/account.ts";
-import { isAlive, isEnding } from "../pool/credential.ts";
+import { type Credential, isAlive, isEnding } from "../pool/credential.ts";
 import { isDue } from "../pool/due.ts";
 import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
@@ -200,8 +200,8 @@ export function createRenewer(ports: RenewPorts): Renewer {
       return isBeside ? { type: "adopted" } : refusals.take(account, result, reason);
     }
     const atMs = clock.now();
-    backoff.succeed(identity, atMs);
     const fresh = merge(credential, result, atMs);
+    backoff.succeed(identity, atMs, lifeOf(fresh));
     if (fresh.refreshToken !== refreshToken) dead.add(refreshToken, SPENT);
     const isSaved = await keeper.keep(account, { credential: fresh, spent: credential, atMs });
     log.info("renewed a token", { account: account.label, reason });
@@ -351,6 +351,14 @@ export function createRenewer(ports: RenewPorts): Renewer {
     return undefined;
   };
 
+  /** Where not even a renewal helps, nobody should be sent to the account for a while: its tokens end as they come. */
+  const rest = (accountId: string): Failure => {
+    const now = clock.now();
+    const resting = { ...ENDED, resetsAtMs: now + ENDED_REST_MS };
+    pool.settle(accountId, { type: "refused", failure: resting }, now);
+    return ENDED;
+  };
+
   const readIdentity = (accountId: string, failure?: Failure): Identity | Failure => {
     const account = pool.get(accountId);
     if (account === undefined) return GONE.failure;
@@ -358,7 +366,8 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const { accessToken } = credential;
     // One that was refused and could not be replaced for want of a place or of time is as good as ended.
     if (failure === NO_PLACE || failure === STILL_REFUSED) return failure;
-    if (accessToken === undefined || !isAlive(credential, clock.now())) return failure ?? ENDED;
+    if (accessToken === undefined || !isAlive(credential, clock.now()))
+      return failure ?? rest(accountId);
     return { accessToken, workspaceId, tag: account.tag };
   };
 
@@ -435,6 +444,9 @@ export function createRenewer(ports: RenewPorts): Renewer {
   };
 }
 
+// A clock that is ahead makes every token look ended: each try costs a renewal.
+const ENDED_REST_MS = 60_000;
+
 // Between two renewals of one family.
 const SHORTEST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 3000;
@@ -457,6 +469,13 @@ const TOO_SLOW: Failure = {
 const SLOW: Failure = { ...TOO_SLOW, kind: "renewal-failed" };
 /** The same, for a token that the backend has refused. */
 const STILL_REFUSED: Failure = { ...SLOW };
+
+/** How long an access token lives, as far as it says so. */
+function lifeOf({ issuedAtMs, expiresAtMs }: Credential): Millis | undefined {
+  return issuedAtMs === undefined || expiresAtMs === undefined
+    ? undefined
+    : expiresAtMs - issuedAtMs;
+}
 
 /** Whether a login does not say whose it is. */
 function isNameless({ identity }: Login): boolean {

@@ -572,6 +572,44 @@ describe("an issuer in trouble", () => {
     await stopping;
   });
 
+  test.each([5, 10, 30])(
+    "whose tokens live for %i minutes only: the account serves all the time",
+    async (minutes) => {
+      const lifeMs = minutes * 60_000;
+      const ann = loginOf("ann", { lifeMs });
+      const { renewer, clock, spent } = stage([ann], (_token, count) => ({
+        ok: true,
+        accessToken: accessOf(`ann-${count}`, NOON + 30_000 * (steps - 1), lifeMs),
+        refreshToken: `refresh ${count}`,
+      }));
+      let steps = 1;
+      for (; steps <= 240; steps++) {
+        expect(await renewer.identify(ann.identity)).toMatchObject({
+          accessToken: expect.anything(),
+        });
+        clock.advance(30_000);
+      }
+      expect(spent.length).toBeGreaterThan(2);
+      expect(spent.length).toBeLessThan(80);
+    },
+  );
+
+  test("whose tokens have ended as they come, by a clock that is ahead: a rest that shows, and no stampede", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const { renewer, clock, spent, state } = stage([ann], (_token, count) => ({
+      ok: true,
+      accessToken: accessOf(`ann-${count}`, NOON - 20 * DAY, 10 * DAY),
+      refreshToken: `refresh ${count}`,
+    }));
+    expect(await renewer.identify(ann.identity)).toMatchObject({ kind: "renewal-failed" });
+    expect(state(ann)).toBe("cooling");
+    for (let minute = 0; minute < 60; minute++) {
+      clock.advance(60_000);
+      await renewer.identify(ann.identity);
+    }
+    expect(spent.length).toBeLessThan(12);
+  });
+
   /** A login as somebody else has renewed it just now. */
   const replaced = (name: string): Login => {
     const login = loginOf(name);

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { Login } from "../pool/account.ts";
 import type { Credential } from "../pool/credential.ts";
-import type { Millis } from "../wire/clock.ts";
+import { LAST_MS, type Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, list, number, parseDict, parseJson, text } from "../wire/json.ts";
 import { claimsOf, type Lifetime, lifetimeOf, payloadsOf } from "./claims.ts";
 import { type Edit, editJson } from "./edit.ts";
@@ -62,7 +62,11 @@ export function readLogin(content: string, source: string): Reading {
   }
   if (parsed.ok || linesOf(content) !== undefined) {
     const shape = parsed.ok ? "a list" : "one account per line";
-    return fault(source, name, `it holds ${shape}; write each account into a file of its own.`);
+    return fault(
+      source,
+      name,
+      `it holds ${shape}; a file holds one account. Move it to another folder and run "codex-proxy import" on it there.`,
+    );
   }
   return fault(source, name, `this is not JSON: ${parsed.message}. Correct it, or log in again.`);
 }
@@ -315,8 +319,6 @@ function spellingOf(record: Dict): Spelling {
 
 // A time below this is in seconds: as milliseconds it would be in 1973, as seconds it is in the year 5138.
 const FIRST_MILLISECONDS = 1e11;
-// The last time that a Date can hold.
-const LAST_MILLISECONDS = 8.64e15;
 
 /** A time in seconds, milliseconds or ISO 8601. Unreadable text is no time: the tokens may work all the same. */
 function timeOf(value: unknown): Millis | undefined {
@@ -325,12 +327,12 @@ function timeOf(value: unknown): Millis | undefined {
     count === undefined
       ? Date.parse(text(value) ?? "")
       : count * (count < FIRST_MILLISECONDS ? 1000 : 1);
-  return ms > 0 && ms <= LAST_MILLISECONDS ? ms : undefined;
+  return ms > 0 && ms <= LAST_MS ? ms : undefined;
 }
 
 /** `ms` in the format of the time that it replaces; ISO 8601 where there was none. */
 function timeLike(old: unknown, ms: Millis | undefined): string | number | null {
-  if (ms === undefined || !(ms > 0 && ms <= LAST_MILLISECONDS)) return null;
+  if (ms === undefined || !(ms > 0 && ms <= LAST_MS)) return null;
   const count = number(old);
   if (count === undefined) return new Date(ms).toISOString().replace(".000Z", "Z");
   const time = count < FIRST_MILLISECONDS ? Math.floor(ms / 1000) : Math.floor(ms);
@@ -350,7 +352,8 @@ function linesOf(content: string): readonly Line[] | undefined {
   return lines.length > 1 && lines[0]?.value !== undefined ? lines : undefined;
 }
 
-function withoutBom(content: string): string {
+/** A text without the byte order mark that some editors put before it. */
+export function withoutBom(content: string): string {
   return content.startsWith("\ufeff") ? content.slice(1) : content;
 }
 

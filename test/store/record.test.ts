@@ -224,11 +224,11 @@ describe("readLogin refuses", () => {
     ["broken JSON, by position", '{"access_token":\n oops}', /line 2, column 2/],
     ["a text", '"at-1"', /is text, not a JSON object/],
     ["null", "null", /is null, not a JSON object/],
-    ["a list", '[{"access_token":"at-1"}]', /a list; write each account into a file of its own/],
+    ["a list", '[{"access_token":"at-1"}]', /a list; a file holds one account.*codex-proxy import/],
     [
       "NDJSON",
       '{"access_token":"a"}\n{"access_token":"b"}\n',
-      /one account per line; write each account into a file of its own/,
+      /one account per line; a file holds one account.*codex-proxy import/,
     ],
     ["no token at all", '{"email":"a@b.c"}', /neither "access_token" nor "refresh_token"/],
     ["an id token alone", '{"id_token":"x"}', /neither "access_token" nor "refresh_token"/],

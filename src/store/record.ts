@@ -35,6 +35,7 @@ const SPELLINGS = {
   lastRefresh: ["last_refresh", "lastRefresh"],
   disabled: ["disabled"],
   weight: ["weight"],
+  proxyUrl: ["proxy_url", "proxyUrl"],
 } as const;
 
 type Field = keyof typeof SPELLINGS;
@@ -132,7 +133,7 @@ export function writeCredential(
 const LOGIN_AGAIN = 'Log in again with "codex-proxy login", or remove the file.';
 
 function loginOf(record: Dict, source: string, name = basename(source)): Reading {
-  const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record);
+  const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record) ?? unmet(record);
   if (reason !== undefined) return fault(source, name, reason);
   const facts = (field: Field) => text(find(record, field)?.value)?.trim();
   const accessToken = facts("accessToken");
@@ -218,6 +219,13 @@ function strangeness(record: Dict): string | undefined {
 function missing(record: Dict): string | undefined {
   if (find(record, "accessToken") ?? find(record, "refreshToken")) return undefined;
   return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex-proxy login".';
+}
+
+/** What the file asks for and this version cannot do: around a proxy that somebody wants, nothing may be sent. */
+function unmet(record: Dict): string | undefined {
+  const found = find(record, "proxyUrl");
+  if (found === undefined) return undefined;
+  return `"${found.path.join(".")}" asks for a proxy, which this version cannot use, so the account is not used at all. If it may be reached without one, take that out of the file.`;
 }
 
 const TEXT_FIELDS: readonly Field[] = [

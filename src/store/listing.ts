@@ -4,8 +4,8 @@ import { basename, join, resolve } from "node:path";
 import { parseDict } from "../wire/json.ts";
 import { createLanes } from "../wire/lanes.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";
-import { isCopy, isTemporary } from "./beside.ts";
-import { codeOf, explain, isLink, realTarget } from "./durable.ts";
+import { besideOf, isCopy, isTemporary } from "./beside.ts";
+import { codeOf, explain, isLink, realTarget, statsOf } from "./durable.ts";
 import { isAccountName } from "./names.ts";
 import { lastGood } from "./rotation.ts";
 import type { StoreFault } from "./store.ts";
@@ -91,7 +91,15 @@ export async function list(
   const signatures = new Map([...found].sort(([a], [b]) => compare(a, b)));
   const pick = (isIt: (name: string) => boolean) =>
     entries.filter(({ name }) => isIt(name)).map(({ name }) => join(dir, name));
-  return { signatures, faults, temporaries: pick(isTemporary), copies: pick(isCopy) };
+  const copies = named.length === 0 ? pick(isCopy) : await copiesOf([...paths]);
+  return { signatures, faults, temporaries: pick(isTemporary), copies };
+}
+
+/** What lies hidden beside these files, wherever they are; what is others' is not for us to look at. */
+async function copiesOf(paths: readonly string[]): Promise<readonly string[]> {
+  const places = paths.flatMap((path) => [besideOf(path, "next"), besideOf(path, "last")]);
+  const found = await Promise.all(places.map(statsOf));
+  return places.filter((_, index) => found[index] !== undefined);
 }
 
 /**

@@ -725,6 +725,28 @@ describe("the owner's list of files", () => {
     expect(await store.aside()).toEqual([]);
   });
 
+  test("B7-6: what a kill left beside them is finished wherever they are, and that of others left alone", async () => {
+    const [dir, elsewhere] = [makeFolder(), makeFolder()];
+    const user = { user: "u1", workspace: WORKSPACE };
+    const tokenAt = (iat: number) => accessTokenOf({ ...user, iat, exp: iat + 9000 });
+    const old = { access_token: tokenAt(1000), refresh_token: "rt_1" };
+    const next = JSON.stringify({ access_token: tokenAt(3000), refresh_token: "rt_2" });
+    const far = put(elsewhere, "far.json", old);
+    const other = put(dir, "other.json", old);
+    for (const path of [far, other]) writeFileSync(besideOf(path, "next"), next);
+    utimesSync(besideOf(other, "next"), 0, 0);
+    const store = await openFileStore({
+      dir,
+      files: [far],
+      clock: systemClock,
+      scanIntervalMs: () => 0,
+    });
+    expect((await store.read()).logins).toMatchObject([{ credential: { refreshToken: "rt_2" } }]);
+    expect(readdirSync(elsewhere)).toEqual(["far.json"]);
+    // It may be the only place of another proxy's newest tokens.
+    expect(existsSync(besideOf(other, "next"))).toBe(true);
+  });
+
   test("a new file says that it is not among them, unless it is", async () => {
     const dir = makeFolder();
     const content = '{"access_token": "at-1"}';

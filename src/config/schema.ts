@@ -209,7 +209,7 @@ export const SCHEMA = Type.Object(
       group: "accounts",
       live: false,
       description:
-        "Account files to use, by their names in auth-dir or by whole paths. Without any, every file in auth-dir is used.",
+        "Account files to use, by their names in auth-dir or by whole paths; all others are left alone, by the commands too. Without any, every file in auth-dir is used.",
       allowed: "a list of file names or paths that end in .json",
       fallback: "none: all of auth-dir",
       rule: accountFile,
@@ -231,7 +231,7 @@ export const SCHEMA = Type.Object(
         group: "accounts",
         live: true,
         description:
-          "How often auth-dir is read again where the platform does not notify of changes.",
+          "How often auth-dir is read again where the platform does not notify of changes, and files elsewhere that accounts names.",
       },
     ),
     "refresh-interval": seconds(
@@ -364,7 +364,7 @@ export const SCHEMA = Type.Object(
         group: "choice",
         live: true,
         description:
-          "How long after its last request a conversation stays on its account, so that the prompt cache works. 0: every request is placed anew.",
+          "How long after its last request a conversation stays on its account, so that the prompt cache works. After 15 minutes, when the cache is cold, it may move to one with clearly more left. 0: every request is placed anew.",
       },
     ),
     "account-max-in-flight": key(Type.Integer({ default: 0, minimum: 0, maximum: 10_000 }), {

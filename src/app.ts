@@ -10,6 +10,7 @@ import { createGauge } from "./engine/gauge.ts";
 import { createHealth } from "./engine/health.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
+import type { LoginPorts } from "./engine/login.ts";
 import { createLogins } from "./engine/logins.ts";
 import { createMeter } from "./engine/meter.ts";
 import { createModels } from "./engine/models.ts";
@@ -38,6 +39,7 @@ import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
 import { openFileStore } from "./store/files.ts";
 import { openStateFile } from "./store/state.ts";
+import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
 import { resolveModel } from "./turn/model.ts";
 import { fetchModels } from "./upstream/models.ts";
@@ -78,8 +80,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const startedMs = clock.now();
 
   const store = await openFileStore({
-    dir: initial["auth-dir"],
-    files: initial.accounts,
+    ...placeOf(initial),
     clock,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
@@ -206,32 +207,15 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     newRequestId,
   });
 
-  const logins = createLogins(clock, () => `login_${crypto.randomUUID().replaceAll("-", "")}`);
-  // One after the other: two imports of a login at once would both find it missing.
-  const { run: inTurn } = createLanes(() => 1);
-  const admin: AdminPorts = {
+  const issuerNow = () => ({ ...loginIssuer(config, clock), issuer: issuerUrl(initial) });
+  const admin = createAdmin(issuerNow, {
     views: () => pool.view(clock.now()),
     store,
     reload,
-    logins,
+    clock,
     log,
     release: (accountId) => settle(accountId, { type: "released" }),
-    adopt: (offers) => inTurn("adopt", () => adoptAll(offers, { store, clock })),
-    login: () => ({
-      issuer: {
-        issuer: issuerUrl(initial),
-        headers: config["upstream-headers"],
-        clock,
-        timeoutMs: perConfig.renew.timeoutMs,
-      },
-      random: (count) => crypto.getRandomValues(new Uint8Array(count)),
-      keep: async (tokens) => {
-        const adoption = await inTurn("adopt", () => adoptTokens(tokens, { store, clock }));
-        await reload();
-        return adoption;
-      },
-    }),
-  };
+  });
 
   await models.restore();
   await state.open();
@@ -305,7 +289,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     stop: async () => {
       unwatch();
       stopChores();
-      logins.cancelAll();
+      admin.logins.cancelAll();
       gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
       sockets.retire();
@@ -319,6 +303,46 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       await renewer.settled();
       await state.save();
     },
+  };
+}
+
+/** Where a configuration's accounts are: the running program and each command must see the same ones. */
+export function placeOf(config: Config) {
+  return { dir: config["auth-dir"], files: config.accounts, stateFile: config["state-file"] };
+}
+
+/** How a configuration's logins ask the issuer. */
+export function loginIssuer(config: Config, clock: Clock): LoginPorts["issuer"] {
+  return {
+    issuer: issuerUrl(config),
+    headers: config["upstream-headers"],
+    clock,
+    timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
+  };
+}
+
+type AdminScene = Omit<AdminPorts, "logins" | "adopt" | "login" | "store"> & {
+  readonly store: Store;
+  readonly clock: Clock;
+};
+
+/** The owner's acts on accounts; logins and imports among them take turns, so that none finds missing what another adds. */
+function createAdmin(issuerNow: () => LoginPorts["issuer"], scene: AdminScene): AdminPorts {
+  const { store, clock, reload } = scene;
+  const { run: inTurn } = createLanes(() => 1);
+  return {
+    ...scene,
+    logins: createLogins(clock, () => `login_${crypto.randomUUID().replaceAll("-", "")}`),
+    adopt: (offers) => inTurn("adopt", () => adoptAll(offers, { store, clock })),
+    login: () => ({
+      issuer: issuerNow(),
+      random: (count) => crypto.getRandomValues(new Uint8Array(count)),
+      keep: async (tokens) => {
+        const adoption = await inTurn("adopt", () => adoptTokens(tokens, { store, clock }));
+        await reload();
+        return adoption;
+      },
+    }),
   };
 }
 

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import { baseUrl } from "../config/schema.ts";
-import { openFileStore } from "../store/files.ts";
 import { systemClock } from "../wire/clock.ts";
-import { maskEmail } from "../wire/log.ts";
+import { openAccounts } from "./accounts.ts";
 import type { Settings } from "./settings.ts";
+import { shownName, whoOf } from "./told.ts";
 
 /**
  * Looks at the configuration and every account file without serving; 0 when all is well, 2 when anything is not.
@@ -23,22 +23,17 @@ export async function check(
   print(`configuration: ${settings.path ?? "built-in defaults"}, well-formed`);
   for (const warning of warnings) print(`warning: ${warning}`);
   print(`backend: ${baseUrl(config)}`);
-  const store = await openFileStore({
-    dir: config["auth-dir"],
-    files: config.accounts,
-    clock: systemClock,
-    scanIntervalMs: () => 0,
-  });
+  const store = await openAccounts(config, systemClock);
   const { logins, faults, duplicates } = await store.read();
-  for (const { email, plan, isSwitchedOff, source } of logins) {
-    const who = email === undefined ? "login without e-mail" : maskEmail(email);
-    const state = isSwitchedOff ? "switched off" : "readable";
-    print(`account: ${basename(source)}: ${who}, plan ${plan ?? "unknown"}, ${state}`);
+  const fileAt = (source: string): string => shownName(basename(source));
+  for (const login of logins) {
+    const state = login.isSwitchedOff ? "switched off" : "readable";
+    print(`account: ${fileAt(login.source)}: ${whoOf(login)}, ${state}`);
   }
   for (const { kept, ignored } of duplicates) {
-    print(`warning: ${basename(ignored)}: the same login is in ${basename(kept)}, which is newer`);
+    print(`warning: ${fileAt(ignored)}: the same login is in ${fileAt(kept)}, which is newer`);
   }
-  for (const { reason } of faults) complain(`error: ${reason}`);
+  for (const { reason } of faults) complain(`error: ${shownName(reason)}`);
   print(`accounts: ${logins.length}, errors: ${faults.length}`);
   return faults.length > 0 ? 2 : 0;
 }

@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import type { Login } from "../pool/account.ts";
 import { makeFolder, putCopy } from "../store/copy.ts";
 import { editJson } from "../store/edit.ts";
+import { formerName } from "../store/names.ts";
 import type { Store } from "../store/store.ts";
 import { systemClock } from "../wire/clock.ts";
 import { redact } from "../wire/log.ts";
@@ -52,7 +53,7 @@ export async function exportLogins(
 type Told = { readonly ok: boolean; readonly line: string };
 
 async function exportOne(login: Login, isAside: boolean, dir: string, store: Store): Promise<Told> {
-  const name = basename(login.source).replace(/\.json\.disabled(?:\.\d+)?$/, ".json");
+  const name = formerName(basename(login.source));
   const stored = await store.content(login.source);
   if (stored === undefined)
     return { ok: false, line: `failed: ${shownName(name)}: it cannot be read.` };

@@ -1,8 +1,8 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { type Adoption, adoptAll } from "../engine/adopt.ts";
+import { type Adoption, adoptAll, countOutcomes } from "../engine/adopt.ts";
 import { systemClock } from "../wire/clock.ts";
-import { openAccounts, unlistedNote } from "./accounts.ts";
+import { openAccounts } from "./accounts.ts";
 import { collectOffers, type OfferPorts } from "./offers.ts";
 import type { Settings } from "./settings.ts";
 import { lineOf, shownName, type Telling } from "./told.ts";
@@ -36,13 +36,10 @@ export async function importLogins(
       `warning: ${shownName(name)} is the Codex CLI's own login, and two programs on one refresh token make each other's useless: give the proxy a login of its own with 'codex-proxy login'`,
     );
   }
-  const note = unlistedNote(config, adoptions);
-  if (note !== undefined) print(note);
-  const count = (outcome: Adoption["outcome"]) =>
-    adoptions.filter((adoption) => adoption.outcome === outcome).length;
-  const failed = count("failed") + faults.length;
+  const { added, updated, unchanged, failed: refused } = countOutcomes(adoptions);
+  const failed = refused + faults.length;
   print(
-    `${count("added")} added, ${count("updated")} updated, ${count("unchanged")} unchanged, ${failed} failed; the accounts are in ${config["auth-dir"]}`,
+    `${added} added, ${updated} updated, ${unchanged} unchanged, ${failed} failed; the accounts are in ${config["auth-dir"]}`,
   );
   return failed > 0 ? 1 : 0;
 }

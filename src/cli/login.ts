@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Config, issuerUrl } from "../config/schema.ts";
+import { loginIssuer } from "../app.ts";
+import type { Config } from "../config/schema.ts";
 import { adoptTokens } from "../engine/adopt.ts";
 import {
   type Ending,
@@ -14,7 +15,7 @@ import { canWriteBeside } from "../store/durable.ts";
 import { createStop } from "../turn/stop.ts";
 import type { Random } from "../upstream/login.ts";
 import { type Clock, type Millis, systemClock } from "../wire/clock.ts";
-import { openAccounts, unlistedNote } from "./accounts.ts";
+import { openAccounts } from "./accounts.ts";
 import type { Settings } from "./settings.ts";
 import { outcomeOf, standardTelling, type Telling } from "./told.ts";
 
@@ -56,12 +57,7 @@ export async function login(
     return 1;
   }
   const ports: LoginPorts = {
-    issuer: {
-      issuer: issuerUrl(config),
-      headers: config["upstream-headers"],
-      clock,
-      timeoutMs: config["refresh-single-timeout-sec"] * 1000,
-    },
+    issuer: loginIssuer(config, clock),
     random,
     keep: (tokens) => adoptTokens(tokens, { store, clock }),
   };
@@ -81,8 +77,6 @@ function tell(ending: Ending, config: Config, { print, complain }: Telling): num
     `${what} in ${config["auth-dir"]}. A proxy that runs on this folder takes notice by itself;`,
   );
   print("otherwise start one: codex-proxy serve");
-  const note = unlistedNote(config, [adoption]);
-  if (note !== undefined) print(note);
   return 0;
 }
 

@@ -2,6 +2,8 @@ import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import type { Offer } from "../engine/adopt.ts";
 import { codeOf, explain } from "../store/durable.ts";
+import { isAccountName } from "../store/names.ts";
+import { decodeUtf8 } from "../wire/utf8.ts";
 import { shownName } from "./told.ts";
 
 /** What the paths of an import hold: texts to read logins from, and what could not be read. */
@@ -34,7 +36,7 @@ export async function collectOffers(
   const home =
     codexHome === undefined ? undefined : await realpath(codexHome).catch(() => undefined);
   const take = (name: string, bytes: Uint8Array, source: string): boolean => {
-    const content = bytes.length > LIMIT_BYTES ? undefined : decode(bytes);
+    const content = bytes.length > LIMIT_BYTES ? undefined : decodeUtf8(bytes);
     if (content !== undefined) offers.push({ content, source });
     else faults.push(`${name}: ${bytes.length > LIMIT_BYTES ? TOO_LARGE : NOT_TEXT}`);
     return content !== undefined;
@@ -77,10 +79,8 @@ function reasonOf(cause: unknown): string {
 async function filesAt(path: string): Promise<readonly string[]> {
   const names = await readdir(path).catch(() => undefined);
   if (names === undefined) return [path];
-  return names
-    .filter((name) => name.endsWith(".json") && !name.startsWith("."))
-    .sort()
-    .map((name) => join(path, name));
+  const files = names.filter(isAccountName).sort();
+  return files.map((name) => join(path, name));
 }
 
 /** All that comes, or a little more than the limit. */
@@ -99,12 +99,4 @@ async function isIn(path: string, folder: string | undefined): Promise<boolean> 
   if (folder === undefined) return false;
   const real = await realpath(path);
   return real.startsWith(folder.endsWith(sep) ? folder : folder + sep);
-}
-
-function decode(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
 }

@@ -64,11 +64,13 @@ function seconds(bounds: Bounds, about: Omit<About, "unit">) {
   return key(Type.Integer(bounds), { ...about, unit: "s" });
 }
 
-function policies(description: string, group: keyof typeof GROUPS = "accounts") {
+type Phases = { readonly once: string; readonly rest: string };
+
+function policies(description: string, { once, rest }: Phases, group: keyof typeof GROUPS) {
   return key(Type.Record(Type.String(), Type.String(), { default: {} }), {
     group,
     live: true,
-    description: `${description} Phase: none, refresh_once (the token is refreshed first) or cooldown_then_retry (it rests and is asked once more); final, if that does not help: cooldown, disable or remove. remove deletes the account file, which nothing else ever does.`,
+    description: `${description} Phase: none, refresh_once (${once}) or cooldown_then_retry (${rest}); final, if that does not help: cooldown, disable or remove. remove deletes the account file, which only the status policies and DELETE /admin/accounts ever do.`,
     allowed:
       "a map of statuses (429, 5xx) to policies such as {phase: refresh_once, final: cooldown}, or none/cooldown for short",
     fallback: "none",
@@ -207,7 +209,7 @@ export const SCHEMA = Type.Object(
       group: "accounts",
       live: false,
       description:
-        "Account files to use, by their names in auth-dir or by whole paths. Without any, every file in auth-dir is used.",
+        "Account files to use, by their names in auth-dir or by whole paths; all others are left alone, by the commands too. Without any, every file in auth-dir is used.",
       allowed: "a list of file names or paths that end in .json",
       fallback: "none: all of auth-dir",
       rule: accountFile,
@@ -229,7 +231,7 @@ export const SCHEMA = Type.Object(
         group: "accounts",
         live: true,
         description:
-          "How often auth-dir is read again where the platform does not notify of changes.",
+          "How often auth-dir is read again where the platform does not notify of changes, and files elsewhere that accounts names.",
       },
     ),
     "refresh-interval": seconds(
@@ -275,6 +277,8 @@ export const SCHEMA = Type.Object(
     ),
     "refresh-http-status-policy": policies(
       "What an answer of the token endpoint means, by its HTTP status. Without an entry, temporary answers are tried again later and a refused token means that the account needs a new login. A token that is refused for good is not asked with again: disable and remove then apply at once, and cooldown changes nothing.",
+      { once: "the same token is tried again at once", rest: "it is tried again after a pause" },
+      "accounts",
     ),
     "cooldown-401-sec": seconds(
       { default: 30, minimum: 0, maximum: DAY_SEC },
@@ -336,6 +340,10 @@ export const SCHEMA = Type.Object(
     }),
     "quota-http-status-policy": policies(
       "What an answer of the usage endpoint means, by its HTTP status. Without an entry, a refused token is refreshed, a deactivated account is disabled and everything else is tried again later.",
+      {
+        once: "the token is refreshed, and the usage asked for again",
+        rest: "the account rests, and is asked once more",
+      },
       "health",
     ),
 
@@ -356,7 +364,7 @@ export const SCHEMA = Type.Object(
         group: "choice",
         live: true,
         description:
-          "How long after its last request a conversation stays on its account, so that the prompt cache works. 0: every request is placed anew.",
+          "How long after its last request a conversation stays on its account, so that the prompt cache works. After 15 minutes, when the cache is cold, it may move to one with clearly more left. 0: every request is placed anew.",
       },
     ),
     "account-max-in-flight": key(Type.Integer({ default: 0, minimum: 0, maximum: 10_000 }), {

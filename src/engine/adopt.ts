@@ -84,6 +84,15 @@ export async function adoptTokens(
   return adoptOne(entry, await takeStock(store), { store, clock }, true);
 }
 
+/** How many logins came to which outcome. */
+export function countOutcomes(
+  adoptions: readonly Adoption[],
+): Readonly<Record<Adoption["outcome"], number>> {
+  const counts = { added: 0, updated: 0, unchanged: 0, failed: 0 };
+  for (const { outcome } of adoptions) counts[outcome] += 1;
+  return counts;
+}
+
 /** The logins that the store holds, where a further one is looked for. */
 type Stock = {
   readonly logins: readonly Login[];
@@ -151,7 +160,7 @@ async function replaceTokens(
   const saved = await store.save(there.source, login.credential, atMs);
   if (!saved.ok) return { ...place, outcome: "failed", reason: saved.reason };
   if (isAside) return bringBack(entry, there, store);
-  return { ...place, outcome: "updated", ...note(there.isSwitchedOff) };
+  return { ...place, outcome: "updated", ...(there.isSwitchedOff ? { reason: OFF } : {}) };
 }
 
 /** Why nothing has to be done: the stored tokens are these, or newer ones. */
@@ -181,15 +190,13 @@ async function addNew(entry: Entry, store: Store): Promise<Adoption> {
   const name = login.email ?? nameFrom(entry.at);
   const added = await store.add(name, `${JSON.stringify(record, null, 2)}\n`);
   if (!added.ok) return { ...about(entry), outcome: "failed", reason: added.reason };
-  const { source } = added;
-  return { ...about(entry), outcome: "added", source, ...note(login.isSwitchedOff) };
+  const { source, note } = added;
+  const reasons = [...(login.isSwitchedOff ? [OFF] : []), ...(note === undefined ? [] : [note])];
+  const reason = reasons.length === 0 ? {} : { reason: reasons.join("; ") };
+  return { ...about(entry), outcome: "added", source, ...reason };
 }
 
 const OFF = 'it is switched off: set "disabled" to false in its file to use it';
-
-function note(isSwitchedOff: boolean): Pick<Adoption, "reason"> {
-  return isSwitchedOff ? { reason: OFF } : {};
-}
 
 /** Which entry counts for each: of one login, the newest; of equals, the first. */
 function newestOf(entries: readonly Entry[]): ReadonlyMap<Entry, Entry> {

@@ -1,5 +1,6 @@
 import { basename, resolve } from "node:path";
 import type { Login } from "../pool/account.ts";
+import { formerName } from "../store/names.ts";
 
 /** Which accounts their owner means. */
 export type Selection =
@@ -24,8 +25,11 @@ export function isSelected(login: Login, selection: Selection): boolean {
 }
 
 function pathsOf(source: string): readonly string[] {
-  const former = source.replace(/\.disabled(?:\.\d+)?$/, "");
-  const whole = [source, former].flatMap((path) => [path, resolve(path), basename(path)]);
+  const whole = [source, formerName(source)].flatMap((path) => [
+    path,
+    resolve(path),
+    basename(path),
+  ]);
   // A relative path counts from where the program runs, as the owner's own shell would read it.
   const here = resolve(".");
   const relative = whole

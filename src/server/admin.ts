@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { Adoption, Offer } from "../engine/adopt.ts";
+import { type Adoption, countOutcomes, type Offer } from "../engine/adopt.ts";
 import { type Ending, type LoginPorts, type LoginRun, startDeviceLogin } from "../engine/login.ts";
 import { type Logins, MOST_WAITING } from "../engine/logins.ts";
 import type { Account } from "../pool/account.ts";
@@ -7,8 +7,10 @@ import type { AccountView } from "../pool/pool.ts";
 import { type Check, shape } from "../protocols/schema.ts";
 import type { Saved, Store } from "../store/store.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
+import { isoOf } from "../wire/clock.ts";
 import { type Json, parseJson } from "../wire/json.ts";
 import { type Log, maskEmail, redact } from "../wire/log.ts";
+import { decodeUtf8 } from "../wire/utf8.ts";
 import { openBrowserLogin } from "./callback.ts";
 import { readBody } from "./intake.ts";
 import { LOGIN_FINISH, LOGIN_START } from "./schema.ts";
@@ -81,14 +83,7 @@ async function importBody({ request }: AdminVisit, ports: AdminPorts): Promise<J
   }
   await ports.reload();
   const views = ports.views();
-  const count = (outcome: Adoption["outcome"]) =>
-    adoptions.filter((adoption) => adoption.outcome === outcome).length;
-  const counts = {
-    added: count("added"),
-    updated: count("updated"),
-    unchanged: count("unchanged"),
-    failed: count("failed"),
-  };
+  const counts = countOutcomes(adoptions);
   ports.log.info("accounts imported", counts);
   return { ...counts, items: adoptions.map((adoption) => adoptionOf(adoption, views)) };
 }
@@ -161,9 +156,8 @@ async function copiesOf(identity: string, { store }: AdminPorts): Promise<readon
 function find(visit: AdminVisit, { views }: AdminPorts): Account | Failure {
   const id = idOf(visit);
   const found = views().find(({ account }) => account.tag === id)?.account;
-  return (
-    found ?? refuse(404, "not_found", "There is no account with this id. GET /stats has them.")
-  );
+  const message = "There is no account with this id. GET /stats has them.";
+  return found ?? refuse(404, "account_not_found", message);
 }
 
 function notStored({ reason }: Extract<Saved, { ok: false }>): Failure {
@@ -190,7 +184,7 @@ async function startLogin({ request }: AdminVisit, ports: AdminPorts): Promise<J
     login_id: id,
     url,
     ...(userCode === undefined ? {} : { user_code: userCode }),
-    expires_at: new Date(expiresAtMs).toISOString(),
+    expires_at: isoOf(expiresAtMs),
   };
 }
 
@@ -247,11 +241,8 @@ async function textOf(request: Request): Promise<string | Failure> {
     const message = "The request body is larger than 1 MiB. 'codex-proxy import' takes more.";
     return refuse(413, "request_too_large", message);
   }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(intake.bytes);
-  } catch {
-    return refuse(400, "invalid_encoding", "The request body is not UTF-8 text.");
-  }
+  const content = decodeUtf8(intake.bytes);
+  return content ?? refuse(400, "invalid_encoding", "The request body is not UTF-8 text.");
 }
 
 async function jsonOf<T>(

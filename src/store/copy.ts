@@ -1,6 +1,7 @@
 import { lstat, mkdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf, explain, writeDurably } from "./durable.ts";
+import { numbered } from "./names.ts";
 
 /** What became of a copy: the name under which it lies there. */
 export type Copied =
@@ -28,9 +29,9 @@ export async function makeFolder(dir: string): Promise<string | undefined> {
  * number; the same content is not written twice.
  */
 export async function putCopy(dir: string, name: string, content: string): Promise<Copied> {
-  const stem = name.replace(/\.json$/, "");
+  const wanted = name.endsWith(".json") ? name : `${name}.json`;
   for (let number = 1; ; number++) {
-    const candidate = number === 1 ? `${stem}.json` : `${stem}.${number}.json`;
+    const candidate = numbered(wanted, number);
     const path = join(dir, candidate);
     const there = await lookAt(path);
     if (there === undefined) {

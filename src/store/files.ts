@@ -1,6 +1,6 @@
 import type { Stats } from "node:fs";
-import { mkdir, stat, unlink } from "node:fs/promises";
-import { basename, resolve } from "node:path";
+import { mkdir, realpath } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
@@ -10,9 +10,9 @@ import { canWriteBeside, diskSteps, realTarget, type Steps, writeDurably } from 
 import {
   compare,
   differ,
-  inLanes,
   type Listing,
   list,
+  MOST_AT_ONCE,
   readContent,
   type Signature,
   signatureOf,
@@ -27,6 +27,7 @@ import {
   type Rotation,
 } from "./rotation.ts";
 import { bringBack, discard, listAside, putNew, setAside, switchOff } from "./shelf.ts";
+import { removeStale } from "./stale.ts";
 import type { Duplicate, LockWish, Saved, Snapshot, Store, StoreFault } from "./store.ts";
 import { watchFolder } from "./watch.ts";
 
@@ -38,6 +39,8 @@ export type FileStoreOptions = {
   readonly scanIntervalMs: () => Millis;
   /** The owner's list of account files, names in `dir` or whole paths: only these count then. */
   readonly files?: readonly string[];
+  /** The program's own file, which may lie in `dir` and be called like an account; "" for none. */
+  readonly stateFile?: string;
   /** The real disk, unless a test puts a crash between two steps. */
   readonly steps?: Steps;
 };
@@ -52,9 +55,10 @@ type Known = {
 /** An account whose lock this process holds. */
 type Holding = { readonly target: string; rotation: Rotation | undefined };
 
-const STALE_AFTER_MS = 3_600_000;
 // The owner's own acts on a file wait so long for a renewal in another process.
 const ACT: LockWish = { holdMs: 30_000, waitMs: 60_000 };
+const UNLISTED =
+  "it is not used yet: only the files that 'accounts' lists in the configuration are, so add this one there";
 // What a crash left is finished at once, or by whoever holds the lock.
 const AT_ONCE: LockWish = { holdMs: 30_000, waitMs: 0 };
 
@@ -64,8 +68,12 @@ const AT_ONCE: LockWish = { holdMs: 30_000, waitMs: 0 };
  * temporary files, except by `discard`.
  */
 export async function openFileStore(options: FileStoreOptions): Promise<Store> {
-  const { clock, scanIntervalMs, files = [], steps = diskSteps } = options;
+  const { clock, scanIntervalMs, files = [], stateFile = "", steps = diskSteps } = options;
   const dir = resolve(options.dir);
+  // What cannot be made is told by the first reading.
+  await mkdir(dir, { recursive: true, mode: 0o700 }).catch(() => {});
+  const except = await listedAs(stateFile, dir);
+  const lookOnce = (): Promise<Listing | string> => list(dir, files, except);
   const locks = createLocks(clock, steps);
   const holding = new Map<string, Holding>();
   const readings = new Map<string, Known>();
@@ -74,6 +82,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   // Files that were there and could not be read, which may pass without a change of the file.
   const unread = new Set<string>();
   const { run: takeTurns } = createLanes(() => Number.POSITIVE_INFINITY);
+  const readers = createLanes(() => MOST_AT_ONCE);
   let known: ReadonlyMap<string, Signature> = new Map();
   let last: Snapshot = { logins: [], faults: [], duplicates: [], complete: true };
 
@@ -121,12 +130,12 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   };
 
   const look = async (): Promise<Listing | string> => {
-    const listing = await list(dir, files);
+    const listing = await lookOnce();
     if (typeof listing === "string") return listing;
     const begun = new Set(listing.copies.filter((path) => path.endsWith(".next")));
     if (begun.size === 0) return listing;
     await finishAll(listing, begun);
-    return list(dir, files);
+    return lookOnce();
   };
 
   const scan = async (): Promise<Snapshot> => {
@@ -145,10 +154,13 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const changed = [...signatures].filter(
       ([path, signature]) => !faults.has(path) && readings.get(path)?.signature !== signature,
     );
-    await inLanes(changed, async ([path, signature]) => {
+    const readOne = async (path: string, signature: Signature): Promise<void> => {
       const reading = await takeTurns(path, () => load(path, signature));
       if (!reading.ok && unread.has(path)) faults.set(path, reading.fault);
-    });
+    };
+    await Promise.all(
+      changed.map(([path, signature]) => readers.run(path, () => readOne(path, signature))),
+    );
     await removeStale([...listing.temporaries, ...orphansOf(listing)], clock.now());
     known = signatures;
     // Put together without a pause from the newest readings, so that a write of ours in the meantime is in it.
@@ -256,12 +268,19 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     return removed;
   };
 
+  const add: Store["add"] = async (name, content) => {
+    const added = await putNew(dir, name, content);
+    if (!added.ok || files.length === 0) return added;
+    const isListed = files.some((each) => resolve(dir, each) === added.source);
+    return isListed ? added : { ...added, note: UNLISTED };
+  };
+
   const watch = (onChange: () => void): (() => void) => {
     let seen = known;
     let isReadable = last.complete;
     let isStopped = false;
     const peek = async (isScan: boolean): Promise<void> => {
-      const listing = await list(dir, files);
+      const listing = await lookOnce();
       if (isStopped) return;
       const wasReadable = isReadable;
       isReadable = typeof listing !== "string";
@@ -281,9 +300,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     };
   };
 
-  // What cannot be made is told by the first reading.
-  await mkdir(dir, { recursive: true, mode: 0o700 }).catch(() => {});
-  const listing = await list(dir, files);
+  const listing = await lookOnce();
   if (typeof listing !== "string") known = listing.signatures;
   return {
     read: () => takeTurns(dir, scan),
@@ -302,11 +319,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     save,
     proved,
     setAside: (source) => guarded(source, () => setAside(source, steps)),
-    aside: () => listAside(dir),
+    aside: () => listAside(dir, files),
     bringBack: (source) => guarded(source, () => bringBack(source, steps)),
     discard: (source) => guarded(source, () => remove(source)),
     switchOff: (source, isOff) => guarded(source, () => switchOff(source, isOff)),
-    add: (name, content) => takeTurns(dir, () => putNew(dir, name, content)),
+    add: (name, content) => takeTurns(dir, () => add(name, content)),
     watch,
   };
 }
@@ -357,13 +374,13 @@ function merge(logins: readonly Login[]): Pick<Snapshot, "logins" | "duplicates"
   return { logins: [...kept.values()], duplicates };
 }
 
-/** Removes what a crash left behind. A young one may belong to another process that is writing now. */
-async function removeStale(paths: readonly string[], nowMs: Millis): Promise<void> {
-  for (const path of paths) {
-    const stats = await stat(path).catch(() => undefined);
-    // One that cannot be removed is in nobody's way.
-    if (stats && nowMs - stats.mtimeMs > STALE_AFTER_MS) await unlink(path).catch(() => {});
-  }
+/** The path under which a listing of `dir` finds that file, by whichever way its folder is named. */
+async function listedAs(path: string, dir: string): Promise<string | undefined> {
+  if (path === "") return undefined;
+  const [folder, own] = await Promise.all(
+    [dirname(resolve(path)), dir].map((each) => realpath(each).catch(() => each)),
+  );
+  return folder === own ? join(dir, basename(path)) : resolve(path);
 }
 
 function bySource(a: StoreFault, b: StoreFault): number {

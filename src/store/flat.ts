@@ -1,5 +1,5 @@
 import type { Credential } from "../pool/credential.ts";
-import type { Millis } from "../wire/clock.ts";
+import { isoOf, type Millis } from "../wire/clock.ts";
 import type { Dict } from "../wire/json.ts";
 import { claimsOf, lifetimeOf, payloadsOf } from "./claims.ts";
 
@@ -15,14 +15,7 @@ export function flatRecord(credential: Credential, nowMs: Millis): Dict {
     access_token: credential.accessToken,
     refresh_token: credential.refreshToken,
     id_token: credential.idToken,
-    ...(expiresAtMs !== undefined && { expired: isoOf(expiresAtMs) }),
-    last_refresh: isoOf(nowMs),
+    ...(expiresAtMs !== undefined && { expired: isoOf(expiresAtMs) ?? undefined }),
+    last_refresh: isoOf(nowMs) ?? undefined,
   };
-}
-
-// The last moment that a Date can hold.
-const LAST_MS = 8.64e15;
-
-function isoOf(ms: Millis): string | undefined {
-  return ms > 0 && ms <= LAST_MS ? new Date(ms).toISOString() : undefined;
 }

@@ -2,8 +2,11 @@ import type { Dirent, Stats } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseDict } from "../wire/json.ts";
-import { isCopy, isTemporary } from "./beside.ts";
-import { codeOf, explain, isLink, realTarget } from "./durable.ts";
+import { createLanes } from "../wire/lanes.ts";
+import { decodeUtf8 } from "../wire/utf8.ts";
+import { besideOf, isCopy, isTemporary } from "./beside.ts";
+import { codeOf, explain, isLink, realTarget, statsOf } from "./durable.ts";
+import { isAccountName } from "./names.ts";
 import { lastGood } from "./rotation.ts";
 import type { StoreFault } from "./store.ts";
 
@@ -40,13 +43,19 @@ export type Content =
     };
 
 const LIMIT_BYTES = 1024 * 1024;
-const LANES = 32;
+
+/** Most files that are looked at, or read, at a time. */
+export const MOST_AT_ONCE = 32;
 
 /**
  * The account files of the folder `dir`, or why it cannot be read. Where the owner has named files, they alone count,
- * wherever they are.
+ * wherever they are. `except` is no account, whatever it is called.
  */
-export async function list(dir: string, named: readonly string[] = []): Promise<Listing | string> {
+export async function list(
+  dir: string,
+  named: readonly string[] = [],
+  except?: string,
+): Promise<Listing | string> {
   let entries: Dirent[];
   try {
     entries = await readdir(dir, { withFileTypes: true });
@@ -60,11 +69,13 @@ export async function list(dir: string, named: readonly string[] = []): Promise<
     if (reason === undefined) return;
     faults.set(path, { source: path, reason: `${basename(path)}: ${reason}` });
   };
-  const paths =
+  const paths = new Set(
     named.length > 0
-      ? new Set(named.map((name) => resolve(dir, name)))
-      : entries.filter(({ name }) => isAccountName(name)).map(({ name }) => join(dir, name));
-  await inLanes([...paths], async (path) => {
+      ? named.map((name) => resolve(dir, name))
+      : entries.filter(({ name }) => isAccountName(name)).map(({ name }) => join(dir, name)),
+  );
+  if (except !== undefined) paths.delete(except);
+  const look = async (path: string): Promise<void> => {
     const stats = await stat(path).catch((cause: unknown) => codeOf(cause));
     if (typeof stats !== "string") return add(path, signatureOf(stats), unusable(stats));
     const isGone = stats === "ENOENT" && !(await isLink(path));
@@ -73,12 +84,22 @@ export async function list(dir: string, named: readonly string[] = []): Promise<
     // Not a fault of that source: an account whose file was taken away must not go on running from it.
     const reason = `${basename(path)}: it is named under "accounts", but is not there. Put it there, or take its name out.`;
     faults.set(`named:${path}`, { source: dir, reason });
-  });
+  };
+  const { run } = createLanes(() => MOST_AT_ONCE);
+  await Promise.all([...paths].map((path) => run(path, () => look(path))));
   // In the order of their names, whatever the disk's: the same folder always gives the same snapshot.
   const signatures = new Map([...found].sort(([a], [b]) => compare(a, b)));
   const pick = (isIt: (name: string) => boolean) =>
     entries.filter(({ name }) => isIt(name)).map(({ name }) => join(dir, name));
-  return { signatures, faults, temporaries: pick(isTemporary), copies: pick(isCopy) };
+  const copies = named.length === 0 ? pick(isCopy) : await copiesOf([...paths]);
+  return { signatures, faults, temporaries: pick(isTemporary), copies };
+}
+
+/** What lies hidden beside these files, wherever they are; what is others' is not for us to look at. */
+async function copiesOf(paths: readonly string[]): Promise<readonly string[]> {
+  const places = paths.flatMap((path) => [besideOf(path, "next"), besideOf(path, "last")]);
+  const found = await Promise.all(places.map(statsOf));
+  return places.filter((_, index) => found[index] !== undefined);
 }
 
 /**
@@ -118,26 +139,10 @@ export function differ(
   return false;
 }
 
-/** Runs `job` on every item, a bounded number at a time. */
-export async function inLanes<T>(
-  items: readonly T[],
-  job: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = items.values();
-  const lane = async (): Promise<void> => {
-    for (const item of queue) await job(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(LANES, items.length) }, lane));
-}
-
 /** The order of names, the same on every machine. */
 export function compare(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-function isAccountName(name: string): boolean {
-  return name.endsWith(".json") && !name.startsWith(".");
 }
 
 function unreachable(code: string): string {
@@ -164,21 +169,12 @@ async function readText(path: string, listed: Signature | undefined): Promise<Co
       if (reason !== undefined) return { ok: false, reason: `${name}: ${reason}` };
       signature = signatureOf(stats);
     }
-    const content = decode(await readFile(path));
+    const content = decodeUtf8(await readFile(path));
     if (content !== undefined) return { ok: true, signature, content };
     return { ok: false, signature, reason: `${name}: this is not UTF-8 text. Save it as UTF-8.` };
   } catch (cause) {
     const isGone = codeOf(cause) === "ENOENT" && !(await isLink(path));
     const why = isGone ? "it is not there any more." : unreachable(codeOf(cause));
     return { ok: false, isGone, reason: `${name}: ${why}` };
-  }
-}
-
-/** UTF-8 only: a letter lost in reading would be lost in the file at the next save. */
-function decode(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { Login } from "../pool/account.ts";
 import type { Credential } from "../pool/credential.ts";
-import type { Millis } from "../wire/clock.ts";
+import { LAST_MS, type Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, list, number, parseDict, parseJson, text } from "../wire/json.ts";
 import { claimsOf, type Lifetime, lifetimeOf, payloadsOf } from "./claims.ts";
 import { type Edit, editJson } from "./edit.ts";
@@ -35,6 +35,7 @@ const SPELLINGS = {
   lastRefresh: ["last_refresh", "lastRefresh"],
   disabled: ["disabled"],
   weight: ["weight"],
+  proxyUrl: ["proxy_url", "proxyUrl"],
 } as const;
 
 type Field = keyof typeof SPELLINGS;
@@ -62,7 +63,11 @@ export function readLogin(content: string, source: string): Reading {
   }
   if (parsed.ok || linesOf(content) !== undefined) {
     const shape = parsed.ok ? "a list" : "one account per line";
-    return fault(source, name, `it holds ${shape}; write each account into a file of its own.`);
+    return fault(
+      source,
+      name,
+      `it holds ${shape}; a file holds one account. Move it to another folder and run "codex-proxy import" on it there.`,
+    );
   }
   return fault(source, name, `this is not JSON: ${parsed.message}. Correct it, or log in again.`);
 }
@@ -128,7 +133,7 @@ export function writeCredential(
 const LOGIN_AGAIN = 'Log in again with "codex-proxy login", or remove the file.';
 
 function loginOf(record: Dict, source: string, name = basename(source)): Reading {
-  const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record);
+  const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record) ?? unmet(record);
   if (reason !== undefined) return fault(source, name, reason);
   const facts = (field: Field) => text(find(record, field)?.value)?.trim();
   const accessToken = facts("accessToken");
@@ -214,6 +219,13 @@ function strangeness(record: Dict): string | undefined {
 function missing(record: Dict): string | undefined {
   if (find(record, "accessToken") ?? find(record, "refreshToken")) return undefined;
   return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex-proxy login".';
+}
+
+/** What the file asks for and this version cannot do: around a proxy that somebody wants, nothing may be sent. */
+function unmet(record: Dict): string | undefined {
+  const found = find(record, "proxyUrl");
+  if (found === undefined) return undefined;
+  return `"${found.path.join(".")}" asks for a proxy, which this version cannot use, so the account is not used at all. If it may be reached without one, take that out of the file.`;
 }
 
 const TEXT_FIELDS: readonly Field[] = [
@@ -315,8 +327,6 @@ function spellingOf(record: Dict): Spelling {
 
 // A time below this is in seconds: as milliseconds it would be in 1973, as seconds it is in the year 5138.
 const FIRST_MILLISECONDS = 1e11;
-// The last time that a Date can hold.
-const LAST_MILLISECONDS = 8.64e15;
 
 /** A time in seconds, milliseconds or ISO 8601. Unreadable text is no time: the tokens may work all the same. */
 function timeOf(value: unknown): Millis | undefined {
@@ -325,12 +335,12 @@ function timeOf(value: unknown): Millis | undefined {
     count === undefined
       ? Date.parse(text(value) ?? "")
       : count * (count < FIRST_MILLISECONDS ? 1000 : 1);
-  return ms > 0 && ms <= LAST_MILLISECONDS ? ms : undefined;
+  return ms > 0 && ms <= LAST_MS ? ms : undefined;
 }
 
 /** `ms` in the format of the time that it replaces; ISO 8601 where there was none. */
 function timeLike(old: unknown, ms: Millis | undefined): string | number | null {
-  if (ms === undefined || !(ms > 0 && ms <= LAST_MILLISECONDS)) return null;
+  if (ms === undefined || !(ms > 0 && ms <= LAST_MS)) return null;
   const count = number(old);
   if (count === undefined) return new Date(ms).toISOString().replace(".000Z", "Z");
   const time = count < FIRST_MILLISECONDS ? Math.floor(ms / 1000) : Math.floor(ms);
@@ -350,7 +360,8 @@ function linesOf(content: string): readonly Line[] | undefined {
   return lines.length > 1 && lines[0]?.value !== undefined ? lines : undefined;
 }
 
-function withoutBom(content: string): string {
+/** A text without the byte order mark that some editors put before it. */
+export function withoutBom(content: string): string {
   return content.startsWith("\ufeff") ? content.slice(1) : content;
 }
 

@@ -6,7 +6,8 @@ import { parseDict } from "../wire/json.ts";
 import { besideOf, temporaryBeside } from "./beside.ts";
 import { areStrangers, payloadsOf } from "./claims.ts";
 import { explain, ROOM_BYTES, type Slot, type Steps, statsOf } from "./durable.ts";
-import { readLogin } from "./record.ts";
+import { freeName } from "./names.ts";
+import { readLogin, withoutBom } from "./record.ts";
 import type { Saved } from "./store.ts";
 
 /** A change of an account's tokens for which everything is prepared, so that one write keeps the new ones. */
@@ -207,21 +208,12 @@ function isStranger(one: Login, other: Login | undefined): boolean {
 async function replace(next: string, target: string, steps: Steps): Promise<void> {
   const present = await textOf(target);
   if (present !== undefined && present.trim() !== "" && parseDict(present) === undefined) {
-    await keepBroken(target, steps);
+    await steps.link(target, await freeName(`${target}.broken`));
   }
   await steps.rename(next, target);
 }
 
-async function keepBroken(target: string, steps: Steps): Promise<void> {
-  for (let number = 1; number < 100; number++) {
-    const kept = number === 1 ? `${target}.broken` : `${target}.broken.${number}`;
-    if ((await statsOf(kept)) !== undefined) continue;
-    await steps.link(target, kept);
-    return;
-  }
-}
-
 async function textOf(path: string): Promise<string | undefined> {
   const content = await readFile(path, "utf8").catch(() => undefined);
-  return content?.startsWith("\ufeff") ? content.slice(1) : content;
+  return content && withoutBom(content);
 }

@@ -1,14 +1,12 @@
-import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { readdir, readFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Login } from "../pool/account.ts";
 import { parseDict } from "../wire/json.ts";
-import { codeOf, diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
+import { diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
 import { editJson } from "./edit.ts";
+import { ASIDE, formerName, freeName, isAccountName, isThere } from "./names.ts";
 import { readLogin } from "./record.ts";
 import type { Added, Saved } from "./store.ts";
-
-/** How a file is called that was set aside: it keeps its content, and no scan takes it for an account. */
-const ASIDE = ".disabled";
 
 /** Renames an account's file so that it is one no more; its content stays. */
 export async function setAside(path: string, steps: Steps = diskSteps): Promise<Saved> {
@@ -18,7 +16,7 @@ export async function setAside(path: string, steps: Steps = diskSteps): Promise<
 /** Makes a file that was set aside an account again. */
 export async function bringBack(path: string, steps: Steps = diskSteps): Promise<Saved> {
   return act(path, async () => {
-    const back = path.replace(/\.json\.disabled(?:\.\d+)?$/, ".json");
+    const back = formerName(path);
     if (back === path) return { ok: false, reason: `${basename(path)}: it is not set aside.` };
     if (await isThere(back)) {
       const reason = `${basename(path)}: there is a ${basename(back)} by now, which stays as it is.`;
@@ -28,13 +26,23 @@ export async function bringBack(path: string, steps: Steps = diskSteps): Promise
   });
 }
 
-/** The logins in `dir` that were set aside; files that hold none are left out. */
-export async function listAside(dir: string): Promise<readonly Login[]> {
-  const names = await readdir(dir).catch(() => []);
+/**
+ * The logins that were set aside in `dir`; files that hold none are left out. Where the owner has named the files that
+ * count, they are those of these, wherever they are.
+ */
+export async function listAside(
+  dir: string,
+  named: readonly string[] = [],
+): Promise<readonly Login[]> {
+  const wanted = new Set(named.map((name) => resolve(dir, name)));
+  const folders =
+    wanted.size === 0 ? [dir] : [...new Set([...wanted].map((path) => dirname(path)))];
+  const found = await Promise.all(folders.map(filesIn));
   const logins: Login[] = [];
-  for (const name of names.sort()) {
-    if (!/\.json\.disabled(?:\.\d+)?$/.test(name)) continue;
-    const path = join(dir, name);
+  for (const path of found.flat()) {
+    const former = formerName(path);
+    if (former === path) continue;
+    if (wanted.size === 0 ? !isAccountName(basename(former)) : !wanted.has(former)) continue;
     const content = await readFile(path, "utf8").catch(() => "");
     const reading = readLogin(content, path);
     if (reading.ok) logins.push(reading.login);
@@ -72,9 +80,12 @@ export async function putNew(dir: string, wanted: string, content: string): Prom
       .replaceAll(/[^\w.@+-]/g, "_")
       .replace(/^\.+/, "")
       .slice(0, 80) || "account";
-  const source = await freeName(join(dir, `${stem}.json`));
-  const saved = await writeDurably(source, content);
-  return saved.ok ? { ok: true, source } : saved;
+  const path = join(dir, `${stem}.json`);
+  return act(path, async () => {
+    const source = await freeName(path);
+    const saved = await writeDurably(source, content);
+    return saved.ok ? { ok: true, source } : saved;
+  });
 }
 
 async function moveTo(from: string, to: string, steps: Steps): Promise<Saved> {
@@ -83,26 +94,15 @@ async function moveTo(from: string, to: string, steps: Steps): Promise<Saved> {
   return { ok: true };
 }
 
-/** The first of `path`, `path.2`, ... that is free; for an account file the number goes before its ending. */
-async function freeName(path: string): Promise<string> {
-  for (let number = 1; ; number++) {
-    const candidate = number === 1 ? path : numbered(path, number);
-    if (!(await isThere(candidate))) return candidate;
-  }
+async function filesIn(dir: string): Promise<readonly string[]> {
+  const names = await readdir(dir).catch(() => []);
+  return names.sort().map((name) => join(dir, name));
 }
 
-function numbered(path: string, number: number): string {
-  return path.endsWith(".json") ? path.replace(/\.json$/, `.${number}.json`) : `${path}.${number}`;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (cause: unknown) => codeOf(cause) !== "ENOENT",
-  );
-}
-
-async function act<T extends Saved>(path: string, job: () => Promise<T>): Promise<T | Saved> {
+async function act<T extends Saved>(
+  path: string,
+  job: () => Promise<T>,
+): Promise<T | Extract<Saved, { readonly ok: false }>> {
   try {
     return await job();
   } catch (cause) {

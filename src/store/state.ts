@@ -1,8 +1,10 @@
-import { mkdir, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Dict, number, parseDict } from "../wire/json.ts";
 import { isTemporary } from "./beside.ts";
 import { codeOf, explain, writeDurably } from "./durable.ts";
+import { freeName } from "./names.ts";
+import { removeStale } from "./stale.ts";
 import type { Saved } from "./store.ts";
 
 /** What is in the state file; `strange` is a file that this program cannot go on with, and why. */
@@ -37,7 +39,6 @@ export const stateHead = `"format":${JSON.stringify(FORMAT)},"version":${JSON.st
 const NOT_THERE = new Set(["ENOENT", "ENOTDIR"]);
 // Many times what is ever written.
 const LIMIT_BYTES = 128 * 1024 * 1024;
-const STALE_AFTER_MS = 3_600_000;
 
 /**
  * The state file at `path`. Nothing is thrown: a file that cannot be read or written is an outcome. Its folder is made,
@@ -66,7 +67,9 @@ export function openStateFile(path: string, now: () => number): StateFile {
 
   return {
     read: async () => {
-      await removeStale(dirname(path), now());
+      const names = await readdir(dirname(path)).catch(() => []);
+      const temporaries = names.filter(isTemporary).map((each) => join(dirname(path), each));
+      await removeStale(temporaries, now());
       return read();
     },
     isForeign: async () => {
@@ -107,30 +110,4 @@ function readState(name: string, content: string): StateReading {
 
 function strange(reason: string): StateReading {
   return { type: "strange", reason };
-}
-
-async function freeName(path: string): Promise<string> {
-  for (let number = 1; ; number++) {
-    const candidate = number === 1 ? path : `${path}.${number}`;
-    const isFree = await stat(candidate).then(
-      () => false,
-      (cause: unknown) => {
-        if (codeOf(cause) === "ENOENT") return true;
-        throw cause;
-      },
-    );
-    if (isFree) return candidate;
-  }
-}
-
-/** Removes what writes that were killed have left. A young file may belong to another process that is writing now. */
-async function removeStale(folder: string, now: number): Promise<void> {
-  const names = await readdir(folder).catch(() => []);
-  for (const name of names.filter(isTemporary)) {
-    const path = join(folder, name);
-    const stats = await stat(path).catch(() => undefined);
-    if (stats !== undefined && now - stats.mtimeMs > STALE_AFTER_MS) {
-      await unlink(path).catch(() => {});
-    }
-  }
 }

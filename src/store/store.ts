@@ -4,8 +4,10 @@ import type { Credential } from "../pool/credential.ts";
 /** Outcome of writing: a full disk or a read-only folder is an expected state, not an exception. */
 export type Saved = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
-/** What became of a new entry: where it is kept now. */
-export type Added = { readonly ok: true; readonly source: string } | Extract<Saved, { ok: false }>;
+/** What became of a new entry: where it is kept now, and what its owner must do besides for it to count. */
+export type Added =
+  | { readonly ok: true; readonly source: string; readonly note?: string }
+  | Extract<Saved, { ok: false }>;
 
 /** Something in the store that is no account; `reason` says what to do and holds no secret. */
 export type StoreFault = { readonly source: string; readonly reason: string };

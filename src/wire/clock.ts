@@ -1,8 +1,8 @@
 /** Milliseconds: a point in time since the Unix epoch, or a length of time where the name ends in `Ms`. */
 export type Millis = number;
 
-// The furthest moment that a Date can tell (ECMA-262, 21.4.1.1); a backend may promise a later one.
-const LAST_MS = 8.64e15;
+/** The furthest moment that a Date can tell (ECMA-262, 21.4.1.1); a backend may promise a later one. */
+export const LAST_MS: Millis = 8.64e15;
 
 /** A moment in the form of ISO 8601; null where there is none, or none that can be told. */
 export function isoOf(ms: Millis | undefined): string | null {

@@ -1,27 +1,29 @@
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openAccounts, unlistedNote } from "../../src/cli/accounts.ts";
+import { openAccounts } from "../../src/cli/accounts.ts";
 import { defaults } from "../../src/config/schema.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { makeFolder } from "../store/folder.ts";
 
-describe("the accounts of a configuration", () => {
-  test("are those in auth-dir", async () => {
-    const dir = makeFolder();
-    writeFileSync(join(dir, "a.json"), '{"access_token": "at"}');
-    const store = await openAccounts({ ...defaults(), "auth-dir": dir }, systemClock);
-    expect((await store.read()).logins).toHaveLength(1);
-  });
-
-  test("new files are named where a list says which ones count", () => {
-    const added = { outcome: "added", at: "x", source: "auths/new.json" } as const;
-    const updated = { outcome: "updated", at: "x", source: "auths/old.json" } as const;
-    expect(unlistedNote({ accounts: [] }, [added])).toBeUndefined();
-    expect(unlistedNote({ accounts: ["old.json"] }, [updated])).toBeUndefined();
-    expect(unlistedNote({ accounts: ["auths/new.json"] }, [added])).toBeUndefined();
-    expect(unlistedNote({ accounts: ["old.json"] }, [added, updated])).toContain(
-      "add new.json to it",
-    );
-  });
+test("the accounts of a configuration are those in auth-dir, or those that it lists", async () => {
+  const [dir, elsewhere] = [makeFolder(), makeFolder()];
+  const far = join(elsewhere, "far.json");
+  writeFileSync(join(dir, "a.json"), '{"access_token": "at-a"}');
+  writeFileSync(join(dir, "b.json"), '{"access_token": "at-b"}');
+  writeFileSync(far, '{"access_token": "at-far"}');
+  writeFileSync(join(dir, "state.json"), '{"format": "codex-proxy state"}');
+  const tokens = async (accounts: readonly string[]) => {
+    const given = {
+      "auth-dir": dir,
+      accounts: [...accounts],
+      "state-file": join(dir, "state.json"),
+    };
+    const store = await openAccounts({ ...defaults(), ...given }, systemClock);
+    const { logins, faults } = await store.read();
+    expect(faults).toEqual([]);
+    return logins.map(({ credential }) => credential.accessToken).sort();
+  };
+  expect(await tokens([])).toEqual(["at-a", "at-b"]);
+  expect(await tokens(["b.json", far])).toEqual(["at-b", "at-far"]);
 });

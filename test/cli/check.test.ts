@@ -41,6 +41,17 @@ describe("check", () => {
     ]);
   });
 
+  test("nothing in a name steers the terminal", async () => {
+    const dir = makeFolder();
+    account(dir, "a\u001b[2J.json");
+    account(dir, "b\u001b[2J.json");
+    writeFileSync(join(dir, "c\u202e.json"), "{");
+    const { printed } = await run(dir);
+    expect(printed.join("")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(printed.join("\n")).toContain("a?[2J.json");
+    expect(printed.join("\n")).toContain("c?.json");
+  });
+
   test("0 for an empty folder: a running proxy with no account", async () => {
     expect(await run(makeFolder())).toMatchObject({ code: 0 });
   });

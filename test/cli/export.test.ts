@@ -16,10 +16,10 @@ function telling() {
   return { printed, complained, print, complain: (line: string) => complained.push(line) };
 }
 
-async function run(from: string, to: string) {
+async function run(from: string, to: string, flags: Record<string, string> = {}) {
   const told = telling();
   const code = await exportLogins(
-    await openSettings(undefined, { "auth-dir": from }, {}),
+    await openSettings(undefined, { "auth-dir": from, ...flags }, {}),
     to,
     told,
   );
@@ -51,6 +51,19 @@ function contents(dir: string): Record<string, unknown> {
 }
 
 describe("export", () => {
+  test("of listed accounts it writes each, wherever it is and though it lies aside", async () => {
+    const [from, elsewhere] = [makeFolder(), makeFolder()];
+    const to = join(makeFolder(), "out");
+    put(from, "a.json", "ann");
+    put(from, "unlisted.json", "uma");
+    put(elsewhere, "far.json", "fay");
+    put(elsewhere, "low.json.disabled", "lou");
+    const files = ["a.json", join(elsewhere, "far.json"), join(elsewhere, "low.json")];
+    const { printed } = await run(from, to, { accounts: files.join(",") });
+    expect(Object.keys(contents(to))).toEqual(["a.json", "far.json", "low.json"]);
+    expect(printed.at(-1)).toContain("3 exported");
+  });
+
   test("writes every account as it is stored: those in use, switched off and set aside", async () => {
     const from = makeFolder();
     const to = join(makeFolder(), "out");

@@ -34,6 +34,23 @@ function account(dir: string, name: string, user: string): string {
 }
 
 describe("import", () => {
+  test("knows a listed account elsewhere, and says of a new file that the list lacks it", async () => {
+    const [from, elsewhere, dir] = [makeFolder(), makeFolder(), makeFolder()];
+    const far = account(elsewhere, "far.json", "fay");
+    account(from, "a.json", "fay");
+    account(from, "b.json", "bob");
+    const { code, printed } = await run(dir, [from], { accounts: far });
+    expect(code).toBe(0);
+    expect(printed).toEqual([
+      "unchanged: a.json: fa***@example.com, plan plus, file far.json (it has these very tokens)",
+      expect.stringMatching(
+        /^added: b\.json: .*, file bob@example\.com\.json \(it is not used yet: only the files that 'accounts' lists/,
+      ),
+      expect.stringContaining("1 added, 0 updated, 1 unchanged, 0 failed"),
+    ]);
+    expect(readdirSync(dir)).toEqual(["bob@example.com.json"]);
+  });
+
   test("says of each login what became of it, and counts", async () => {
     const from = makeFolder();
     const dir = join(makeFolder(), "auths");

@@ -7,7 +7,7 @@ import { createLogins } from "../../src/engine/logins.ts";
 import { createReload } from "../../src/engine/reload.ts";
 import { type AdminPorts, adminRoutes } from "../../src/server/admin.ts";
 import { openFileStore } from "../../src/store/files.ts";
-import { dict, list, parseDict } from "../../src/wire/json.ts";
+import { dict, list, parseDict, text } from "../../src/wire/json.ts";
 import { failure, listen, NOON } from "../engine/parts.ts";
 import { browse, loginPorts } from "../engine/scene.ts";
 import { poolOf } from "../engine/vault.ts";
@@ -40,7 +40,7 @@ function record(user: string, age = 0, more: object = {}) {
 }
 
 /** The routes over a folder of account files, with a pool that follows it. */
-async function open(files: Readonly<Record<string, object>> = {}) {
+async function open(files: Readonly<Record<string, object>> = {}, listed: readonly string[] = []) {
   const dir = makeFolder();
   for (const [name, value] of Object.entries(files)) {
     writeFileSync(join(dir, name), JSON.stringify(value));
@@ -50,7 +50,7 @@ async function open(files: Readonly<Record<string, object>> = {}) {
   backend.account("ann");
   ends.push(backend.stop);
   const { log, lines } = listen();
-  const store = await openFileStore({ dir, clock, scanIntervalMs: () => 0 });
+  const store = await openFileStore({ dir, files: listed, clock, scanIntervalMs: () => 0 });
   const pool = poolOf(NOON);
   const reload = createReload({ pool, store, clock, log });
   let ids = 0;
@@ -112,6 +112,25 @@ describe("POST /admin/accounts", () => {
     expect(pool.view(NOON)).toHaveLength(4);
     expect(read(dir, "old.json")).toMatchObject({ refresh_token: "rt_ann_1" });
     expect(JSON.stringify(answer)).not.toMatch(/rt_|ann@|bob@/);
+  });
+
+  test("says of a new file that the list of accounts lacks it; so does a login", async () => {
+    const { ask } = await open({ "old.json": record("olaf") }, ["old.json"]);
+    const reason = expect.stringMatching(
+      /^it is not used yet: only the files that 'accounts' lists/,
+    );
+    expect(await ask("POST", "/admin/accounts", record("bob"))).toMatchObject({
+      added: 1,
+      items: [{ outcome: "added", id: null, file: "bo***@example.com.json", reason }],
+    });
+    const started = await ask("POST", "/admin/login", { method: "browser" });
+    const path = `/admin/login/${started["login_id"]}`;
+    const back = await browse(text(started["url"]) ?? "", "ann");
+    await ask("POST", path, { redirect_url: back });
+    expect(await ask("GET", path)).toMatchObject({
+      state: "done",
+      account: { outcome: "added", reason },
+    });
   });
 
   const bad: [name: string, body: string, code: string][] = [

@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { besideOf } from "../../src/store/beside.ts";
 import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { openFileStore } from "../../src/store/files.ts";
+import { openStateFile, stateHead } from "../../src/store/state.ts";
 import type { Saved, Snapshot, Store } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
@@ -265,7 +266,7 @@ describe("save", () => {
 
   const spoilt: [name: string, content: string | undefined, told: RegExp][] = [
     ["a broken file", '{"access_token":', /^a\.json: this is not JSON/],
-    ["a list", "[]", /^a\.json: .*a file of its own/],
+    ["a list", "[]", /^a\.json: .*a file holds one account/],
     ["a file that is gone", undefined, /^a\.json: it is not there any more/],
     [
       "another person's login",
@@ -697,6 +698,110 @@ describe("the owner's list of files", () => {
     const without = await store.read();
     expect(tokensOf(without)).toEqual(["at-far-2"]);
     expect(without.faults.map(({ source }) => source)).toEqual([dir, dir]);
+    stop();
+  });
+
+  test("what was set aside of them is found wherever it lies, and nothing else", async () => {
+    const [dir, elsewhere] = [makeFolder(), makeFolder()];
+    const far = put(elsewhere, "far.json", { access_token: "at-far" });
+    put(dir, "b.json", { access_token: "at-b" });
+    put(dir, "a.json.disabled", { access_token: "at-unlisted" });
+    put(elsewhere, "strange.json.disabled", { access_token: "at-strange" });
+    const store = await openFileStore({
+      dir,
+      files: ["b.json", far],
+      clock: systemClock,
+      scanIntervalMs: () => 0,
+    });
+    for (const path of [far, join(dir, "b.json")]) {
+      expect(await store.setAside(path)).toEqual({ ok: true });
+    }
+    const aside = await store.aside();
+    expect(aside.map(({ source }) => source).sort()).toEqual(
+      [`${far}.disabled`, join(dir, "b.json.disabled")].sort(),
+    );
+    for (const { source } of aside) expect(await store.bringBack(source)).toEqual({ ok: true });
+    expect([...tokensOf(await store.read())].sort()).toEqual(["at-b", "at-far"]);
+    expect(await store.aside()).toEqual([]);
+  });
+
+  test("B7-6: what a kill left beside them is finished wherever they are, and that of others left alone", async () => {
+    const [dir, elsewhere] = [makeFolder(), makeFolder()];
+    const user = { user: "u1", workspace: WORKSPACE };
+    const tokenAt = (iat: number) => accessTokenOf({ ...user, iat, exp: iat + 9000 });
+    const old = { access_token: tokenAt(1000), refresh_token: "rt_1" };
+    const next = JSON.stringify({ access_token: tokenAt(3000), refresh_token: "rt_2" });
+    const far = put(elsewhere, "far.json", old);
+    const other = put(dir, "other.json", old);
+    for (const path of [far, other]) writeFileSync(besideOf(path, "next"), next);
+    utimesSync(besideOf(other, "next"), 0, 0);
+    const store = await openFileStore({
+      dir,
+      files: [far],
+      clock: systemClock,
+      scanIntervalMs: () => 0,
+    });
+    expect((await store.read()).logins).toMatchObject([{ credential: { refreshToken: "rt_2" } }]);
+    expect(readdirSync(elsewhere)).toEqual(["far.json"]);
+    // It may be the only place of another proxy's newest tokens.
+    expect(existsSync(besideOf(other, "next"))).toBe(true);
+  });
+
+  test("a new file says that it is not among them, unless it is", async () => {
+    const dir = makeFolder();
+    const content = '{"access_token": "at-1"}';
+    const store = await openFileStore({
+      dir,
+      files: ["ann.json"],
+      clock: systemClock,
+      scanIntervalMs: () => 0,
+    });
+    expect(await store.add("ann", content)).toEqual({ ok: true, source: join(dir, "ann.json") });
+    expect(await store.add("bob", content)).toEqual({
+      ok: true,
+      source: join(dir, "bob.json"),
+      note: expect.stringContaining("only the files that 'accounts' lists"),
+    });
+    expect(await (await open(dir)).add("carl", content)).not.toHaveProperty("note");
+  });
+});
+
+describe("the state file in the account folder", () => {
+  test("is no account, whatever its name and by whichever way its folder is named", async () => {
+    const dir = makeFolder();
+    const link = join(makeFolder(), "link");
+    symlinkSync(dir, link);
+    put(dir, "a.json", { access_token: "at-1" });
+    put(dir, "state.json", "{}");
+    for (const folder of [dir, link]) {
+      const store = await openFileStore({
+        dir,
+        stateFile: join(folder, "state.json"),
+        clock: systemClock,
+        scanIntervalMs: () => 0,
+      });
+      const { logins, faults } = await store.read();
+      expect([logins.length, faults]).toEqual([1, []]);
+    }
+  });
+
+  test("is written without a word to the accounts", async () => {
+    const dir = makeFolder();
+    const stateFile = join(dir, "state.json");
+    const state = openStateFile(stateFile, () => NOON);
+    const clock = createMixedClock();
+    const store = await openFileStore({ dir, stateFile, clock, scanIntervalMs: () => DAY_MS });
+    await store.read();
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    for (let i = 0; i < 5; i++)
+      expect((await state.write(`{${stateHead},"i":${i}}`)).ok).toBe(true);
+    clock.advance(DAY_MS);
+    // A change that counts, after the writes: what is told is told of it alone.
+    put(dir, "a.json", { access_token: "at-1" });
+    await changes.next();
+    expect(changes.count).toBe(1);
+    expect((await store.read()).faults).toEqual([]);
     stop();
   });
 });

@@ -2,14 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { besideOf } from "../../src/store/beside.ts";
-import {
-  compare,
-  differ,
-  inLanes,
-  list,
-  readContent,
-  signatureOf,
-} from "../../src/store/listing.ts";
+import { compare, differ, list, readContent, signatureOf } from "../../src/store/listing.ts";
 import { makeFolder } from "./folder.ts";
 
 describe("list", () => {
@@ -26,6 +19,18 @@ describe("list", () => {
     expect(listing.signatures.get(path)).toBe(signatureOf(statSync(path)));
     expect([...listing.copies].sort()).toEqual([next, last].sort());
     expect(listing.temporaries).toEqual([temporary]);
+  });
+
+  test("one file can be left out, whatever it is called and whoever names it", async () => {
+    const dir = makeFolder();
+    const [account, state] = [join(dir, "a.json"), join(dir, "state.json")];
+    for (const each of [account, state]) writeFileSync(each, "{}");
+    for (const named of [[], ["a.json", "state.json"]]) {
+      const listing = await list(dir, named, state);
+      if (typeof listing === "string") throw new Error(listing);
+      expect([...listing.signatures.keys()]).toEqual([account]);
+      expect(listing.faults.size).toBe(0);
+    }
   });
 
   test("a folder that is not there is told in words", async () => {
@@ -58,18 +63,6 @@ test("differ sees files that come, go and change, and not our own writes", () =>
   expect(differ(before, new Map([["a", "2"]]), new Map([["2", "1"]]))).toBe(false);
   expect(differ(before, new Map(), new Map())).toBe(true);
   expect(differ(before, new Map([["b", "1"]]), new Map())).toBe(true);
-});
-
-test("inLanes does every job, a bounded number at a time", async () => {
-  let [running, most, done] = [0, 0, 0];
-  await inLanes(Array.from({ length: 100 }), async () => {
-    running += 1;
-    most = Math.max(most, running);
-    await Promise.resolve();
-    running -= 1;
-    done += 1;
-  });
-  expect([done, most]).toEqual([100, 32]);
 });
 
 test("compare orders names the same everywhere", () => {

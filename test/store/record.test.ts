@@ -211,6 +211,14 @@ describe("readLogin accepts", () => {
     expect(login(late).credential.expiresAtMs).toBe(END);
   });
 
+  test.each(["", "  ", null])(
+    "a proxy that is none (%p), and a note, mean nothing",
+    (proxy_url) => {
+      const plain = { access_token: ACCESS };
+      expect(login({ ...plain, proxy_url, note: "the second one" })).toEqual(login(plain));
+    },
+  );
+
   test("the token's own end where nothing can be refreshed", () => {
     expect(login({ access_token: ACCESS, expired: NOON }).credential.expiresAtMs).toBe(END);
   });
@@ -224,11 +232,16 @@ describe("readLogin refuses", () => {
     ["broken JSON, by position", '{"access_token":\n oops}', /line 2, column 2/],
     ["a text", '"at-1"', /is text, not a JSON object/],
     ["null", "null", /is null, not a JSON object/],
-    ["a list", '[{"access_token":"at-1"}]', /a list; write each account into a file of its own/],
+    ["a list", '[{"access_token":"at-1"}]', /a list; a file holds one account.*codex-proxy import/],
     [
       "NDJSON",
       '{"access_token":"a"}\n{"access_token":"b"}\n',
-      /one account per line; write each account into a file of its own/,
+      /one account per line; a file holds one account.*codex-proxy import/,
+    ],
+    [
+      "a proxy of its own, which would be gone around",
+      '{"access_token":"at-1","proxy_url":"socks5://user:secret@127.0.0.1:1080"}',
+      /^a\.json: "proxy_url" asks for a proxy, which this version cannot use(?!.*secret)/,
     ],
     ["no token at all", '{"email":"a@b.c"}', /neither "access_token" nor "refresh_token"/],
     ["an id token alone", '{"id_token":"x"}', /neither "access_token" nor "refresh_token"/],

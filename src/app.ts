@@ -4,6 +4,7 @@ import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { createCheckQuota } from "./engine/check-quota.ts";
 import { startChores } from "./engine/chores.ts";
+import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
 import { createGauge } from "./engine/gauge.ts";
@@ -89,7 +90,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     pool.settle(accountId, outcome, clock.now());
   const ledger = createLedger(clock.now);
   const file = openStateFile(stateFileOf(initial), clock.now);
-  const state = createState({ pool, affinity, ledger, file, clock, log, giveWay });
+  const dead = createDeadTokens({ now: clock.now, onRefused: () => void state.save() });
+  const state = createState({ pool, affinity, ledger, dead, file, clock, log, giveWay });
   const reread = createReload({ pool, store, clock, log });
   const reload = async (): Promise<void> => {
     await reread();
@@ -101,6 +103,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     store,
     clock,
     log,
+    dead,
     options: () => perConfig.renew,
     chance: Math.random,
     exchange: (token, reason, stop) =>

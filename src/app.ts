@@ -45,7 +45,7 @@ import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
 import { fetchUsage } from "./upstream/usage.ts";
-import type { Clock } from "./wire/clock.ts";
+import { type Clock, inTime } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
 import { createLanes } from "./wire/lanes.ts";
 import type { Log } from "./wire/log.ts";
@@ -65,6 +65,8 @@ const MODELS_EVERY_MS = 3_600_000;
 const SAVE_EVERY_MS = 30_000;
 // What the program has learnt is on disk so soon after it.
 const STATE_EVERY_MS = 5 * SECOND;
+// At the end, logins that are being stored are waited for so long at most: one of them may wait for a renewal.
+const ADOPT_MS = 30 * SECOND;
 // The folder for what the program remembers; it is no file and has a dot, so no account scan looks at it.
 const STATE_DIR = ".codex-proxy";
 
@@ -318,8 +320,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       });
       await server.server?.stop(deadlineMs <= 0);
       cut();
+      // What was given is not thrown away, by the issuer or by an import that is under way.
+      const adopted = inTime(inTurn("adopt", giveWay), ADOPT_MS, clock);
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
-      await renewer.settled();
+      await Promise.all([renewer.settled(), adopted]);
       await state.save();
     },
   };

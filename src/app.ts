@@ -395,6 +395,7 @@ function derive(config: Config) {
       clientKeys: config["api-keys"].map(sha256),
       adminKey: adminKey === "" ? undefined : sha256(adminKey),
       allowedOrigins: config["allowed-origins"],
+      ownHost: parseListen(config.listen)?.hostname,
     },
   };
 }

@@ -82,6 +82,7 @@ export function createState(ports: StatePorts): State {
   let isOff = false;
   let hasFailed = false;
   let saving: Promise<void> = Promise.resolve();
+  let waiting: Promise<void> | undefined;
 
   /** Takes up which tokens are dead; what is remembered of the accounts is for the caller. */
   const take = (reading: StateReading): ReadonlyMap<string, Remembered> => {
@@ -303,14 +304,21 @@ export function createState(ports: StatePorts): State {
     hasFailed = true;
   };
 
+  const begin = (): Promise<void> => {
+    waiting = undefined;
+    return write();
+  };
+
   return {
     open,
     restore,
     save: () => {
-      saving = saving.then(write).catch((cause: unknown) => {
+      // One that has not begun sees all that has happened by now: a thousand refusals at once are one writing.
+      waiting ??= saving.then(begin).catch((cause: unknown) => {
         isDirty = true;
         log.error("the state could not be put together", { reason: String(cause) });
       });
+      saving = waiting;
       return saving;
     },
   };

@@ -11,7 +11,7 @@ import { createPool } from "../../src/pool/pool.ts";
 import { diskSteps } from "../../src/store/durable.ts";
 import { openStateFile } from "../../src/store/state.ts";
 import { sha256 } from "../../src/wire/digest.ts";
-import { dict, parseDict } from "../../src/wire/json.ts";
+import { dict, list, parseDict } from "../../src/wire/json.ts";
 import { DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "../pool/logins.ts";
 import { makeFolder } from "../store/folder.ts";
 import { createManualClock } from "../support/clock.ts";
@@ -255,6 +255,23 @@ describe("the writing", () => {
     const next = await run(path, NOON + MINUTE);
     await next.state.save();
     expect(readFileSync(path, "utf8")).toBe(second);
+  });
+
+  test("B7-3: of many that are wanted at once, what had happened by then is in one", async () => {
+    const path = pathIn(makeFolder());
+    const { state, dead } = await run(path);
+    const first = state.save();
+    await Promise.resolve();
+    const saves = Array.from({ length: 100 }, (_, at) => {
+      dead.add(`refused ${at}`, "no");
+      return state.save();
+    });
+    expect(new Set([first, ...saves]).size).toBe(2);
+    await Promise.all(saves);
+    expect(list(parseDict(readFileSync(path, "utf8"))?.["dead"])).toHaveLength(100);
+    dead.add("one more", "no");
+    await state.save();
+    expect(list(parseDict(readFileSync(path, "utf8"))?.["dead"])).toHaveLength(101);
   });
 
   test("gives way to others when there are many accounts", async () => {

@@ -40,7 +40,10 @@ function record(user: string, age = 0, more: object = {}) {
 }
 
 /** The routes over a folder of account files, with a pool that follows it. */
-async function open(files: Readonly<Record<string, object>> = {}) {
+async function open(
+  files: Readonly<Record<string, object>> = {},
+  beforeKeeping: () => Promise<void> = async () => {},
+) {
   const dir = makeFolder();
   for (const [name, value] of Object.entries(files)) {
     writeFileSync(join(dir, name), JSON.stringify(value));
@@ -66,6 +69,7 @@ async function open(files: Readonly<Record<string, object>> = {}) {
     login: () => ({
       ...loginPorts(backend.issuer, clock, []),
       keep: async (tokens) => {
+        await beforeKeeping();
         const adoption = await adoptTokens(tokens, { store, clock });
         await reload();
         return adoption;
@@ -236,6 +240,26 @@ describe("a login over the API", () => {
     });
     clock.advance(LOGIN_LIMIT_MS);
     expect(await ask("GET", late.path)).toMatchObject({ state: "expired" });
+  });
+
+  test("is not cancelled once its tokens are being stored: what comes of it is told", async () => {
+    const disk = Promise.withResolvers<void>();
+    let isKeeping = false;
+    const { ask, pool } = await open({}, () => {
+      isKeeping = true;
+      return disk.promise;
+    });
+    const started = await ask("POST", "/admin/login", { method: "browser" });
+    const path = `/admin/login/${String(started["login_id"])}`;
+    const back = await browse(String(started["url"]), "ann");
+    const finish = ask("POST", path, { redirect_url: back });
+    await until("it is being stored", () => isKeeping);
+    const cancel = ask("DELETE", path);
+    expect(await ask("GET", path)).toMatchObject({ state: "waiting" });
+    disk.resolve();
+    expect(await cancel).toMatchObject({ state: "done", account: { outcome: "added" } });
+    expect(await finish).toMatchObject({ state: "done" });
+    expect(pool.view(NOON)).toHaveLength(1);
   });
 
   test("a wrong request is refused with the place of its fault", async () => {

@@ -4,6 +4,7 @@ import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { createCheckQuota } from "./engine/check-quota.ts";
 import { startChores } from "./engine/chores.ts";
+import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
 import { createGauge } from "./engine/gauge.ts";
@@ -46,7 +47,7 @@ import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
 import { fetchUsage } from "./upstream/usage.ts";
-import type { Clock } from "./wire/clock.ts";
+import { type Clock, inTime } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
 import { createLanes } from "./wire/lanes.ts";
 import type { Log } from "./wire/log.ts";
@@ -66,6 +67,8 @@ const MODELS_EVERY_MS = 3_600_000;
 const SAVE_EVERY_MS = 30_000;
 // What the program has learnt is on disk so soon after it.
 const STATE_EVERY_MS = 5 * SECOND;
+// At the end, logins that are being stored are waited for so long at most: one of them may wait for a renewal.
+const ADOPT_MS = 30 * SECOND;
 // The folder for what the program remembers; it is no file and has a dot, so no account scan looks at it.
 const STATE_DIR = ".codex-proxy";
 
@@ -90,7 +93,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     pool.settle(accountId, outcome, clock.now());
   const ledger = createLedger(clock.now);
   const file = openStateFile(stateFileOf(initial), clock.now);
-  const state = createState({ pool, affinity, ledger, file, clock, log, giveWay });
+  const dead = createDeadTokens({ now: clock.now, onRefused: () => void state.save() });
+  const state = createState({ pool, affinity, ledger, dead, file, clock, log, giveWay });
   const reread = createReload({ pool, store, clock, log });
   const reload = async (): Promise<void> => {
     await reread();
@@ -102,6 +106,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     store,
     clock,
     log,
+    dead,
     options: () => perConfig.renew,
     chance: Math.random,
     exchange: (token, reason, stop) =>
@@ -208,7 +213,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   });
 
   const issuerNow = () => ({ ...loginIssuer(config, clock), issuer: issuerUrl(initial) });
+  const { run: inTurn } = createLanes(() => 1);
+  /** Logins and imports take turns, so that none finds missing what another adds. */
+  const adopting = <T>(task: () => Promise<T>): Promise<T> => inTurn("adopt", task);
   const admin = createAdmin(issuerNow, {
+    adopting,
     views: () => pool.view(clock.now()),
     store,
     reload,
@@ -299,8 +308,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       });
       await server.server?.stop(deadlineMs <= 0);
       cut();
+      // What was given is not thrown away, by the issuer or by an import that is under way.
+      const adopted = inTime(adopting(giveWay), ADOPT_MS, clock);
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
-      await renewer.settled();
+      await Promise.all([renewer.settled(), adopted]);
       await state.save();
     },
   };
@@ -324,21 +335,21 @@ export function loginIssuer(config: Config, clock: Clock): LoginPorts["issuer"] 
 type AdminScene = Omit<AdminPorts, "logins" | "adopt" | "login" | "store"> & {
   readonly store: Store;
   readonly clock: Clock;
+  readonly adopting: <T>(task: () => Promise<T>) => Promise<T>;
 };
 
-/** The owner's acts on accounts; logins and imports among them take turns, so that none finds missing what another adds. */
+/** The owner's acts on accounts. */
 function createAdmin(issuerNow: () => LoginPorts["issuer"], scene: AdminScene): AdminPorts {
-  const { store, clock, reload } = scene;
-  const { run: inTurn } = createLanes(() => 1);
+  const { store, clock, reload, adopting } = scene;
   return {
     ...scene,
     logins: createLogins(clock, () => `login_${crypto.randomUUID().replaceAll("-", "")}`),
-    adopt: (offers) => inTurn("adopt", () => adoptAll(offers, { store, clock })),
+    adopt: (offers) => adopting(() => adoptAll(offers, { store, clock })),
     login: () => ({
       issuer: issuerNow(),
       random: (count) => crypto.getRandomValues(new Uint8Array(count)),
       keep: async (tokens) => {
-        const adoption = await inTurn("adopt", () => adoptTokens(tokens, { store, clock }));
+        const adoption = await adopting(() => adoptTokens(tokens, { store, clock }));
         await reload();
         return adoption;
       },
@@ -412,6 +423,7 @@ function derive(config: Config) {
       clientKeys: config["api-keys"].map(sha256),
       adminKey: adminKey === "" ? undefined : sha256(adminKey),
       allowedOrigins: config["allowed-origins"],
+      ownHost: parseListen(config.listen)?.hostname,
     },
   };
 }

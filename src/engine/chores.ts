@@ -9,18 +9,26 @@ export type Chore = {
   readonly run: () => Promise<void>;
 };
 
-// A chore that is switched off looks again now and then whether a configuration reload has switched it on.
-const OFF_MS = 30_000;
+// No longer at a time, so that a wait which a configuration reload has made shorter, or switched on, is noticed soon.
+const STEP_MS = 30_000;
 
 /** Runs `chores` until the returned function is called. A run that fails is logged, and the next one comes. */
 export function startChores(chores: readonly Chore[], clock: Clock, log: Log): Cancel {
   const cancels = new Map<string, Cancel>();
   let isStopped = false;
-  const plan = (chore: Chore): void => {
+  /** Waits on. What has been waited is the sum of the steps: the time of day may be set while it waits. */
+  const plan = (chore: Chore, waitedMs: Millis = 0): void => {
     if (isStopped) return;
-    const waitMs = chore.everyMs();
-    const next = waitMs > 0 ? () => void go(chore) : () => plan(chore);
-    cancels.set(chore.name, clock.after(waitMs > 0 ? waitMs : OFF_MS, next));
+    const everyMs = chore.everyMs();
+    const leftMs = everyMs - waitedMs;
+    if (everyMs > 0 && leftMs <= 0) {
+      void go(chore);
+      return;
+    }
+    const isOff = everyMs <= 0;
+    const stepMs = isOff ? STEP_MS : Math.min(leftMs, STEP_MS);
+    const next = (): void => plan(chore, isOff ? 0 : waitedMs + stepMs);
+    cancels.set(chore.name, clock.after(stepMs, next));
   };
   const go = async (chore: Chore): Promise<void> => {
     try {

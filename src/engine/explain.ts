@@ -4,14 +4,15 @@ import { type Obstacle, obstacleOf } from "../pool/words.ts";
 import { createBounded } from "../wire/bounded.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
-import { type Decision, type ExplainOptions, explanationOf } from "./explanation.ts";
-import { type Census, clip, type TurnRecord } from "./record.ts";
+import { type Decision, explanationOf } from "./explanation.ts";
+import { type Census, type ChoiceOptions, clip, type TurnRecord } from "./record.ts";
 
 /** What explaining needs. */
 export type ExplainPorts = {
   readonly pool: Pick<Pool, "homeOf" | "survey" | "view">;
   readonly clock: Pick<Clock, "now">;
-  readonly options: () => ExplainOptions;
+  /** Read at each choice. */
+  readonly options: () => ChoiceOptions;
   /** Does a piece of work soon, when no request waits for it. */
   readonly later: (work: () => void) => void;
 };
@@ -81,6 +82,7 @@ export function createExplainer({ pool, clock, options, later }: ExplainPorts): 
           survey,
           isBound: lease?.isBound === true,
           census: isWhole ? undefined : all(),
+          options: options(),
         });
       };
     },
@@ -100,7 +102,7 @@ export function createExplainer({ pool, clock, options, later }: ExplainPorts): 
     },
     find: (requestId) => {
       const decision = decisions.get(requestId, clock.now());
-      return decision && explanationOf(decision, options());
+      return decision && explanationOf(decision);
     },
   };
 }

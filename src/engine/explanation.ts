@@ -11,18 +11,11 @@ import type { AttemptRecord, Choice, TurnRecord } from "./record.ts";
 /** A request that is over. */
 export type Decision = { readonly record: TurnRecord; readonly endedMs: Millis };
 
-/** What explaining needs of the configuration. */
-export type ExplainOptions = {
-  readonly selector: "round-robin" | "quota-first";
-  /** How many requests an account may serve at a time; 0 is no limit. */
-  readonly mostInFlight: number;
-};
-
 // The others are counted.
 const MOST_SHOWN = 20;
 
 /** What happened to a request and why, for its owner to read: no key, no prompt, no token, no whole e-mail address. */
-export function explanationOf({ record, endedMs }: Decision, options: ExplainOptions): Json {
+export function explanationOf({ record, endedMs }: Decision): Json {
   const { usage, startedMs, firstOutputMs } = record;
   const [first] = record.choices;
   return {
@@ -50,7 +43,7 @@ export function explanationOf({ record, endedMs }: Decision, options: ExplainOpt
       ciphertext_of:
         first === undefined ? null : labelOf(first.survey, first.survey.owner?.accountId),
     },
-    choices: record.choices.map((choice) => choiceOf(choice, options)),
+    choices: record.choices.map(choiceOf),
     attempts: record.attempts.map(attemptOf),
     removed: record.removed.map(redact),
     tokens:
@@ -84,21 +77,21 @@ function attemptOf(attempt: AttemptRecord): Json {
   };
 }
 
-function choiceOf(choice: Choice, options: ExplainOptions): Json {
-  const { survey } = choice;
+function choiceOf(choice: Choice): Json {
+  const { survey, options } = choice;
   const chosen = survey.candidates.find(({ id }) => id === survey.chosenId);
   const ranked = survey.candidates
     .map((candidate): Ranked => {
       const { account, inFlight } = candidate;
       return { candidate, worth: score(account, inFlight, survey.atMs, survey.assumed) };
     })
-    .sort((one, other) => rankOf(other, survey, options) - rankOf(one, survey, options));
+    .sort((one, other) => rankOf(other, choice) - rankOf(one, choice));
   return {
     at: isoOf(survey.atMs),
     account: chosen?.account.label ?? null,
-    why: whyOf(choice, options),
+    why: whyOf(choice),
     ...(chosen === undefined ? {} : roomOf(chosen, survey)),
-    accounts: countsOf(choice, options),
+    accounts: countsOf(choice),
     candidates: ranked
       .slice(0, MOST_SHOWN)
       .map((one) => candidateOf(one, survey, options.mostInFlight)),
@@ -108,7 +101,7 @@ function choiceOf(choice: Choice, options: ExplainOptions): Json {
 type Ranked = { readonly candidate: Candidate; readonly worth: number };
 
 /** The chosen one first, then those that the request has to do with, then those with most room, then the others. */
-function rankOf({ candidate, worth }: Ranked, survey: Survey, options: ExplainOptions): number {
+function rankOf({ candidate, worth }: Ranked, { survey, options }: Choice): number {
   const { id, isTried } = candidate;
   if (id === survey.chosenId) return 4;
   if (isTried || id === survey.homeId || id === survey.owner?.accountId) return 3;
@@ -156,7 +149,7 @@ function roomOf({ account, inFlight }: Candidate, { atMs, assumed }: Survey) {
 }
 
 /** How many accounts could have served, and how many not and why. */
-function countsOf({ survey, census }: Choice, { mostInFlight }: ExplainOptions): Json {
+function countsOf({ survey, census, options: { mostInFlight } }: Choice): Json {
   const counts: Record<string, number> = {};
   const add = (words: string, count: number): void => {
     counts[words] = (counts[words] ?? 0) + count;
@@ -186,24 +179,24 @@ function countsOf({ survey, census }: Choice, { mostInFlight }: ExplainOptions):
 }
 
 /** Why this account, in words. */
-function whyOf(choice: Choice, options: ExplainOptions): string {
-  const { survey, isBound } = choice;
+function whyOf(choice: Choice): string {
+  const { survey, isBound, options } = choice;
   const { chosenId, owner } = survey;
   if (chosenId === undefined) return "no account could serve it";
   if (isBound) return "the conversation stays on its account";
   if (chosenId === owner?.accountId) {
     return owner.isNeeded
       ? "it made the compaction that the conversation holds, which no other account can read"
-      : `it made the reasoning that the conversation holds${movedFrom(survey, options)}`;
+      : `it made the reasoning that the conversation holds${movedFrom(choice)}`;
   }
   const how =
     options.selector === "quota-first"
       ? "the one with most room"
       : "next in turn among those with most room";
-  return `${how}${movedFrom(survey, options)}`;
+  return `${how}${movedFrom(choice)}`;
 }
 
-function movedFrom(survey: Survey, { mostInFlight }: ExplainOptions): string {
+function movedFrom({ survey, options: { mostInFlight } }: Choice): string {
   const { homeId, candidates } = survey;
   if (homeId === undefined) return "";
   const home = candidates.find(({ id }) => id === homeId);

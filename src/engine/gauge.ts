@@ -8,7 +8,7 @@ import { FAILURES, type Failure, type FailureKind } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
 import type { UsageAnswer } from "../upstream/usage.ts";
-import type { Clock, Millis } from "../wire/clock.ts";
+import { type Clock, inTime, type Millis } from "../wire/clock.ts";
 import { type Log, redact } from "../wire/log.ts";
 import type { Pacer } from "./pacer.ts";
 import type { Renewer } from "./renew.ts";
@@ -97,9 +97,14 @@ export function createGauge(ports: GaugePorts): Gauge {
   const settle = (accountId: string, outcome: Outcome): void =>
     pool.settle(accountId, outcome, clock.now());
 
+  /** What a renewal comes to, where it comes soon: one that hangs goes on without a place among the readings. */
+  const soon = <T>(renewal: Promise<T>): Promise<T | undefined> =>
+    inTime(renewal, ports.options().timeoutMs, clock);
+
   const ask = async (accountId: string): Promise<Asked> => {
     if (isStopped) return { token: undefined, answer: { ok: false, failure: STOPPED } };
-    const identity = await ports.identify(accountId);
+    const identity = await soon(Promise.resolve(ports.identify(accountId)));
+    if (identity === undefined) return NO_TOKEN_YET;
     if ("kind" in identity) return { token: undefined, answer: { ok: false, failure: identity } };
     const stop = createStop();
     const cancel = clock.after(ports.options().timeoutMs, () => stop.stop(TOO_SLOW));
@@ -113,8 +118,9 @@ export function createGauge(ports: GaugePorts): Gauge {
     const { answer, token } = asked;
     if (answer.ok || token === undefined || isStopped) return asked;
     if (!wantsRenewal(answer.failure) || isFutile(accountId, token)) return asked;
-    const refusal = await ports.renew(accountId, token);
-    if (refusal !== undefined) return asked;
+    const renewed = await soon(ports.renew(accountId, token).then((refusal) => ({ refusal })));
+    if (renewed === undefined) return NO_TOKEN_YET;
+    if (renewed.refusal !== undefined) return asked;
     const again = await ask(accountId);
     const isVain = !again.answer.ok && wantsRenewal(again.answer.failure);
     if (isVain && again.token !== undefined) {
@@ -289,6 +295,18 @@ function usedBy(token: string | undefined): { readonly usedToken?: string } {
 const TOO_SLOW: Failure = {
   kind: "timeout",
   message: "The backend did not tell the usage in time (health-check-request-timeout).",
+};
+/** Nobody's fault, and no trouble of the endpoint's. */
+const NO_TOKEN_YET: Asked = {
+  token: undefined,
+  answer: {
+    ok: false,
+    failure: {
+      kind: "renewal-failed",
+      message:
+        "The account's token is being renewed, which takes longer than a reading waits for it (health-check-request-timeout).",
+    },
+  },
 };
 const STOPPED: Failure = { kind: "client-left", message: "The proxy is stopping." };
 const BROKEN: Failure = { kind: "internal", message: "The proxy itself failed." };

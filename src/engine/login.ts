@@ -18,7 +18,7 @@ import type { Adoption } from "./adopt.ts";
 export type LoginPorts = {
   readonly issuer: IssuerOptions;
   readonly random: Random;
-  /** Takes the new tokens into the store. */
+  /** Takes the new tokens into the store. From here on the login cannot be cancelled. */
   readonly keep: (tokens: LoginTokens) => Promise<Adoption>;
 };
 
@@ -49,6 +49,7 @@ export type LoginRun = {
   readonly ended: Promise<Ending>;
   /** Takes what the browser came back with: an address, its query, or `code#state`. Never throws. */
   readonly finish: (returned: string) => Promise<Finish>;
+  /** Ends it; does nothing once its tokens are being stored. */
   readonly cancel: () => void;
 };
 
@@ -123,6 +124,7 @@ type Course = {
 function openCourse({ issuer: { clock }, keep }: LoginPorts, stop: Stop): Course {
   const expiresAtMs = clock.now() + LOGIN_LIMIT_MS;
   let ending: Ending | undefined;
+  let isKeeping = false;
   let resolve: (ending: Ending) => void = () => {};
   const ended = new Promise<Ending>((fulfil) => {
     resolve = fulfil;
@@ -134,14 +136,19 @@ function openCourse({ issuer: { clock }, keep }: LoginPorts, stop: Stop): Course
     stop.stop({ kind: "out-of-time", message: how.kind === "done" ? "It is done." : how.reason });
     resolve(how);
   };
-  const forget = clock.after(LOGIN_LIMIT_MS, () => end(EXPIRED));
+  /** Ends it from outside, unless the account is coming already: it would be there in spite of what was told. */
+  const breakOff = (how: Ending): void => {
+    if (!isKeeping) end(how);
+  };
+  const forget = clock.after(LOGIN_LIMIT_MS, () => breakOff(EXPIRED));
   const settle = async (work: Promise<LoginResult>): Promise<void> => {
     const result = await work;
     // Tokens that arrive are kept even after the end: nothing that was given is thrown away.
+    isKeeping = result.ok;
     if (result.ok) end(await keepSafely(result.tokens, keep));
     else end({ kind: "failed", reason: result.message });
   };
-  const cancel = (): void => end(CANCELLED);
+  const cancel = (): void => breakOff(CANCELLED);
   const face = { expiresAtMs, ending: () => ending, ended, cancel };
   return { stop, ended, ending: () => ending, end, settle, face };
 }

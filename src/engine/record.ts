@@ -26,6 +26,15 @@ export type Choice = {
   readonly isBound: boolean;
   /** How all the accounts stood, where the survey shows only some of them. */
   readonly census: Census | undefined;
+  /** What the configuration said then. */
+  readonly options: ChoiceOptions;
+};
+
+/** What explaining a choice needs of the configuration. */
+export type ChoiceOptions = {
+  readonly selector: "round-robin" | "quota-first";
+  /** How many requests an account may serve at a time; 0 is no limit. */
+  readonly mostInFlight: number;
 };
 
 /** How many accounts stood how, at a moment shortly before. */

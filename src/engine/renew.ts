@@ -8,7 +8,7 @@ import type { Exchange, RefreshReason, Refused } from "../upstream/oauth.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createAside } from "./aside.ts";
 import { createBackoff } from "./backoff.ts";
-import { createDeadTokens } from "./dead.ts";
+import type { DeadTokens } from "./dead.ts";
 import { createFamilies, type Place } from "./families.ts";
 import { failed, familiesOf, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
 import { createRefusals, type RenewalWish } from "./refusals.ts";
@@ -28,6 +28,8 @@ export type RenewPorts = KeeperPorts & {
   readonly options: () => RenewOptions;
   /** Reads the store again: a login that did not say whose it is may do so with its new tokens. */
   readonly reload: () => Promise<void>;
+  /** Which refresh tokens are never sent again. */
+  readonly dead: DeadTokens;
   /** A number from 0 to 1, for pauses that differ. */
   readonly chance: () => number;
 };
@@ -88,7 +90,7 @@ type Force = { readonly isWanted?: () => boolean; readonly isUrgent?: boolean };
  * the old; the new tokens on disk before anyone uses them.
  */
 export function createRenewer(ports: RenewPorts): Renewer {
-  const { pool, store, clock, log, chance } = ports;
+  const { pool, store, clock, log, chance, dead } = ports;
   const families = createFamilies({
     clock,
     limit: () => ports.options().concurrency,
@@ -96,9 +98,8 @@ export function createRenewer(ports: RenewPorts): Renewer {
   });
   const keeper = createKeeper(ports);
   const backoff = createBackoff(chance);
-  const dead = createDeadTokens();
   const policies = () => ports.options().policies;
-  const refusals = createRefusals({ ...ports, policies, backoff, dead });
+  const refusals = createRefusals({ ...ports, policies, backoff });
   const running = new Map<string, Renewal>();
   const runningAside = new Set<Promise<Renewed>>();
   /** For which accounts requests wait after a 401, and how many. */

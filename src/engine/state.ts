@@ -3,8 +3,9 @@ import type { Affinity } from "../pool/affinity.ts";
 import type { AccountView, Pool, Tally } from "../pool/pool.ts";
 import { type StateFile, type StateReading, stateHead } from "../store/state.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
-import { dict } from "../wire/json.ts";
+import { dict, list } from "../wire/json.ts";
 import type { Log } from "../wire/log.ts";
+import { type DeadTokens, decodeMark, encodeMark } from "./dead.ts";
 import type { Ledger, Made } from "./ledger.ts";
 import {
   type Ciphertext,
@@ -24,6 +25,7 @@ export type StatePorts = {
   readonly pool: Pool;
   readonly affinity: Affinity;
   readonly ledger: Ledger;
+  readonly dead: Pick<DeadTokens, "marks" | "restore" | "count">;
   readonly file: StateFile;
   readonly clock: Pick<Clock, "now">;
   readonly log: Log;
@@ -68,21 +70,25 @@ const SLICE = 250;
  * knows, its next one brings it back.
  */
 export function createState(ports: StatePorts): State {
-  const { pool, affinity, ledger, file, clock, log, giveWay } = ports;
+  const { pool, affinity, ledger, dead, file, clock, log, giveWay } = ports;
   const seen = new Map<string, Seen>();
   // Remembered, but not in the pool: their file is away, for now or for good.
   const absent = new Map<string, Remembered>();
   // Of accounts in the pool, what another process has written later than anything happened here.
   const others = new Map<string, Remembered>();
   const words = new WeakMap<Account, string>();
+  let deadCount = dead.count();
   let isDirty = false;
   let isOff = false;
   let hasFailed = false;
   let saving: Promise<void> = Promise.resolve();
+  let waiting: Promise<void> | undefined;
 
+  /** Takes up which tokens are dead; what is remembered of the accounts is for the caller. */
   const take = (reading: StateReading): ReadonlyMap<string, Remembered> => {
     const found = new Map<string, Remembered>();
     if (reading.type !== "state") return found;
+    dead.restore(list(reading.body["dead"]).flatMap(decodeMark));
     for (const [key, value] of Object.entries(dict(reading.body["accounts"]))) {
       const entry = decodeRemembered(dict(value));
       if (entry !== undefined) found.set(key, entry);
@@ -175,6 +181,8 @@ export function createState(ports: StatePorts): State {
   /** Notes what has changed since the last look. */
   const look = (now: Millis): void => {
     missLeft(now);
+    isDirty ||= dead.count() !== deadCount;
+    deadCount = dead.count();
     for (const { account, tally } of pool.view(now)) {
       const id = account.login.identity;
       const last = seen.get(id);
@@ -249,7 +257,8 @@ export function createState(ports: StatePorts): State {
       pieces.push(absentMember(key, entry, held(key)));
       if (isTime()) await giveWay();
     }
-    return `{${stateHead},"saved":${now},"accounts":{\n${pieces.join(",\n")}\n}}\n`;
+    const marks = JSON.stringify(dead.marks().map(encodeMark));
+    return `{${stateHead},"saved":${now},"dead":${marks},"accounts":{\n${pieces.join(",\n")}\n}}\n`;
   };
 
   /** By account, the conversations on it and the ciphertexts it made, as the file has them. */
@@ -295,14 +304,21 @@ export function createState(ports: StatePorts): State {
     hasFailed = true;
   };
 
+  const begin = (): Promise<void> => {
+    waiting = undefined;
+    return write();
+  };
+
   return {
     open,
     restore,
     save: () => {
-      saving = saving.then(write).catch((cause: unknown) => {
+      // One that has not begun sees all that has happened by now: a thousand refusals at once are one writing.
+      waiting ??= saving.then(begin).catch((cause: unknown) => {
         isDirty = true;
         log.error("the state could not be put together", { reason: String(cause) });
       });
+      saving = waiting;
       return saving;
     },
   };

@@ -59,12 +59,7 @@ export function adminRoutes(ports: AdminPorts): readonly AdminRoute[] {
     one("POST", "/admin/login", (visit) => startLogin(visit, ports)),
     one("GET", "/admin/login/:id", async (visit) => withLogin(visit, ports, loginState)),
     one("POST", "/admin/login/:id", (visit) => finishLogin(visit, ports)),
-    one("DELETE", "/admin/login/:id", async (visit) =>
-      withLogin(visit, ports, (id, run, views) => {
-        run.cancel();
-        return loginState(id, run, views);
-      }),
-    ),
+    one("DELETE", "/admin/login/:id", (visit) => cancelLogin(visit, ports)),
   ];
 }
 
@@ -208,6 +203,16 @@ async function finishLogin(visit: AdminVisit, ports: AdminPorts): Promise<Json |
     return refuse(400, "invalid_redirect_url", finish.message, "redirect_url");
   }
   if (finish.kind === "late") return refuse(409, "already_answered", finish.message);
+  return loginState(id, run, ports.views());
+}
+
+async function cancelLogin(visit: AdminVisit, ports: AdminPorts): Promise<Json | Failure> {
+  const id = idOf(visit);
+  const run = ports.logins.get(id);
+  if (run === undefined) return NO_LOGIN;
+  run.cancel();
+  // One whose tokens are being stored goes on to its end, and that is what is told.
+  await run.ended;
   return loginState(id, run, ports.views());
 }
 

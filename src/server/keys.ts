@@ -8,6 +8,8 @@ export type AccessOptions = {
   /** SHA-256 digest of `admin-key`; undefined = the client keys guard the owner's routes too. */
   readonly adminKey: string | undefined;
   readonly allowedOrigins: readonly string[];
+  /** The name of `listen`, under which the proxy may be called without a key; undefined = it has none. */
+  readonly ownHost?: string | undefined;
 };
 
 /** A caller that may pass. */
@@ -23,6 +25,8 @@ export type Caller = {
  * without any key only this machine itself may call it.
  */
 export type Guard = "open" | "client" | "admin" | "credentials";
+
+const ADDRESS = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i;
 
 const ANYONE: Caller = { name: "anyone", scope: "" };
 
@@ -42,6 +46,7 @@ export function admitCaller(
   const isOwners = guard === "admin" || guard === "credentials";
   const needsAdmin = isOwners && options.adminKey !== undefined;
   if (isKeyless && !needsAdmin) {
+    if (isForeignHost(headers, options)) return FOREIGN_HOST;
     // A proxy in front, on this machine, passes others' requests on.
     const isPassedOn = headers.has("x-forwarded-for") || headers.has("forwarded");
     return guard !== "credentials" || (isLocal && !isPassedOn) ? ANYONE : LOCAL_ONLY;
@@ -64,10 +69,29 @@ export function isForeignOrigin(headers: Headers, allowed: readonly string[]): b
   const url = URL.parse(origin);
   if (url === null) return true;
   // Only an address counts as our own. A name that resolves to this machine may be anybody's (DNS rebinding).
-  const isAddress = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i.test(url.hostname);
+  const isAddress = ADDRESS.test(url.hostname);
   // Read the same way, so that the scheme's own port and the case of letters make no difference.
   const called = URL.parse(`${url.protocol}//${headers.get("host") ?? ""}`);
   return !isAddress || called?.host !== url.host;
+}
+
+/**
+ * Whether the proxy is called by a name that is not its own. A page of such a name can be anybody's who lets it resolve
+ * to this machine (DNS rebinding): for the browser it is one origin with us, so that its GET carries no `Origin`.
+ */
+export function isForeignHost(
+  headers: Headers,
+  { allowedOrigins, ownHost }: Pick<AccessOptions, "allowedOrigins" | "ownHost">,
+): boolean {
+  const host = headers.get("host");
+  // A browser always names a host.
+  if (host === null || host === "") return false;
+  const called = URL.parse(`http://${host}`)?.hostname;
+  if (called === undefined) return true;
+  const named = [`http://${ownHost ?? ""}`, ...allowedOrigins].map(
+    (origin) => URL.parse(origin)?.hostname,
+  );
+  return !ADDRESS.test(called) && !named.includes(called);
 }
 
 /** The keys in a request, in whichever of the four spellings. */
@@ -91,4 +115,9 @@ const FOREIGN_ORIGIN = refuse(
   403,
   "foreign_origin",
   "A web page may not call this proxy. Name its origin in allowed-origins, or set api-keys.",
+);
+const FOREIGN_HOST = refuse(
+  403,
+  "foreign_host",
+  "Without api-keys, this proxy answers to localhost and to addresses only, and to no other host name. Set api-keys, or name the origin (such as http://proxy.lan:8080) in allowed-origins.",
 );

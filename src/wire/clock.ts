@@ -32,6 +32,17 @@ export const systemClock: Clock = {
   },
 };
 
+/** What `work` comes to; undefined where that takes longer than `limitMs`. The work goes on all the same. */
+export async function inTime<T>(
+  work: Promise<T>,
+  limitMs: Millis,
+  clock: Pick<Clock, "after">,
+): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const cancel = clock.after(limitMs, () => resolve(undefined));
+  return Promise.race([work, late]).finally(cancel);
+}
+
 /** Watches for silence. */
 export type Watchdog = {
   /** Something happened: silence starts anew. Cheap enough for every network chunk. */

@@ -331,6 +331,25 @@ describe.skipIf(!hasCurl)("origins", () => {
     expect(simple.status).toBe(403);
   });
 
+  test("without keys, a page whose name resolves to this machine reads nothing, though it sends no origin", async () => {
+    const config = { "api-keys": [], "allowed-origins": ["http://proxy.lan:8080"] };
+    const accounts = [backend.account("rebound")];
+    await using open = await startProxy({ backend, accounts, config, binary: true });
+    const { port } = new URL(open.url);
+    const rebound = `Host: rebound.example:${port}`;
+    for (const path of ["/stats", "/explain/req_1", "/v1/models", "/nothing"]) {
+      expectRefused(await curlAt(open, path, rebound), 403, "foreign_host");
+    }
+    const health = await curlAt(open, "/health/live", rebound);
+    expect(health.status).toBe(200);
+    expect((await curlAt(open, "/health", rebound)).status).toBe(200);
+    for (const host of [`localhost:${port}`, `127.0.0.1:${port}`, "[::1]", "proxy.lan"]) {
+      expect((await curlAt(open, "/stats", `Host: ${host}`)).status).toBe(200);
+    }
+    // With keys, the key decides.
+    expect((await curl("/v1/models", rebound, AUTH)).status).toBe(200);
+  });
+
   test("a named origin may call, and only that one", async () => {
     const config = { "allowed-origins": ["https://page.example"] };
     const accounts = [backend.account("named")];

@@ -2,6 +2,8 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { openFileStore } from "../../src/store/files.ts";
+import { systemClock } from "../../src/wire/clock.ts";
 import { dict, list, parseDict } from "../../src/wire/json.ts";
 import { browse } from "../engine/scene.ts";
 import { makeFolder } from "../store/folder.ts";
@@ -287,6 +289,40 @@ describe("the admin API of a running proxy", () => {
     });
     expect((await proxy.stats()).accounts).toHaveLength(2);
     expectNoSecret(proxy.logs(), backend, "ann", "bob");
+  });
+
+  test("a login that is being stored when the program stops is stored", async () => {
+    const { backend } = await newUser();
+    const ann = backend.account("ann");
+    await using proxy = await startProxy({ backend, accounts: [ann], binary: true });
+    const path = join(proxy.authDir, "ann.json");
+    const old = readFileSync(path, "utf8");
+    ann.expireAccessToken();
+    const login = dict((await ask(proxy, "POST", "/admin/login", { method: "browser" })).body);
+    const store = await openFileStore({
+      dir: proxy.authDir,
+      clock: systemClock,
+      scanIntervalMs: () => 0,
+    });
+    const wish = { holdMs: 60_000, waitMs: 1000 };
+    const held = await store.locked(path, wish, async () => {
+      const back = await browse(String(login["url"]), "ann");
+      const id = String(login["login_id"]);
+      const finish = ask(proxy, "POST", `/admin/login/${id}`, { redirect_url: back }).catch(
+        () => "cut off",
+      );
+      await until("the tokens are given", () =>
+        backend.requests.some(({ body }) => dict(body)["grant_type"] === "authorization_code"),
+      );
+      proxy.kill("SIGTERM");
+      // Past shutdown-timeout, which is a second here.
+      expect(await finish).toBe("cut off");
+      expect(readFileSync(path, "utf8")).toBe(old);
+    });
+    expect(held.ok).toBe(true);
+    expect(await within("it stops", proxy.exited)).toBe(0);
+    expect(readFileSync(path, "utf8")).toContain(ann.tokens().refreshToken);
+    expect(readFileSync(path, "utf8")).not.toBe(old);
   });
 
   test("answers strangers nothing, and a login that waits does not keep the program from stopping", async () => {

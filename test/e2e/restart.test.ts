@@ -141,6 +141,40 @@ test("a login that was refused stays so until its file has other tokens", async 
   );
 });
 
+test("B7-3: a refresh token that was refused for good is not sent again by the next run, however short this one was", async () => {
+  // Due for renewal, and good for some minutes still.
+  made += 1;
+  const account = backend.account(`restart-${made}`, { lifetimeSeconds: 240 });
+  account.revokeRefreshToken();
+  const sends = (): number =>
+    backend.refreshes().filter((refresh) => refresh.account === account.name).length;
+  await twoRuns(
+    [account],
+    async (proxy, state) => {
+      await until("the issuer has refused it", () => sends() === 1);
+      // A mark that is on disk soon, well before the state is written as a rule.
+      await until(
+        "the mark is on disk",
+        async () => (await readFile(state, "utf8").catch(() => "")).includes('"dead":[["'),
+        3000,
+      );
+      proxy.kill("SIGKILL");
+      await proxy.exited;
+    },
+    async (proxy) => {
+      // While the access token lives, it serves.
+      expect(await say(proxy, "a")).toBe(200);
+      expect((await proxy.stats()).of(account).state).toBe("ready");
+      expect(sends()).toBe(1);
+      // And then it needs a new login, without another question.
+      account.expireAccessToken();
+      expect(await say(proxy, "a")).toBeGreaterThan(500);
+      expect((await proxy.stats()).of(account).state).toBe("needs-login");
+      expect(sends()).toBe(1);
+    },
+  );
+});
+
 test("a broken state file costs one warning and nothing else", async () => {
   const account = fresh();
   const broken = '{"format":"codex-proxy state","version":"1.0","accounts":{"ab';

@@ -205,8 +205,8 @@ async function makeTraffic(
 
   const state = join(proxy.authDir, ".codex-proxy", "state.json");
   await until(
-    "the state is written",
-    async () => (await readFile(state, "utf8").catch(() => "")) !== "",
+    "the state is written, with the marks of the refresh tokens that are dead",
+    async () => (await readFile(state, "utf8").catch(() => "")).includes('"dead":[["'),
   );
   told.push({ where: "the state file", words: await readFile(state, "utf8") });
   for (const path of ["/stats", "/stats?q=quill", "/health", "/health/live", "/v1/models"]) {

@@ -15,7 +15,7 @@ async function scene(aside: readonly Login[], answers: Exchange[], inUse: readon
   const clock = createManualClock(NOON);
   const { log, lines } = listen();
   const spent: string[] = [];
-  const dead = createDeadTokens();
+  const dead = createDeadTokens({ now: clock.now, onRefused: () => {} });
   const pool = poolOf(NOON, ...inUse);
   const { renew, saveLate } = createAside({
     pool,

@@ -78,6 +78,82 @@ describe("startChores", () => {
     clock.advance(5000);
     await settled();
     clock.advance(600_000);
+    expect(runs).toBe(1);
+    stop();
+  });
+
+  test("a long wait keeps its time to the millisecond, run for run", async () => {
+    const clock = createManualClock(NOON);
+    const atMs: number[] = [];
+    const run = async () => void atMs.push(clock.now() - NOON);
+    const stop = startChores([{ name: "sweep", everyMs: () => 100_001, run }], clock, listen().log);
+    for (let run = 0; run < 3; run++) {
+      clock.advance(100_000);
+      expect(atMs).toHaveLength(run);
+      clock.advance(1);
+      await settled();
+    }
+    expect(atMs).toEqual([100_001, 200_002, 300_003]);
+    stop();
+  });
+
+  test("a wait that is made shorter counts within half a minute, with what has been waited already", async () => {
+    const clock = createManualClock(NOON);
+    let everyMs = 7 * 86_400_000;
+    let runs = 0;
+    const run = async () => {
+      runs += 1;
+    };
+    const stop = startChores([{ name: "sweep", everyMs: () => everyMs, run }], clock, listen().log);
+    clock.advance(3_600_000);
+    expect(runs).toBe(0);
+    everyMs = 60_000;
+    clock.advance(30_000);
+    expect(runs).toBe(1);
+    for (let minutes = 0; minutes < 10; minutes++) {
+      await settled();
+      clock.advance(60_000);
+    }
+    expect(runs).toBe(11);
+    stop();
+  });
+
+  test("a wait that is made longer is waited to its end", async () => {
+    const clock = createManualClock(NOON);
+    let everyMs = 60_000;
+    let runs = 0;
+    const run = async () => {
+      runs += 1;
+    };
+    const stop = startChores([{ name: "sweep", everyMs: () => everyMs, run }], clock, listen().log);
+    clock.advance(45_000);
+    everyMs = 600_000;
+    clock.advance(554_999);
+    expect(runs).toBe(0);
+    clock.advance(1);
+    expect(runs).toBe(1);
+    stop();
+  });
+
+  test("the time of day, set back or forward by years, changes nothing", async () => {
+    const manual = createManualClock(NOON);
+    let shiftMs = 0;
+    const clock = { now: () => manual.now() + shiftMs, after: manual.after };
+    let runs = 0;
+    const run = async () => {
+      runs += 1;
+    };
+    const stop = startChores([{ name: "sweep", everyMs: () => 120_000, run }], clock, listen().log);
+    for (const shift of [-1, 1, -1]) {
+      manual.advance(40_000);
+      shiftMs += shift * 1e11;
+    }
+    expect(runs).toBe(1);
+    await settled();
+    shiftMs = 1e12;
+    manual.advance(119_999);
+    expect(runs).toBe(1);
+    manual.advance(1);
     expect(runs).toBe(2);
     stop();
   });

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { createExplainer, MOST_RECORDS } from "../../src/engine/explain.ts";
-import { openRecord, type TurnRecord } from "../../src/engine/record.ts";
+import { type ChoiceOptions, openRecord, type TurnRecord } from "../../src/engine/record.ts";
 import type { Login } from "../../src/pool/account.ts";
 import { createPool, type Wish } from "../../src/pool/pool.ts";
 import { type Dict, dict, list } from "../../src/wire/json.ts";
 import { HOUR, loginOf, NOON } from "../pool/logins.ts";
 import { createManualClock } from "../support/clock.ts";
 
-const OPTIONS = { selector: "round-robin", mostInFlight: 0 } as const;
+const OPTIONS: ChoiceOptions = { selector: "round-robin", mostInFlight: 0 };
 
 function world(logins: readonly Login[]) {
   const clock = createManualClock(NOON);
@@ -24,7 +24,8 @@ function world(logins: readonly Login[]) {
       return pool.view(now);
     },
   };
-  const explainer = createExplainer({ pool: counted, clock, options: () => OPTIONS, later });
+  let options = OPTIONS;
+  const explainer = createExplainer({ pool: counted, clock, options: () => options, later });
   const choose = (record: TurnRecord, rest: Partial<Wish> = {}) => {
     const wish = { sessionKey: record.id, model: "gpt-5.4", tried: new Set<string>(), ...rest };
     const note = explainer.witness(wish, record);
@@ -33,7 +34,10 @@ function world(logins: readonly Login[]) {
     return lease;
   };
   const explained = (id: string): Dict => dict(explainer.find(id));
-  return { clock, pool, explainer, choose, works, explained, views: () => views };
+  const configure = (next: ChoiceOptions): void => {
+    options = next;
+  };
+  return { clock, pool, explainer, choose, works, explained, configure, views: () => views };
 }
 
 const many = (count: number) => Array.from({ length: count }, (_, at) => loginOf(`user-${at}`));
@@ -49,6 +53,26 @@ describe("decision records", () => {
     expect(explained("req_1")).toMatchObject({ id: "req_1", duration_ms: 5 });
     expect(list(explained("req_1")["choices"])).toMatchObject([
       { account: label, accounts: { total: 2, usable: 2 } },
+    ]);
+  });
+
+  test("tell a choice by the configuration under which it was made", () => {
+    const { explainer, choose, explained, configure } = world(many(2));
+    const record = openRecord("req_1", NOON);
+    choose(record);
+    explainer.keep(record);
+    const before = explained("req_1");
+    expect(list(before["choices"])).toMatchObject([
+      { why: expect.stringContaining("next in turn"), accounts: { usable: 2 } },
+    ]);
+    // The chosen account serves one request: a limit of one would exclude it today.
+    configure({ selector: "quota-first", mostInFlight: 1 });
+    expect(explained("req_1")).toEqual(before);
+    const later = openRecord("req_2", NOON);
+    choose(later);
+    explainer.keep(later);
+    expect(list(explained("req_2")["choices"])).toMatchObject([
+      { why: expect.stringContaining("the one with most room"), accounts: { usable: 1 } },
     ]);
   });
 

@@ -43,13 +43,14 @@ function surveyOf(candidates: readonly Candidate[], rest: Partial<Survey> = {}):
   };
 }
 
-function explain(rest: Partial<TurnRecord>, options = {}): Dict {
+function explain(rest: Partial<TurnRecord>): Dict {
   const record = Object.assign(openRecord("req_1", NOON), rest);
-  return dict(explanationOf({ record, endedMs: NOON + 1500 }, { ...OPTIONS, ...options }));
+  return dict(explanationOf({ record, endedMs: NOON + 1500 }));
 }
 
 function choiceOf(survey: Survey, { isBound = false, options = {} } = {}): Dict {
-  const { choices } = explain({ choices: [{ survey, isBound, census: undefined }] }, options);
+  const choice = { survey, isBound, census: undefined, options: { ...OPTIONS, ...options } };
+  const { choices } = explain({ choices: [choice] });
   return dict(list(choices)[0]);
 }
 

@@ -103,6 +103,44 @@ describe("createGauge", () => {
     expect(stage.renewals).toHaveLength(3);
   });
 
+  test("B6-2: renewals that hang take a reading's place no longer than a reading may last", async () => {
+    const names = ["ann", "bob", "cid", "dan", "eve", "fay"];
+    const stage = stageOf(...names);
+    stage.hanging = ["ann", "bob", "cid", "dan", "eve"].map((name) => ({ name, at: "identify" }));
+    const all = names.map((name) => stage.gauge.read(stage.id(name), 3));
+    await stage.pass(30_000);
+    const results = await Promise.all(all);
+    expect(stage.asked).toEqual(["fay"]);
+    // Two times three places, 8 s each, and the pauses between the starts.
+    expect((stage.askedMs[0] ?? 0) - NOON).toBeWithin(8000, 20_000);
+    expect(results.map((one) => (one.type === "failed" ? one.failure.kind : one.type))).toEqual([
+      ...Array.from({ length: 5 }, () => "renewal-failed" as const),
+      "measured",
+    ]);
+    for (const name of names) {
+      expect(stage.stateOf(name)).toBe("ready");
+      expect(stage.pool.get(stage.id(name))).toMatchObject({
+        consecutiveFailures: 0,
+        failedChecks: 0,
+      });
+    }
+    expect(stage.gauge.isTroubled()).toBe(false);
+    stage.hanging = [];
+    expect(await stage.read("ann")).toMatchObject({ type: "measured" });
+  });
+
+  test("a refused token whose renewal hangs counts against nobody, whatever the policy", async () => {
+    for (const policy of [undefined, "refresh_once/disable", "refresh_once/remove"]) {
+      const stage = stageOf("ann");
+      if (policy !== undefined) stage.policies = { "401": policy };
+      stage.endpoint = () => refusal("unauthorized", 401);
+      stage.hanging = [{ name: "ann", at: "renew" }];
+      expect(await stage.read("ann")).toMatchObject({ failure: { kind: "renewal-failed" } });
+      expect(stage.clock.now() - NOON).toBeLessThan(10_000);
+      expect([stage.stateOf("ann"), stage.vault.logins.size]).toEqual(["ready", 1]);
+    }
+  });
+
   test("once the program stops, nothing is asked and no renewal begun", async () => {
     const stage = stageOf("ann", "bob");
     stage.endpoint = () => {

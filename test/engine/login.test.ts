@@ -9,7 +9,7 @@ import type { LoginTokens } from "../../src/upstream/login.ts";
 import { startBackend } from "../support/backend/backend.ts";
 import { createManualClock } from "../support/clock.ts";
 import { until } from "../support/until.ts";
-import { NOON } from "./parts.ts";
+import { gate, NOON } from "./parts.ts";
 import { browse, loginPorts } from "./scene.ts";
 
 const ends: (() => unknown)[] = [];
@@ -86,6 +86,30 @@ describe("a browser login", () => {
     expect(run.ending()).toMatchObject({ kind: "expired" });
     expect(await run.finish(back)).toMatchObject({ kind: "late" });
     expect(kept).toEqual([]);
+  });
+
+  test("can neither be cancelled nor expire once its tokens are being stored", async () => {
+    const { ports, clock } = await open();
+    const stored = gate<void>();
+    let isKeeping = false;
+    const keep: typeof ports.keep = async (tokens) => {
+      isKeeping = true;
+      await stored.promise;
+      return ports.keep(tokens);
+    };
+    const run = startBrowserLogin(REDIRECT, { ...ports, keep });
+    const finish = run.finish(await browse(run.url, "ann"));
+    await until("the tokens are there", () => isKeeping);
+    run.cancel();
+    clock.advance(LOGIN_LIMIT_MS);
+    expect(run.ending()).toBeUndefined();
+    stored.open();
+    expect(await finish).toMatchObject({
+      ending: { kind: "done", adoption: { outcome: "added" } },
+    });
+    expect(await run.ended).toMatchObject({ kind: "done" });
+    run.cancel();
+    expect(run.ending()).toMatchObject({ kind: "done" });
   });
 
   test("tokens that cannot be stored are a failure that says why", async () => {

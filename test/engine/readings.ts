@@ -43,6 +43,8 @@ export type Stage = {
   /** What a renewal comes to; undefined = new tokens. */
   renewal: Failure | undefined;
   policies: Readonly<Record<string, string>>;
+  /** Whose renewals never end: a token that must be renewed before it can be used, or after a 401. */
+  hanging: readonly { readonly name: string; readonly at: "identify" | "renew" }[];
   readonly id: (name: string) => string;
   /** How the account stands. */
   readonly stateOf: (name: string) => string;
@@ -67,6 +69,8 @@ export function stageOf(...names: readonly string[]): Stage {
   const load = { now: 0, most: 0 };
   const nameOf = (id: string): string => /^user-(.*)\/workspace$/.exec(id)?.[1] ?? id;
   const owners = new Map<string, string>();
+  const hangs = (accountId: string, place: "identify" | "renew"): boolean =>
+    stage.hanging.some(({ name, at }) => at === place && name === nameOf(accountId));
 
   const pass = async (ms: number): Promise<void> => {
     for (let left = ms; left > 0; left -= 1000) {
@@ -81,6 +85,7 @@ export function stageOf(...names: readonly string[]): Stage {
     pacer: createPacer({ clock, chance: () => 0.5 }),
     options: () => ({ timeoutMs: 8000, restMs: 60_000, policies: stage.policies }),
     identify: (accountId) => {
+      if (hangs(accountId, "identify")) return new Promise(() => {});
       const accessToken = pool.get(accountId)?.login.credential.accessToken;
       if (accessToken === undefined) return failure("renewal-failed");
       owners.set(accessToken, nameOf(accountId));
@@ -88,6 +93,7 @@ export function stageOf(...names: readonly string[]): Stage {
     },
     renew: async (accountId) => {
       renewals.push(nameOf(accountId));
+      if (hangs(accountId, "renew")) return new Promise(() => {});
       if (stage.renewal !== undefined) return stage.renewal;
       const credential = { accessToken: `renewed ${renewals.length}`, refreshToken: "r" };
       pool.settle(accountId, { type: "renewed", credential, atMs: clock.now() }, clock.now());
@@ -135,6 +141,7 @@ export function stageOf(...names: readonly string[]): Stage {
     endpoint: () => reading(),
     renewal: undefined,
     policies: {},
+    hanging: [],
     id: (name) => loginOf(name).identity,
     stateOf: (name) => {
       const view = pool

@@ -1,3 +1,4 @@
+import { createDeadTokens } from "../../src/engine/dead.ts";
 import type { Renewed } from "../../src/engine/fresh.ts";
 import { createReload } from "../../src/engine/reload.ts";
 import { createRenewer, type RenewOptions } from "../../src/engine/renew.ts";
@@ -64,6 +65,7 @@ export function stage(
     clock,
     log,
     reload,
+    dead: createDeadTokens({ now: clock.now, onRefused: () => {} }),
     options: () => ({
       concurrency: 50,
       timeoutMs: 30_000,

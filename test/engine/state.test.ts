@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createDeadTokens } from "../../src/engine/dead.ts";
+import { SPENT } from "../../src/engine/fresh.ts";
 import { createLedger } from "../../src/engine/ledger.ts";
 import { createState } from "../../src/engine/state.ts";
 import type { Login } from "../../src/pool/account.ts";
@@ -8,7 +10,8 @@ import { createAffinity } from "../../src/pool/affinity.ts";
 import { createPool } from "../../src/pool/pool.ts";
 import { diskSteps } from "../../src/store/durable.ts";
 import { openStateFile } from "../../src/store/state.ts";
-import { dict, parseDict } from "../../src/wire/json.ts";
+import { sha256 } from "../../src/wire/digest.ts";
+import { dict, list, parseDict } from "../../src/wire/json.ts";
 import { DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "../pool/logins.ts";
 import { makeFolder } from "../store/folder.ts";
 import { createManualClock } from "../support/clock.ts";
@@ -36,7 +39,8 @@ async function run(path: string, atMs = NOON, logins: readonly Login[] = [ANN, B
   const giveWay = async (): Promise<void> => {
     pauses += 1;
   };
-  const state = createState({ pool, affinity, ledger, file, clock, log, giveWay });
+  const dead = createDeadTokens({ now: clock.now, onRefused: () => {} });
+  const state = createState({ pool, affinity, ledger, dead, file, clock, log, giveWay });
   await state.open();
   const sync = (next: readonly Login[]): void => {
     pool.sync(next, clock.now());
@@ -64,6 +68,7 @@ async function run(path: string, atMs = NOON, logins: readonly Login[] = [ANN, B
     pool,
     ledger,
     affinity,
+    dead,
     state,
     lines,
     sync,
@@ -171,6 +176,26 @@ describe("from one run to the next", () => {
     expect(after.lines).toEqual([]);
   });
 
+  test("B7-3: refresh tokens that are dead stay so, and no other", async () => {
+    const path = pathIn(makeFolder());
+    const before = await run(path);
+    before.dead.add("refused", "The issuer answered 401 (refresh_token_reused).");
+    before.dead.add("exchanged", SPENT);
+    await before.state.save();
+    const { dead, state, clock } = await run(path, NOON + DAY);
+    expect(dead.reasonOf("refused")).toBe("The issuer answered 401 (refresh_token_reused).");
+    expect(dead.reasonOf("exchanged")).toBe(SPENT);
+    expect(dead.reasonOf("new")).toBeUndefined();
+    // And through a run that has nothing to do with them.
+    clock.advance(HOUR);
+    dead.add("another", "The issuer answered 400 (invalid_grant).");
+    await state.save();
+    const last = await run(path, NOON + 2 * DAY);
+    for (const token of ["refused", "exchanged", "another"]) {
+      expect(last.dead.reasonOf(token)).toBeString();
+    }
+  });
+
   test("an account whose file is away for a while is remembered, also through a run without it", async () => {
     const path = pathIn(makeFolder());
     const before = await run(path);
@@ -232,6 +257,23 @@ describe("the writing", () => {
     expect(readFileSync(path, "utf8")).toBe(second);
   });
 
+  test("B7-3: of many that are wanted at once, what had happened by then is in one", async () => {
+    const path = pathIn(makeFolder());
+    const { state, dead } = await run(path);
+    const first = state.save();
+    await Promise.resolve();
+    const saves = Array.from({ length: 100 }, (_, at) => {
+      dead.add(`refused ${at}`, "no");
+      return state.save();
+    });
+    expect(new Set([first, ...saves]).size).toBe(2);
+    await Promise.all(saves);
+    expect(list(parseDict(readFileSync(path, "utf8"))?.["dead"])).toHaveLength(100);
+    dead.add("one more", "no");
+    await state.save();
+    expect(list(parseDict(readFileSync(path, "utf8"))?.["dead"])).toHaveLength(101);
+  });
+
   test("gives way to others when there are many accounts", async () => {
     const many = Array.from({ length: 1000 }, (_, at) => loginOf(`user-${at}`));
     const { state, pauses } = await run(pathIn(makeFolder()), NOON, many);
@@ -260,12 +302,24 @@ describe("the writing", () => {
   test("holds no identity, no token and no e-mail address", async () => {
     const path = pathIn(makeFolder());
     const login = loginOf("user-17/workspace-3", { email: "ann.lee@example.com" });
-    const { state, talk, exhaust } = await run(path, NOON, [login]);
+    const { state, talk, exhaust, dead } = await run(path, NOON, [login]);
     talk(TALK);
+    const { refreshToken = "" } = login.credential;
+    dead.add(refreshToken, `The issuer refused ${refreshToken} of ann.lee@example.com.`);
+    dead.add("an-exchanged-one", SPENT);
+    await state.save();
+    expect(readFileSync(path, "utf8")).toContain(sha256("an-exchanged-one").slice(0, 32));
     exhaust(login.identity, NOON + HOUR);
     await state.save();
     const written = readFileSync(path, "utf8");
-    for (const secret of ["user-17", "ann.lee", "at-user", "rt-user", login.source]) {
+    for (const secret of [
+      "user-17",
+      "ann.lee",
+      "at-user",
+      "rt-user",
+      "an-exchanged",
+      login.source,
+    ]) {
       expect(written).not.toContain(secret);
     }
   });
@@ -348,6 +402,19 @@ describe("two processes on one file", () => {
     expect(next.viewOf("bob").standing).toMatchObject({ untilMs: NOON + 2 * HOUR });
     expect(next.affinity.count()).toBe(3);
     expect(next.lines).toEqual([]);
+  });
+
+  test("B7-3: what one finds dead, the other does not send either", async () => {
+    const path = pathIn(makeFolder());
+    const one = await run(path);
+    const other = await run(path);
+    one.dead.add("one's", "refused");
+    await one.state.save();
+    other.dead.add("other's", "refused");
+    await other.state.save();
+    expect(other.dead.reasonOf("one's")).toBe("refused");
+    const third = await run(path);
+    expect(["one's", "other's"].map(third.dead.reasonOf)).toEqual(["refused", "refused"]);
   });
 
   test("of one account, what happened last counts, and the larger counters", async () => {

@@ -39,8 +39,18 @@ function record(user: string, age = 0, more: object = {}) {
   return { access_token: access(user, age), refresh_token: `rt_${user}_${age}`, ...more };
 }
 
+type Opening = {
+  /** The key `accounts`. */
+  readonly listed?: readonly string[];
+  /** Runs before the tokens of a login are stored. */
+  readonly beforeKeeping?: () => Promise<void>;
+};
+
 /** The routes over a folder of account files, with a pool that follows it. */
-async function open(files: Readonly<Record<string, object>> = {}, listed: readonly string[] = []) {
+async function open(
+  files: Readonly<Record<string, object>> = {},
+  { listed = [], beforeKeeping = async () => {} }: Opening = {},
+) {
   const dir = makeFolder();
   for (const [name, value] of Object.entries(files)) {
     writeFileSync(join(dir, name), JSON.stringify(value));
@@ -66,6 +76,7 @@ async function open(files: Readonly<Record<string, object>> = {}, listed: readon
     login: () => ({
       ...loginPorts(backend.issuer, clock, []),
       keep: async (tokens) => {
+        await beforeKeeping();
         const adoption = await adoptTokens(tokens, { store, clock });
         await reload();
         return adoption;
@@ -115,7 +126,7 @@ describe("POST /admin/accounts", () => {
   });
 
   test("says of a new file that the list of accounts lacks it; so does a login", async () => {
-    const { ask } = await open({ "old.json": record("olaf") }, ["old.json"]);
+    const { ask } = await open({ "old.json": record("olaf") }, { listed: ["old.json"] });
     const reason = expect.stringMatching(
       /^it is not used yet: only the files that 'accounts' lists/,
     );
@@ -255,6 +266,31 @@ describe("a login over the API", () => {
     });
     clock.advance(LOGIN_LIMIT_MS);
     expect(await ask("GET", late.path)).toMatchObject({ state: "expired" });
+  });
+
+  test("is not cancelled once its tokens are being stored: what comes of it is told", async () => {
+    const disk = Promise.withResolvers<void>();
+    let isKeeping = false;
+    const { ask, pool } = await open(
+      {},
+      {
+        beforeKeeping: () => {
+          isKeeping = true;
+          return disk.promise;
+        },
+      },
+    );
+    const started = await ask("POST", "/admin/login", { method: "browser" });
+    const path = `/admin/login/${String(started["login_id"])}`;
+    const back = await browse(String(started["url"]), "ann");
+    const finish = ask("POST", path, { redirect_url: back });
+    await until("it is being stored", () => isKeeping);
+    const cancel = ask("DELETE", path);
+    expect(await ask("GET", path)).toMatchObject({ state: "waiting" });
+    disk.resolve();
+    expect(await cancel).toMatchObject({ state: "done", account: { outcome: "added" } });
+    expect(await finish).toMatchObject({ state: "done" });
+    expect(pool.view(NOON)).toHaveLength(1);
   });
 
   test("a wrong request is refused with the place of its fault", async () => {

@@ -165,6 +165,70 @@ describe("admitCaller without keys, called by a web page", () => {
   });
 });
 
+describe("admitCaller without keys, called by a host name", () => {
+  const keyless = options({
+    clientKeys: [],
+    allowedOrigins: ["https://app.example.com", "http://proxy.lan:8080"],
+    ownHost: "mybox",
+  });
+  const FOREIGN = "403 foreign_host";
+  const rows: [host: string, told: string][] = [
+    ["localhost:8080", "anyone"],
+    ["LOCALHOST", "anyone"],
+    ["127.0.0.1:8080", "anyone"],
+    ["192.168.1.7", "anyone"],
+    ["[::1]:8080", "anyone"],
+    ["[fe80::1]", "anyone"],
+    ["mybox:8080", "anyone"],
+    ["MyBox", "anyone"],
+    ["proxy.lan:8080", "anyone"],
+    // A reverse proxy may have another port.
+    ["proxy.lan", "anyone"],
+    ["app.example.com", "anyone"],
+    // What no browser sends.
+    ["", "anyone"],
+    ["evil.example:8080", FOREIGN],
+    ["localhost.evil.example:8080", FOREIGN],
+    ["127.0.0.1.evil.example", FOREIGN],
+    ["mybox.evil.example", FOREIGN],
+    ["xproxy.lan:8080", FOREIGN],
+    ["localhost@evil.example", FOREIGN],
+    ["not a host", FOREIGN],
+  ];
+  test.each(rows)("%s: %s", (host, told) => {
+    for (const guard of ["client", "admin"] as const) {
+      expect(admit({ host }, guard, keyless)).toBe(told);
+    }
+    expect(admit({ host }, "open", keyless)).toBe("anyone");
+  });
+
+  test("no name of its own opens nothing", () => {
+    for (const ownHost of [undefined, "", "0.0.0.0", "::"]) {
+      const access = options({ clientKeys: [], ownHost });
+      expect(admit({ host: "evil.example" }, "client", access)).toBe(FOREIGN);
+      expect(admit({ host: "localhost" }, "client", access)).toBe("anyone");
+    }
+  });
+
+  test("routes that handle logins are closed to it as well, on this machine too", () => {
+    const caller = admitCaller(new Headers({ host: "evil.example" }), "credentials", keyless, true);
+    expect(caller).toMatchObject({ status: 403, code: "foreign_host" });
+  });
+
+  test("where a key is asked for, the key alone decides", () => {
+    const host = "evil.example";
+    expect(admit({ host, "x-api-key": KEY }, "client")).toStartWith("key#");
+    const owned = { ...keyless, adminKey: sha256(ADMIN) };
+    expect(admit({ host, "x-api-key": ADMIN }, "admin", owned)).toStartWith("key#");
+    expect(admit({ host, "x-api-key": ADMIN }, "client", owned)).toBe(FOREIGN);
+  });
+
+  test("the refusal tells what to do", () => {
+    const caller = admitCaller(new Headers({ host: "evil.example" }), "client", keyless);
+    expect(caller).toMatchObject({ message: expect.stringMatching(/api-keys.*allowed-origins/) });
+  });
+});
+
 describe("routes that handle logins, without any key", () => {
   const open = options({ clientKeys: [] });
   const admitAt = (headers: Record<string, string>, isLocal: boolean, access = open) => {

@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { basename } from "node:path";
+import { createDeadTokens } from "../../src/engine/dead.ts";
 import { createReload } from "../../src/engine/reload.ts";
 import { createRenewer } from "../../src/engine/renew.ts";
 import { createPool } from "../../src/pool/pool.ts";
@@ -91,6 +92,7 @@ const renewer = createRenewer({
   clock,
   log,
   reload,
+  dead: createDeadTokens({ now: clock.now, onRefused: silent }),
   options: () => ({ concurrency: 50, timeoutMs: 30_000, mostAwaited: 0, policies: {} }),
   chance: Math.random,
   exchange: async (token, reason, stop) => {

@@ -1,8 +1,35 @@
 import { afterEach, describe, expect, jest, spyOn, test } from "bun:test";
-import { type Clock, isoOf, systemClock, watchSilence } from "../../src/wire/clock.ts";
+import { type Clock, inTime, isoOf, systemClock, watchSilence } from "../../src/wire/clock.ts";
 import { createManualClock } from "../support/clock.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
+
+describe("inTime", () => {
+  test("is what the work comes to, or nothing once the time is over", async () => {
+    const clock = createManualClock(NOON);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    expect(await inTime(Promise.resolve("at once"), 10, clock)).toBe("at once");
+    const early = inTime(promise, 10, clock);
+    const late = inTime(promise, 5, clock);
+    clock.advance(5);
+    expect(await late).toBeUndefined();
+    resolve("done");
+    expect(await early).toBe("done");
+    await expect(inTime(Promise.reject(new Error("broken")), 10, clock)).rejects.toThrow("broken");
+  });
+
+  test("leaves no timer behind", async () => {
+    let timers = 0;
+    const after: Clock["after"] = () => {
+      timers += 1;
+      return () => {
+        timers -= 1;
+      };
+    };
+    await inTime(Promise.resolve(1), 10, { after });
+    expect(timers).toBe(0);
+  });
+});
 
 describe("watchSilence", () => {
   const watch = (limitMs: number) => {

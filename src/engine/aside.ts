@@ -1,5 +1,5 @@
 import type { Login } from "../pool/account.ts";
-import { isAlive } from "../pool/credential.ts";
+import { areSame, isAlive } from "../pool/credential.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { LockWish, Store } from "../store/store.ts";
 import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
@@ -8,7 +8,7 @@ import { type Log, redact } from "../wire/log.ts";
 import { createBackoff } from "./backoff.ts";
 import type { DeadTokens } from "./dead.ts";
 import { failed, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
-import { areSame, BRIEFLY, type FreshTokens, LOST_LOCK } from "./unsaved.ts";
+import { BRIEFLY, type FreshTokens, LOST_LOCK } from "./unsaved.ts";
 
 /** What renewing logins that lie aside needs. */
 export type AsidePorts = {

@@ -1,5 +1,5 @@
 import type { Account, Login } from "../pool/account.ts";
-import { isAlive, isEnding } from "../pool/credential.ts";
+import { areSame, isAlive, isEnding } from "../pool/credential.ts";
 import { isDue } from "../pool/due.ts";
 import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
@@ -12,7 +12,7 @@ import { createDeadTokens } from "./dead.ts";
 import { createFamilies, type Place } from "./families.ts";
 import { failed, familiesOf, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
 import { createRefusals, type RenewalWish } from "./refusals.ts";
-import { areSame, createKeeper, type KeeperPorts, LOST_LOCK, lockWish } from "./unsaved.ts";
+import { createKeeper, type KeeperPorts, LOST_LOCK, lockWish } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {

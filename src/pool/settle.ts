@@ -7,7 +7,7 @@ import {
   type Login,
   labelOf,
 } from "./account.ts";
-import type { Credential } from "./credential.ts";
+import { areSame, type Credential } from "./credential.ts";
 import { exhaustedUntil, mergeQuota, type Quota, type QuotaWindow } from "./quota.ts";
 
 /** Something that happened to an account. */
@@ -341,9 +341,7 @@ function reload(account: Account, login: Login, now: Millis): Account {
   if (login.isSwitchedOff) {
     return isOff ? known : { ...known, availability: switchedOff(now) };
   }
-  const { accessToken, refreshToken } = account.login.credential;
-  const isNew =
-    login.credential.accessToken !== accessToken || login.credential.refreshToken !== refreshToken;
+  const isNew = !areSame(login.credential, account.login.credential);
   // New tokens in the file of an account that is out are its owner's act: it is tried again.
   if (isOff || (isNew && availability.kind === "disabled")) {
     return { ...known, availability: { kind: "ready" } };

@@ -2,7 +2,7 @@ import type { Account, Availability, CoolingReason, Login } from "../pool/accoun
 import type { Tally } from "../pool/pool.ts";
 import type { Quota, QuotaWindow } from "../pool/quota.ts";
 import type { Past } from "../pool/settle.ts";
-import type { Millis } from "../wire/clock.ts";
+import { isTellable, type Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Dict, dict, isDict, type Json, list, number, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
@@ -234,7 +234,7 @@ export function larger(one: Tally, other: Tally): Tally {
 
 /** A moment, as a number that a Date can tell. */
 function moment(value: unknown): Millis | undefined {
-  return typeof value === "number" && value >= 0 && value <= 8.64e15 ? value : undefined;
+  return typeof value === "number" && value >= 0 && isTellable(value) ? value : undefined;
 }
 
 function count(value: unknown): number {

@@ -422,6 +422,8 @@ describe("POST /check-quota", () => {
     const isGone = async () => dict((await proxy.stats()).summary)["total"] === 0;
     await elapse(proxy, 4 * MINUTE, async () => readingsOf(removed) > 0);
     await until("it is gone", isGone);
-    await until("it is told", () => proxy.logs().includes("deleted an account"));
+    await until("it is told", () =>
+      proxy.logs().includes("an account's file was deleted, as quota-http-status-policy says"),
+    );
   });
 });

@@ -92,8 +92,8 @@ export function stageOf(...names: readonly string[]): Stage {
         if (stage.renewal !== undefined) return stage.renewal;
         const credential = { accessToken: `renewed ${renewals.length}`, refreshToken: "r" };
         const login = pool.get(accountId)?.login;
-      if (login !== undefined) await vault.save(login.source, credential, clock.now());
-      pool.settle(accountId, { type: "renewed", credential, atMs: clock.now() }, clock.now());
+        if (login !== undefined) await vault.save(login.source, credential, clock.now());
+        pool.settle(accountId, { type: "renewed", credential, atMs: clock.now() }, clock.now());
         return undefined;
       },
       accepted: (accountId) => void proofs.push(nameOf(accountId)),

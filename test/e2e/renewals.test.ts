@@ -108,7 +108,7 @@ describe("POST /recover-auth", () => {
     expect(Date.parse(String(row.whole["since"]))).toBeGreaterThan(0);
     const content = await readFile(join(proxy.authDir, `${ann.name}.json`), "utf8");
     const { json, status } = await ask(proxy, "/recover-auth", { all: true });
-    expect([status, json["set-aside"]]).toEqual([200, 1]);
+    expect([status, json["set_aside"]]).toEqual([200, 1]);
     expect(list(json["items"])[0]).toMatchObject({
       file: `${ann.name}.json`,
       outcome: "set-aside",

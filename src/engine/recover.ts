@@ -65,7 +65,8 @@ export function createRecovery(ports: RecoverPorts): Recovery {
       const { message } = result.failure;
       return result.isPermanent ? setAside(account, message) : unchanged(message);
     }
-    pool.settle(identity, { type: "recovered" }, clock.now());
+    // Its new tokens have ended what was wrong with the old ones; this ends what took it out.
+    pool.settle(identity, { type: "released" }, clock.now());
     log.info("an account was recovered", { account: account.label });
     return RECOVERED;
   };

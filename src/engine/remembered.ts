@@ -1,4 +1,4 @@
-import type { Account, Availability, CoolingReason, Login } from "../pool/account.ts";
+import type { Account, Availability, CoolingReason, Disabler, Login } from "../pool/account.ts";
 import type { Tally } from "../pool/pool.ts";
 import type { Quota, QuotaWindow } from "../pool/quota.ts";
 import type { Past } from "../pool/settle.ts";
@@ -100,9 +100,7 @@ function encodeState(availability: Availability): Json {
   if (availability.kind === "ready") return { kind: "ready" };
   const { kind, sinceMs, reason } = availability;
   const evidence = { kind, since: sinceMs, reason: redact(reason).slice(0, LONGEST_REASON) };
-  if (availability.kind === "disabled" && availability.isFinal === true) {
-    return { ...evidence, final: true };
-  }
+  if (availability.kind === "disabled") return { ...evidence, by: availability.by };
   if (availability.kind !== "cooling") return evidence;
   return { ...evidence, why: availability.why, until: availability.untilMs };
 }
@@ -118,13 +116,27 @@ function isReason(value: unknown): value is CoolingReason {
   return typeof value === "string" && Object.hasOwn(REASONS, value);
 }
 
-function decodeState({ kind, since, reason, why, until, final }: Dict): Availability {
+const DISABLERS = {
+  file: true,
+  policy: true,
+  backend: true,
+  health: true,
+} as const satisfies Record<Disabler, true>;
+
+function isDisabler(value: unknown): value is Disabler {
+  return typeof value === "string" && Object.hasOwn(DISABLERS, value);
+}
+
+function decodeState({ kind, since, reason, why, until, by, final }: Dict): Availability {
   const sinceMs = moment(since);
   if (sinceMs === undefined) return { kind: "ready" };
   const evidence = { sinceMs, reason: text(reason) ?? "its reason was not kept" };
   if (kind === "needs-login") return { kind, ...evidence };
-  if (kind === "disabled")
-    return { kind, ...evidence, ...(final === true ? { isFinal: true } : {}) };
+  // Until there was `by`, a policy's doing was marked as final.
+  if (kind === "disabled") {
+    const whose = final === true ? "policy" : isDisabler(by) ? by : "backend";
+    return { kind, by: whose, ...evidence };
+  }
   const untilMs = moment(until);
   if (kind !== "cooling" || untilMs === undefined || !isReason(why)) return { kind: "ready" };
   return { kind, why, untilMs, ...evidence };

@@ -329,7 +329,7 @@ test("an account is not read where that is of no use", () => {
   const evidence = { sinceMs: NOON, reason: "x" };
   expect(whyUnreadable(account)).toBeUndefined();
   expect(
-    whyUnreadable({ ...account, availability: { kind: "disabled", ...evidence } }),
+    whyUnreadable({ ...account, availability: { kind: "disabled", by: "backend", ...evidence } }),
   ).toBeUndefined();
   expect(whyUnreadable({ ...account, login: loginOf("ann", { isSwitchedOff: true }) })).toMatch(
     /off/,

@@ -123,8 +123,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     pool,
     clock,
     log,
-    identify: renewer.identify,
-    renew: renewer.renew,
+    renewer,
     cacheFile: join(initial["auth-dir"], STATE_DIR, "models.json"),
     fetch: (identity, etag, stop) => {
       const headers = config["upstream-headers"];
@@ -138,10 +137,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     clock,
     log,
     reload,
-    identify: renewer.identify,
-    renew: renewer.renew,
-    accepted: renewer.accepted,
-    discard: store.discard,
+    store,
+    renewer,
     pacer: createPacer({ clock, chance: Math.random }),
     options: () => perConfig.gauge,
     fetch: (identity, stop) => {

@@ -1,10 +1,10 @@
 import { isNewer, type Login } from "../pool/account.ts";
+import { areSame } from "../pool/credential.ts";
 import { flatRecord } from "../store/flat.ts";
 import { type Entry, readAll } from "../store/record.ts";
 import type { LockWish, Store } from "../store/store.ts";
 import type { LoginTokens } from "../upstream/login.ts";
 import type { Clock } from "../wire/clock.ts";
-import { areSame } from "./unsaved.ts";
 
 /** What became of one login that was offered to the store. */
 export type Adoption = {

@@ -1,5 +1,6 @@
+import { basename } from "node:path";
 import type { Login } from "../pool/account.ts";
-import { isAlive } from "../pool/credential.ts";
+import { areSame, isAlive } from "../pool/credential.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { LockWish, Store } from "../store/store.ts";
 import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
@@ -8,7 +9,7 @@ import { type Log, redact } from "../wire/log.ts";
 import { createBackoff } from "./backoff.ts";
 import type { DeadTokens } from "./dead.ts";
 import { failed, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
-import { areSame, BRIEFLY, type FreshTokens, LOST_LOCK } from "./unsaved.ts";
+import { BRIEFLY, type FreshTokens, LOST_LOCK } from "./unsaved.ts";
 
 /** What renewing logins that lie aside needs. */
 export type AsidePorts = {
@@ -30,6 +31,8 @@ export type Aside = {
   readonly renew: (login: Login, isByHand: boolean) => Promise<Renewed>;
   /** Stores tokens that the store would not take before. */
   readonly saveLate: () => Promise<void>;
+  /** The logins whose tokens are only in memory. */
+  readonly unsaved: () => readonly Login[];
 };
 
 /**
@@ -39,11 +42,12 @@ export type Aside = {
 export function createAside(ports: AsidePorts): Aside {
   const { store, clock, log, dead } = ports;
   const backoff = createBackoff(ports.chance);
-  const unsaved = new Map<string, FreshTokens>();
+  const unsaved = new Map<string, { readonly login: Login; readonly tokens: FreshTokens }>();
   /** The access token that each file has got here, so that one that could not be brought back is not renewed again. */
   const renewed = new Map<string, string | undefined>();
 
-  const keep = async (source: string, tokens: FreshTokens): Promise<Renewed> => {
+  const keep = async (login: Login, tokens: FreshTokens): Promise<Renewed> => {
+    const { source } = login;
     const saved = await store.save(source, tokens.credential, tokens.atMs);
     if (saved.ok) {
       unsaved.delete(source);
@@ -52,18 +56,21 @@ export function createAside(ports: AsidePorts): Aside {
     }
     if (!unsaved.has(source)) {
       log.error("new tokens could not be stored; they are kept in memory and tried again", {
+        file: basename(source),
         reason: saved.reason,
       });
     }
-    unsaved.set(source, tokens);
+    unsaved.set(source, { login, tokens });
     return failed(redact(saved.reason));
   };
 
   /** Stores what could not be stored before; undefined where its owner has put other tokens there meanwhile. */
-  const keepLate = async (source: string, tokens: FreshTokens): Promise<Renewed | undefined> => {
+  const keepLate = async (source: string): Promise<Renewed | undefined> => {
+    const held = unsaved.get(source);
+    if (held === undefined) return undefined;
     const stored = await store.reread(source);
-    if (stored === undefined || areSame(stored.credential, tokens.spent)) {
-      return keep(source, tokens);
+    if (stored === undefined || areSame(stored.credential, held.tokens.spent)) {
+      return keep(held.login, held.tokens);
     }
     unsaved.delete(source);
     return undefined;
@@ -103,7 +110,7 @@ export function createAside(ports: AsidePorts): Aside {
     const credential = merge(old, result, atMs);
     if (credential.refreshToken !== refreshToken) dead.add(refreshToken, SPENT);
     backoff.succeed(source, atMs);
-    return keep(source, { credential, spent: old, atMs });
+    return keep(login, { credential, spent: old, atMs });
   };
 
   const renewLocked = async (
@@ -111,8 +118,7 @@ export function createAside(ports: AsidePorts): Aside {
     isByHand: boolean,
     isStillOurs: () => Promise<boolean>,
   ): Promise<Renewed> => {
-    const held = unsaved.get(source);
-    const late = held === undefined ? undefined : await keepLate(source, held);
+    const late = await keepLate(source);
     if (late !== undefined) return late;
     const login = await store.reread(source);
     if (login === undefined || login.identity !== identity) return failed("Its file has changed.");
@@ -131,9 +137,9 @@ export function createAside(ports: AsidePorts): Aside {
   };
 
   const saveLate = async (): Promise<void> => {
-    for (const [source, tokens] of unsaved) {
-      await store.locked(source, BRIEFLY, () => keepLate(source, tokens));
+    for (const source of unsaved.keys()) {
+      await store.locked(source, BRIEFLY, () => keepLate(source));
     }
   };
-  return { renew, saveLate };
+  return { renew, saveLate, unsaved: () => [...unsaved.values()].map(({ login }) => login) };
 }

@@ -1,15 +1,15 @@
-import type { Account } from "../pool/account.ts";
-import type { AccountView, Pool } from "../pool/pool.ts";
+import { type Account, standing } from "../pool/account.ts";
+import type { Pool } from "../pool/pool.ts";
 import type { Quota } from "../pool/quota.ts";
-import { type Clock, isoOf } from "../wire/clock.ts";
+import { type Clock, isoOf, type Millis } from "../wire/clock.ts";
 import { type Log, redact } from "../wire/log.ts";
 import { type Gauge, whyUnreadable } from "./gauge.ts";
-import { type AccountWork, broken, nameOf } from "./refresh.ts";
-import { isSelected, type Selection } from "./selection.ts";
+import type { Selection } from "./selection.ts";
+import { chosenFrom, type Done, type Work, workOf } from "./work.ts";
 
 /** What reading quotas by hand needs. */
 export type CheckQuotaPorts = {
-  readonly pool: Pick<Pool, "view">;
+  readonly pool: Pick<Pool, "get" | "view">;
   readonly gauge: Pick<Gauge, "read">;
   /** How many readings may run at a time. */
   readonly most: () => number;
@@ -17,7 +17,9 @@ export type CheckQuotaPorts = {
   readonly log: Log;
 };
 
-type Item = { readonly outcome: "measured" | "failed" | "skipped"; readonly reason?: string };
+const OUTCOMES = ["measured", "failed", "skipped"] as const;
+
+type Item = Done<(typeof OUTCOMES)[number]>;
 
 /**
  * Reads usage because the owner asks, never in a burst, and tells each account as soon as it is known. The work, or
@@ -25,7 +27,7 @@ type Item = { readonly outcome: "measured" | "failed" | "skipped"; readonly reas
  */
 export function createCheckQuota(
   ports: CheckQuotaPorts,
-): (selection: Selection) => AccountWork | undefined {
+): (selection: Selection) => Work | undefined {
   const { pool, clock, log } = ports;
 
   const measure = async (account: Account): Promise<Item> => {
@@ -37,41 +39,19 @@ export function createCheckQuota(
   };
 
   return (selection) => {
-    const chosen = pool
-      .view(clock.now())
-      .filter(({ account: { login } }) => isSelected(login, selection));
-    if (chosen.length === 0 && selection.by !== "all") return undefined;
-    return async (report, stop) => {
-      report.start(chosen.length);
-      const counts = { measured: 0, failed: 0, skipped: 0 };
-      const waiting = [...chosen];
-      // No more are lined up than may run, so that what has not begun can be left when nobody waits any more.
-      const work = async (): Promise<void> => {
-        for (let view = waiting.shift(); view !== undefined; view = waiting.shift()) {
-          if (stop.reason() !== undefined) return;
-          const { account } = view;
-          const item = await measure(account).catch((cause: unknown) =>
-            broken(account, cause, log),
-          );
-          counts[item.outcome] += 1;
-          const { identity } = account.login;
-          const now = pool
-            .view(clock.now())
-            .find((each) => each.account.login.identity === identity);
-          report.item({ ...item, ...describe(now ?? view) });
-        }
-      };
-      const lanes = Math.min(Math.max(ports.most(), 1), chosen.length);
-      await Promise.all(Array.from({ length: lanes }, work));
-      return { total: chosen.length, ...counts };
-    };
+    const tasks = chosenFrom(pool, selection, clock.now()).map((account) => ({
+      who: account,
+      run: () => measure(account),
+      describe: () => describe(pool.get(account.login.identity) ?? account, clock.now()),
+    }));
+    const outcomes = OUTCOMES;
+    return workOf(selection, { tasks, outcomes, atFault: "failed", most: ports.most(), log });
   };
 }
 
-function describe({ account, standing }: AccountView) {
+function describe(account: Account, now: Millis) {
   return {
-    ...nameOf(account),
-    state: standing.kind,
+    state: standing(account, now).kind,
     windows: windowsOf(account.quota),
     credits: account.quota?.hasCredits ?? null,
   };

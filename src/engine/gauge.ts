@@ -3,21 +3,25 @@ import type { Account } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Quota } from "../pool/quota.ts";
 import type { Outcome } from "../pool/settle.ts";
-import type { Saved } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { FAILURES, type Failure, type FailureKind } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
 import type { UsageAnswer } from "../upstream/usage.ts";
 import { type Clock, inTime, type Millis } from "../wire/clock.ts";
-import { type Log, redact } from "../wire/log.ts";
+import { redact } from "../wire/log.ts";
+import { inquire } from "./inquire.ts";
 import type { Pacer } from "./pacer.ts";
+import { type Charge, createEnforcer, type PolicyPorts } from "./policy.ts";
 import type { Renewer } from "./renew.ts";
+import { BRIEFLY } from "./unsaved.ts";
 
 /** What reading usage needs from outside. */
-export type GaugePorts = Pick<Renewer, "identify" | "renew" | "accepted"> & {
+export type GaugePorts = Omit<PolicyPorts, "store"> & {
   readonly pool: Pool;
+  readonly renewer: Pick<Renewer, "identify" | "renew" | "accepted">;
+  readonly store: PolicyPorts["store"] & Pick<Store, "locked">;
   readonly clock: Clock;
-  readonly log: Log;
   readonly pacer: Pacer;
   readonly fetch: (identity: Identity, stop: Stop) => Promise<UsageAnswer>;
   readonly options: () => {
@@ -27,10 +31,6 @@ export type GaugePorts = Pick<Renewer, "identify" | "renew" | "accepted"> & {
     /** What is done by the HTTP status of an answer. */
     readonly policies: Readonly<Record<string, string>>;
   };
-  /** Deletes a login for good; only a policy of its owner's asks for that. */
-  readonly discard: (source: string) => Promise<Saved>;
-  /** Reads the store again. */
-  readonly reload: () => Promise<void>;
 };
 
 /** What became of a reading. */
@@ -87,7 +87,8 @@ export function whyUnreadable({ login, availability }: Account): string | undefi
 
 /** A gauge. */
 export function createGauge(ports: GaugePorts): Gauge {
-  const { pool, clock, log } = ports;
+  const { pool, store, renewer, clock, log } = ports;
+  const enforcer = createEnforcer(ports);
   const running = new Map<string, Promise<Reading>>();
   const latest = new Map<string, LastReading>();
   const futile = new Map<string, { readonly token: string; readonly atMs: Millis }>();
@@ -101,32 +102,35 @@ export function createGauge(ports: GaugePorts): Gauge {
   const soon = <T>(renewal: Promise<T>): Promise<T | undefined> =>
     inTime(renewal, ports.options().timeoutMs, clock);
 
-  const ask = async (accountId: string): Promise<Asked> => {
-    if (isStopped) return { token: undefined, answer: { ok: false, failure: STOPPED } };
-    const identity = await soon(Promise.resolve(ports.identify(accountId)));
-    if (identity === undefined) return NO_TOKEN_YET;
-    if ("kind" in identity) return { token: undefined, answer: { ok: false, failure: identity } };
+  const ask = async (identity: Identity): Promise<UsageAnswer> => {
+    if (isStopped) return { ok: false, failure: STOPPED };
     const stop = createStop();
     const cancel = clock.after(ports.options().timeoutMs, () => stop.stop(TOO_SLOW));
-    const answer = await ports.fetch(identity, stop).finally(cancel);
-    return { token: identity.accessToken, answer };
+    return ports.fetch(identity, stop).finally(cancel);
   };
 
   /** The account's usage, asked for again with a new token where the old one is refused, or a policy wants that. */
   const askRenewing = async (accountId: string): Promise<Asked> => {
-    const asked = await ask(accountId);
-    const { answer, token } = asked;
-    if (answer.ok || token === undefined || isStopped) return asked;
-    if (!wantsRenewal(answer.failure) || isFutile(accountId, token)) return asked;
-    const renewed = await soon(ports.renew(accountId, token).then((refusal) => ({ refusal })));
-    if (renewed === undefined) return NO_TOKEN_YET;
-    if (renewed.refusal !== undefined) return asked;
-    const again = await ask(accountId);
-    const isVain = !again.answer.ok && wantsRenewal(again.answer.failure);
-    if (isVain && again.token !== undefined) {
-      futile.set(accountId, { token: again.token, atMs: clock.now() });
+    if (isStopped) return unasked(STOPPED);
+    let isLate = false;
+    const asked = await inquire(accountId, {
+      identify: async (id) => (await soon(Promise.resolve(renewer.identify(id)))) ?? NO_TOKEN_YET,
+      renew: async (id, token) => {
+        const renewed = await soon(renewer.renew(id, token).then((refusal) => ({ refusal })));
+        isLate = renewed === undefined;
+        return renewed === undefined ? NO_TOKEN_YET : renewed.refusal;
+      },
+      ask,
+      wantsRenewal: (answer, token) =>
+        !answer.ok && !isStopped && wantsRenewal(answer.failure) && !isFutile(accountId, token),
+    });
+    if (isLate) return unasked(NO_TOKEN_YET);
+    if (asked.type === "none") return unasked(asked.failure);
+    const { answer, token, isRenewed } = asked;
+    if (isRenewed && !answer.ok && wantsRenewal(answer.failure)) {
+      futile.set(accountId, { token, atMs: clock.now() });
     }
-    return again;
+    return { token, answer };
   };
 
   /** Whether this very token came of a renewal that mended nothing, not long ago. */
@@ -147,37 +151,29 @@ export function createGauge(ports: GaugePorts): Gauge {
     return policy === undefined ? failure.kind === "unauthorized" : policy.phase === "refresh_once";
   };
 
-  const remove = async ({ login, label }: Account, failure: Failure): Promise<void> => {
-    const removed = await ports.discard(login.source);
-    const facts = { account: label, status: failure.status, reason: failure.message };
-    if (removed.ok) log.error("deleted an account, as quota-http-status-policy says", facts);
-    else log.error("an account could not be deleted", { ...facts, reason: removed.reason });
-    await ports.reload();
-  };
-
   /** What the owner's policy makes of an answer. */
   const obey = async (account: Account, policy: StatusPolicy, asked: Failed): Promise<void> => {
     const { failure, token } = asked;
-    const { identity } = account.login;
-    const against = `The usage endpoint answered ${failure.status}: ${failure.message}`;
-    const reason = `${against} (quota-http-status-policy)`;
-    switch (policy.final) {
-      case "cooldown": {
-        const isCooling = FAILURES[failure.kind].account.startsWith("cool");
-        const cooled: Failure = isCooling ? failure : { ...failure, kind: "forbidden" };
-        settle(identity, { type: "refused", failure: cooled, ...usedBy(token) });
-        return;
-      }
-      case "disable":
-        log.warn("disabled an account, as quota-http-status-policy says", {
-          account: account.label,
-          reason: against,
-        });
-        settle(identity, { type: "disabled", reason });
-        return;
-      case "remove":
-        await remove(account, failure);
+    const { identity, source } = account.login;
+    const { final } = policy;
+    if (final === "cooldown") {
+      const isCooling = FAILURES[failure.kind].account.startsWith("cool");
+      const cooled: Failure = isCooling ? failure : { ...failure, kind: "forbidden" };
+      settle(identity, { type: "refused", failure: cooled, usedToken: token });
+      return;
     }
+    const charge: Charge = {
+      account,
+      key: "quota-http-status-policy",
+      reason: `The usage endpoint answered ${failure.status}: ${failure.message}`,
+      isRefused: ({ accessToken }) => accessToken === token,
+    };
+    // Under the lock, so that no renewal of another process brings new tokens between the look and the deed.
+    const done = await store.locked(source, BRIEFLY, () => enforcer.enforce(final, charge));
+    if (done.ok && done.value) return;
+    log.debug("a policy was not carried out: the account has other tokens, or is in use", {
+      account: account.label,
+    });
   };
 
   /** The rest before the second reading that a policy wants; undefined once that has been. */
@@ -190,11 +186,13 @@ export function createGauge(ports: GaugePorts): Gauge {
   };
 
   const judge = async (account: Account, asked: Failed): Promise<Millis | undefined> => {
-    const { failure, token } = asked;
-    const { identity } = account.login;
+    const { failure, token: usedToken } = asked;
+    const { identity, credential } = account.login;
+    // It has got a newer token meanwhile, which nobody has refused.
+    if (credential.accessToken !== usedToken) return undefined;
     const policy = policyOf(failure);
     if (policy === undefined) {
-      if (isOwn(failure)) settle(identity, { type: "refused", failure, ...usedBy(token) });
+      if (isOwn(failure)) settle(identity, { type: "refused", failure, usedToken });
       return undefined;
     }
     const againMs = restFirst(identity, policy);
@@ -203,7 +201,7 @@ export function createGauge(ports: GaugePorts): Gauge {
       return undefined;
     }
     const rest: Failure = { kind: "rate-limited", message: failure.message, resetsAtMs: againMs };
-    settle(identity, { type: "refused", failure: rest });
+    settle(identity, { type: "refused", failure: rest, usedToken });
     return againMs;
   };
 
@@ -218,7 +216,7 @@ export function createGauge(ports: GaugePorts): Gauge {
     const account = pool.get(accountId);
     noteTrouble(answer);
     if (answer.ok) {
-      if (token !== undefined) ports.accepted(accountId, token);
+      if (token !== undefined) renewer.accepted(accountId, token);
       latest.set(accountId, { atMs: clock.now(), result: "measured" });
       settle(accountId, { type: "checked", quota: answer.quota });
       return { type: "measured", quota: answer.quota };
@@ -226,7 +224,8 @@ export function createGauge(ports: GaugePorts): Gauge {
     const { failure } = answer;
     // Told once, and not at every check of an account that stays as it is.
     const isNews = isOwn(failure) && latest.get(accountId)?.result !== failure.kind;
-    const againMs = account === undefined ? undefined : await judge(account, { failure, token });
+    const isJudged = account !== undefined && token !== undefined;
+    const againMs = isJudged ? await judge(account, { failure, token }) : undefined;
     latest.set(accountId, {
       atMs: clock.now(),
       result: failure.kind,
@@ -286,27 +285,21 @@ const OUTAGES: ReadonlySet<FailureKind> = new Set<FailureKind>([
 ]);
 
 type Asked = { readonly token: string | undefined; readonly answer: UsageAnswer };
-type Failed = { readonly token: string | undefined; readonly failure: Failure };
 
-function usedBy(token: string | undefined): { readonly usedToken?: string } {
-  return token === undefined ? {} : { usedToken: token };
+function unasked(failure: Failure): Asked {
+  return { token: undefined, answer: { ok: false, failure } };
 }
+type Failed = { readonly token: string; readonly failure: Failure };
 
 const TOO_SLOW: Failure = {
   kind: "timeout",
   message: "The backend did not tell the usage in time (health-check-request-timeout).",
 };
 /** Nobody's fault, and no trouble of the endpoint's. */
-const NO_TOKEN_YET: Asked = {
-  token: undefined,
-  answer: {
-    ok: false,
-    failure: {
-      kind: "renewal-failed",
-      message:
-        "The account's token is being renewed, which takes longer than a reading waits for it (health-check-request-timeout).",
-    },
-  },
+const NO_TOKEN_YET: Failure = {
+  kind: "renewal-failed",
+  message:
+    "The account's token is being renewed, which takes longer than a reading waits for it (health-check-request-timeout).",
 };
 const STOPPED: Failure = { kind: "client-left", message: "The proxy is stopping." };
 const BROKEN: Failure = { kind: "internal", message: "The proxy itself failed." };

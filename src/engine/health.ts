@@ -1,3 +1,4 @@
+import { isFinal } from "../pool/account.ts";
 import type { AccountView, Pool } from "../pool/pool.ts";
 import type { FailureKind } from "../turn/failure.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
@@ -48,11 +49,8 @@ export function createHealth({ pool, clock, log, gauge, options }: HealthPorts):
     return Math.max(...signs.map((atMs) => (atMs === undefined || atMs > now ? 0 : atMs)));
   };
 
-  const isChecked = ({ account, inFlight }: AccountView): boolean => {
-    const { availability } = account;
-    const isFinal = availability.kind === "disabled" && availability.isFinal === true;
-    return inFlight === 0 && !isFinal && whyUnreadable(account) === undefined;
-  };
+  const isChecked = ({ account, inFlight }: AccountView): boolean =>
+    inFlight === 0 && !isFinal(account.availability) && whyUnreadable(account) === undefined;
 
   /** Whether all that were read lately fail in this same way: then it is the path, and no account's fault. */
   const isEverywhere = (kind: FailureKind, now: Millis): boolean => {

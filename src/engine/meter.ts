@@ -1,4 +1,5 @@
 import type { Account } from "../pool/account.ts";
+import { shareOf } from "../pool/due.ts";
 import type { AccountView, Pool } from "../pool/pool.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { type Gauge, type LastReading, whyUnreadable } from "./gauge.ts";
@@ -91,7 +92,7 @@ export function urgencyOf(
 }
 
 function spentEveryMs({ tag, quota }: Account, isPressing: boolean): Millis {
-  const usualMs = (isPressing ? PRESSING_MS : EXHAUSTED_MS) * (0.85 + 0.3 * spreadOf(tag));
+  const usualMs = (isPressing ? PRESSING_MS : EXHAUSTED_MS) * (0.85 + 0.3 * shareOf(tag));
   return quota === undefined ? Math.min(usualMs, SPENT_MS) : usualMs;
 }
 
@@ -102,7 +103,7 @@ function hasJustReset(
   now: Millis,
 ): boolean {
   const [least, most] = AFTER_RESET_MS;
-  const delayMs = least + (most - least) * spreadOf(tag);
+  const delayMs = least + (most - least) * shareOf(tag);
   const ends = (quota?.windows ?? []).flatMap(({ usedPercent, resetsAtMs }) =>
     usedPercent >= 100 && resetsAtMs !== undefined ? [resetsAtMs] : [],
   );
@@ -115,10 +116,4 @@ function hasJustReset(
 
 function since(atMs: Millis | undefined, now: Millis): Millis {
   return atMs === undefined || atMs > now ? Number.POSITIVE_INFINITY : now - atMs;
-}
-
-/** A share from 0 to 1 of an account's own, so that accounts with one rhythm do not meet. */
-function spreadOf(tag: string): number {
-  const value = Number.parseInt(tag, 16);
-  return Number.isNaN(value) ? 0 : value / 0xffffffff;
 }

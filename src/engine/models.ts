@@ -3,7 +3,6 @@ import { dirname } from "node:path";
 import type { Pool } from "../pool/pool.ts";
 import { writeDurably } from "../store/durable.ts";
 import { type Catalog, mergeCatalog, SEED_CATALOG } from "../turn/catalog.ts";
-import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
 import type { ModelsAnswer } from "../upstream/models.ts";
@@ -11,15 +10,15 @@ import type { Clock } from "../wire/clock.ts";
 import { dict, list, parseDict, text } from "../wire/json.ts";
 import type { Log } from "../wire/log.ts";
 import { isOwn } from "./gauge.ts";
+import { inquire } from "./inquire.ts";
+import type { Renewer } from "./renew.ts";
 
 /** What keeping the model catalogue needs. */
 export type CatalogPorts = {
   readonly pool: Pool;
   readonly clock: Clock;
   readonly log: Log;
-  readonly identify: (accountId: string) => Identity | Failure | Promise<Identity | Failure>;
-  /** Renews a token that the backend refused; a failure when no newer one could be had. */
-  readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
+  readonly renewer: Pick<Renewer, "identify" | "renew" | "accepted">;
   readonly fetch: (
     identity: Identity,
     etag: string | undefined,
@@ -42,7 +41,7 @@ const TIMEOUT_MS = 15_000;
 
 /** The catalogue: the seed table until the backend's has been read, from the cache or by asking. */
 export function createModels(ports: CatalogPorts): Models {
-  const { pool, clock, log, cacheFile } = ports;
+  const { pool, renewer, clock, log, cacheFile } = ports;
   let catalog = SEED_CATALOG;
   let etag: string | undefined;
 
@@ -67,20 +66,18 @@ export function createModels(ports: CatalogPorts): Models {
 
   /** Asks on an account's behalf. What a refusal means for it is settled as that of a turn would be (B7-11). */
   const askAs = async (accountId: string): Promise<ModelsAnswer | undefined> => {
-    let identity = await ports.identify(accountId);
-    if ("kind" in identity) return undefined;
-    let answer = await ask(identity);
-    if (answer.type === "failed" && answer.failure.kind === "unauthorized") {
-      const refusal = await ports.renew(accountId, identity.accessToken);
-      const renewed = refusal === undefined ? await ports.identify(accountId) : refusal;
-      if (!("kind" in renewed)) {
-        identity = renewed;
-        answer = await ask(identity);
-      }
-    }
-    if (answer.type === "failed" && isOwn(answer.failure)) {
+    const asked = await inquire(accountId, {
+      identify: renewer.identify,
+      renew: renewer.renew,
+      ask,
+      wantsRenewal: (answer) => answer.type === "failed" && answer.failure.kind === "unauthorized",
+    });
+    if (asked.type === "none") return undefined;
+    const { answer, token: usedToken } = asked;
+    if (answer.type !== "failed") {
+      renewer.accepted(accountId, usedToken);
+    } else if (isOwn(answer.failure)) {
       const { failure } = answer;
-      const usedToken = identity.accessToken;
       pool.settle(accountId, { type: "refused", failure, usedToken }, clock.now());
     }
     return answer;

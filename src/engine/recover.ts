@@ -1,15 +1,15 @@
 import { basename } from "node:path";
-import { type Account, type Login, labelOf } from "../pool/account.ts";
+import type { Account, Login } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
+import { admit } from "../pool/settle.ts";
 import type { Store } from "../store/store.ts";
-import type { Stop } from "../turn/stop.ts";
 import type { Clock } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Log, redact } from "../wire/log.ts";
 import { NO_REFRESH_TOKEN } from "./fresh.ts";
-import { type AccountWork, broken, nameOf } from "./refresh.ts";
 import type { Renewer } from "./renew.ts";
 import { isSelected, type Selection } from "./selection.ts";
+import { chosenFrom, type Done, type Named, type Work, workOf } from "./work.ts";
 
 /** What recovering accounts needs. */
 export type RecoverPorts = {
@@ -24,15 +24,14 @@ export type RecoverPorts = {
 /** Brings accounts back that are in trouble with their tokens, or sets them aside for good reason. */
 export type Recovery = {
   /** The work for what the owner has chosen, or undefined where there is no such account. */
-  readonly recover: (selection: Selection) => Promise<AccountWork | undefined>;
+  readonly recover: (selection: Selection) => Promise<Work | undefined>;
   /** Tries those again that were set aside. */
   readonly retryAside: () => Promise<void>;
 };
 
-type Outcome = {
-  readonly outcome: "recovered" | "set-aside" | "unchanged";
-  readonly reason?: string;
-};
+const OUTCOMES = ["recovered", "set-aside", "unchanged"] as const;
+
+type Outcome = Done<(typeof OUTCOMES)[number]>;
 
 /**
  * Recovers accounts by renewing their tokens. What works again is ready; what is refused for good is set aside with
@@ -66,7 +65,10 @@ export function createRecovery(ports: RecoverPorts): Recovery {
       const { message } = result.failure;
       return result.isPermanent ? setAside(account, message) : unchanged(message);
     }
-    pool.settle(identity, { type: "recovered" }, clock.now());
+    // Its new tokens have ended what was wrong with the old ones; this ends what took it out, but no spent quota.
+    if (pool.get(identity)?.availability.kind === "disabled") {
+      pool.settle(identity, { type: "released" }, clock.now());
+    }
     log.info("an account was recovered", { account: account.label });
     return RECOVERED;
   };
@@ -84,43 +86,21 @@ export function createRecovery(ports: RecoverPorts): Recovery {
   };
 
   const recover: Recovery["recover"] = async (selection) => {
-    const accounts = pool
-      .view(clock.now())
-      .map(({ account }) => account)
-      .filter(({ login }) => isSelected(login, selection));
     const logins = (await store.aside()).filter((login) => isSelected(login, selection));
-    const total = accounts.length + logins.length;
-    if (total === 0 && selection.by !== "all") return undefined;
-    return async (report, stop) => {
-      report.start(total);
-      const counts = { recovered: 0, "set-aside": 0, unchanged: 0 };
-      const isWanted = isWantedBy(stop);
-      const each = async (
-        who: Pick<Account, "label" | "login">,
-        work: () => Promise<Outcome | undefined>,
-      ): Promise<void> => {
-        const done = await work().catch((cause: unknown) =>
-          unchanged(broken(who, cause, log).reason),
-        );
-        if (done === undefined) return;
-        counts[done.outcome] += 1;
-        report.item({ ...nameOf(who), ...done });
-      };
-      await Promise.all([
-        ...accounts.map((account) =>
-          each(account, async () => {
-            const why = reasonToLeave(account, selection);
-            return why === undefined ? recoverAccount(account, isWanted) : unchanged(why);
-          }),
-        ),
-        ...logins.map((login) =>
-          each({ label: labelOf(login.email, sha256(login.identity)), login }, () =>
-            recoverAside(login, true, isWanted),
-          ),
-        ),
-      ]);
-      return { total, ...counts };
-    };
+    const tasks = [
+      ...chosenFrom(pool, selection, clock.now()).map((account) => ({
+        who: account,
+        run: async (isWanted: () => boolean) => {
+          const why = reasonToLeave(account, selection);
+          return why === undefined ? recoverAccount(account, isWanted) : unchanged(why);
+        },
+      })),
+      ...logins.map((login) => ({
+        who: asideAs(login),
+        run: (isWanted: () => boolean) => recoverAside(login, true, isWanted),
+      })),
+    ];
+    return workOf(selection, { tasks, outcomes: OUTCOMES, atFault: "unchanged", log });
   };
 
   const retryAside = async (): Promise<void> => {
@@ -136,8 +116,10 @@ function unchanged(reason: string): Outcome {
   return { outcome: "unchanged", reason };
 }
 
-function isWantedBy(stop: Pick<Stop, "reason">): () => boolean {
-  return () => stop.reason() === undefined;
+/** How a login is called that lies aside: as its account was. */
+function asideAs(login: Login): Named {
+  const { label, tag } = admit(login, sha256(login.identity), 0);
+  return { label, tag, login };
 }
 
 /** Why nothing is to be done for an account; undefined where it should be tried. */

@@ -1,19 +1,11 @@
-import { basename } from "node:path";
 import type { Account } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { Stop } from "../turn/stop.ts";
 import { type Clock, isoOf } from "../wire/clock.ts";
-import type { Dict } from "../wire/json.ts";
-import { type Log, redact } from "../wire/log.ts";
+import type { Log } from "../wire/log.ts";
 import { NO_REFRESH_TOKEN, type Renewed } from "./fresh.ts";
 import type { Renewer } from "./renew.ts";
-import { isSelected, type Selection } from "./selection.ts";
-
-/** Work on many accounts that tells how far it has come, and ends early when nobody waits any more. */
-export type AccountWork = (
-  report: { readonly start: (total: number) => void; readonly item: (item: Dict) => void },
-  stop: Pick<Stop, "reason">,
-) => Promise<Dict>;
+import type { Selection } from "./selection.ts";
+import { chosenFrom, type Done, type Work, workOf } from "./work.ts";
 
 /** What renewing by hand needs. */
 export type RefreshPorts = {
@@ -23,10 +15,9 @@ export type RefreshPorts = {
   readonly log: Log;
 };
 
-type Item = {
-  readonly outcome: "renewed" | "adopted" | "skipped" | "failed";
-  readonly reason?: string;
-};
+const OUTCOMES = ["renewed", "adopted", "skipped", "failed"] as const;
+
+type Item = Done<(typeof OUTCOMES)[number]>;
 
 /**
  * Renews tokens because their owner asks, whether they are due or not; of all, those that are not disabled. The work,
@@ -37,54 +28,26 @@ export function createRefresh({
   renewByHand,
   clock,
   log,
-}: RefreshPorts): (selection: Selection) => AccountWork | undefined {
-  const renew = async (account: Account, stop: Pick<Stop, "reason">): Promise<Item | undefined> => {
-    const { identity, credential } = account.login;
-    if (credential.refreshToken === undefined)
+}: RefreshPorts): (selection: Selection) => Work | undefined {
+  const renew = async ({ login }: Account, isWanted: () => boolean): Promise<Item | undefined> => {
+    if (login.credential.refreshToken === undefined) {
       return { outcome: "skipped", reason: NO_REFRESH_TOKEN };
-    const result = await renewByHand(identity, () => stop.reason() === undefined);
-    return itemOf(result);
+    }
+    return itemOf(await renewByHand(login.identity, isWanted));
   };
   return (selection) => {
-    const chosen = pool
-      .view(clock.now())
-      .map(({ account }) => account)
-      .filter(({ login }) => isSelected(login, selection))
-      .filter(({ availability }) => selection.by !== "all" || availability.kind !== "disabled");
-    if (chosen.length === 0 && selection.by !== "all") return undefined;
-    return async (report, stop) => {
-      report.start(chosen.length);
-      const counts = { renewed: 0, adopted: 0, skipped: 0, failed: 0 };
-      const each = async (account: Account): Promise<void> => {
-        const item = await renew(account, stop).catch((cause: unknown) =>
-          broken(account, cause, log),
-        );
-        if (item === undefined) return;
-        counts[item.outcome] += 1;
-        const { login } = pool.get(account.login.identity) ?? account;
-        const expires = isoOf(login.credential.expiresAtMs);
-        report.item({ ...nameOf(account), ...item, token_expires_at: expires });
-      };
-      await Promise.all(chosen.map(each));
-      return { total: chosen.length, ...counts };
-    };
+    const tasks = chosenFrom(pool, selection, clock.now())
+      .filter(({ availability }) => selection.by !== "all" || availability.kind !== "disabled")
+      .map((account) => ({
+        who: account,
+        run: (isWanted: () => boolean) => renew(account, isWanted),
+        describe: () => {
+          const { login } = pool.get(account.login.identity) ?? account;
+          return { token_expires_at: isoOf(login.credential.expiresAtMs) };
+        },
+      }));
+    return workOf(selection, { tasks, outcomes: OUTCOMES, atFault: "failed", log });
   };
-}
-
-/** How an account is called in what its owner reads: never by its address or a token. */
-export function nameOf({ label, login }: Pick<Account, "label" | "login">): Dict {
-  return { account: label, file: redact(basename(login.source)) };
-}
-
-/** A fault of the program's own, on one account: the others go on. */
-export function broken(
-  { label }: Pick<Account, "label">,
-  cause: unknown,
-  log: Log,
-): { readonly outcome: "failed"; readonly reason: string } {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  log.error("work on an account broke", { account: label, reason });
-  return { outcome: "failed", reason: "The proxy itself failed; its log says more." };
 }
 
 function itemOf(result: Renewed): Item | undefined {

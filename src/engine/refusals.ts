@@ -1,23 +1,17 @@
-import { basename } from "node:path";
 import { policyFor, type StatusPolicy } from "../config/rules.ts";
 import type { Account } from "../pool/account.ts";
 import { isAlive } from "../pool/credential.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { Store } from "../store/store.ts";
 import type { RefreshReason, Refused } from "../upstream/oauth.ts";
-import type { Clock } from "../wire/clock.ts";
-import { type Log, redact } from "../wire/log.ts";
+import { redact } from "../wire/log.ts";
 import type { Backoff, Setback } from "./backoff.ts";
 import type { DeadTokens } from "./dead.ts";
 import { type Failed, failed } from "./fresh.ts";
+import { type Charge, createEnforcer, type PolicyPorts } from "./policy.ts";
 
 /** What judging a failed renewal needs. */
-export type RefusalPorts = {
+export type RefusalPorts = PolicyPorts & {
   readonly pool: Pool;
-  readonly store: Pick<Store, "reread" | "discard">;
-  readonly clock: Pick<Clock, "now">;
-  readonly log: Log;
-  readonly reload: () => Promise<void>;
   /** `refresh-http-status-policy`. */
   readonly policies: () => Readonly<Record<string, string>>;
   readonly backoff: Backoff;
@@ -49,7 +43,8 @@ export type Refusals = {
 
 /** Judges failed renewals. A temporary one never changes a file, and an access token that lives goes on serving. */
 export function createRefusals(ports: RefusalPorts): Refusals {
-  const { pool, store, clock, log, backoff, dead } = ports;
+  const { pool, clock, log, backoff, dead } = ports;
+  const enforcer = createEnforcer(ports);
 
   const postpone = (
     account: Account,
@@ -88,38 +83,21 @@ export function createRefusals(ports: RefusalPorts): Refusals {
     return result;
   };
 
-  const disable = (account: Account, { message, isPermanent }: Refused): Failed => {
-    pool.settle(account.login.identity, { type: "disabled", reason: message }, clock.now());
-    log.warn("an account was disabled, as refresh-http-status-policy says", {
-      account: account.label,
+  /** Carries a policy out, unless somebody has put other tokens there meanwhile, which nobody has refused. */
+  const obey = async (
+    final: "disable" | "remove",
+    account: Account,
+    { message, isPermanent }: Refused,
+  ): Promise<Failed> => {
+    const { refreshToken: spent } = account.login.credential;
+    const charge: Charge = {
+      account,
+      key: "refresh-http-status-policy",
       reason: message,
-    });
-    return failed(message, isPermanent);
-  };
-
-  const remove = async (account: Account, refused: Refused): Promise<Failed> => {
-    const { source, credential } = account.login;
-    const stored = await store.reread(source);
-    const file = basename(source);
-    if (stored !== undefined && stored.credential.refreshToken !== credential.refreshToken) {
-      // Somebody has put other tokens there meanwhile, which nobody has refused.
-      return postpone(account, refused.message);
-    }
-    const discarded = await store.discard(source);
-    if (!discarded.ok) {
-      log.error("an account's file could not be deleted, as refresh-http-status-policy wants", {
-        account: account.label,
-        reason: discarded.reason,
-      });
-      return disable(account, refused);
-    }
-    log.error("an account's file was deleted, as refresh-http-status-policy says", {
-      account: account.label,
-      file,
-      reason: refused.message,
-    });
-    await ports.reload();
-    return failed(refused.message, refused.isPermanent);
+      isRefused: ({ refreshToken }) => refreshToken === spent,
+    };
+    const isDone = await enforcer.enforce(final, charge);
+    return isDone ? failed(message, isPermanent) : postpone(account, message);
   };
 
   const policyOf = ({ status }: Refused): StatusPolicy | undefined =>
@@ -136,8 +114,7 @@ export function createRefusals(ports: RefusalPorts): Refusals {
       policy?.phase === "cooldown_then_retry" &&
       !backoff.isWarned(identity, credential.refreshToken ?? "");
     const final = isFirst ? undefined : policy?.final;
-    if (final === "disable") return disable(account, refused);
-    if (final === "remove") return remove(account, refused);
+    if (final === "disable" || final === "remove") return obey(final, account, refused);
     const isWarned = policy?.phase === "cooldown_then_retry";
     const rests = final === "cooldown";
     return postpone(account, refused.message, { retryAfterMs, isWarned, rests });
@@ -148,8 +125,8 @@ export function createRefusals(ports: RefusalPorts): Refusals {
     if (!refused.isPermanent) return postponed(account, refused, policy);
     dead.add(account.login.credential.refreshToken ?? "", refused.message);
     // A token that is dead is not asked with again, whatever the phase; and no rest mends it.
-    if (policy?.final === "disable") return disable(account, refused);
-    if (policy?.final === "remove") return remove(account, refused);
+    const final = policy?.final;
+    if (final === "disable" || final === "remove") return obey(final, account, refused);
     const result = giveUp(account, refused.message, reason);
     if (pool.get(account.login.identity)?.availability.kind === account.availability.kind) {
       log.warn(

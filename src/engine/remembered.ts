@@ -1,8 +1,8 @@
-import type { Account, Availability, CoolingReason, Login } from "../pool/account.ts";
+import type { Account, Availability, CoolingReason, Disabler, Login } from "../pool/account.ts";
 import type { Tally } from "../pool/pool.ts";
 import type { Quota, QuotaWindow } from "../pool/quota.ts";
 import type { Past } from "../pool/settle.ts";
-import type { Millis } from "../wire/clock.ts";
+import { isTellable, type Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Dict, dict, isDict, type Json, list, number, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
@@ -100,9 +100,7 @@ function encodeState(availability: Availability): Json {
   if (availability.kind === "ready") return { kind: "ready" };
   const { kind, sinceMs, reason } = availability;
   const evidence = { kind, since: sinceMs, reason: redact(reason).slice(0, LONGEST_REASON) };
-  if (availability.kind === "disabled" && availability.isFinal === true) {
-    return { ...evidence, final: true };
-  }
+  if (availability.kind === "disabled") return { ...evidence, by: availability.by };
   if (availability.kind !== "cooling") return evidence;
   return { ...evidence, why: availability.why, until: availability.untilMs };
 }
@@ -118,13 +116,27 @@ function isReason(value: unknown): value is CoolingReason {
   return typeof value === "string" && Object.hasOwn(REASONS, value);
 }
 
-function decodeState({ kind, since, reason, why, until, final }: Dict): Availability {
+const DISABLERS = {
+  file: true,
+  policy: true,
+  backend: true,
+  health: true,
+} as const satisfies Record<Disabler, true>;
+
+function isDisabler(value: unknown): value is Disabler {
+  return typeof value === "string" && Object.hasOwn(DISABLERS, value);
+}
+
+function decodeState({ kind, since, reason, why, until, by, final }: Dict): Availability {
   const sinceMs = moment(since);
   if (sinceMs === undefined) return { kind: "ready" };
   const evidence = { sinceMs, reason: text(reason) ?? "its reason was not kept" };
   if (kind === "needs-login") return { kind, ...evidence };
-  if (kind === "disabled")
-    return { kind, ...evidence, ...(final === true ? { isFinal: true } : {}) };
+  // Until there was `by`, a policy's doing was marked as final.
+  if (kind === "disabled") {
+    const whose = final === true ? "policy" : isDisabler(by) ? by : "backend";
+    return { kind, by: whose, ...evidence };
+  }
   const untilMs = moment(until);
   if (kind !== "cooling" || untilMs === undefined || !isReason(why)) return { kind: "ready" };
   return { kind, why, untilMs, ...evidence };
@@ -234,7 +246,7 @@ export function larger(one: Tally, other: Tally): Tally {
 
 /** A moment, as a number that a Date can tell. */
 function moment(value: unknown): Millis | undefined {
-  return typeof value === "number" && value >= 0 && value <= 8.64e15 ? value : undefined;
+  return typeof value === "number" && value >= 0 && isTellable(value) ? value : undefined;
 }
 
 function count(value: unknown): number {

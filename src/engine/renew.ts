@@ -1,5 +1,6 @@
+import { basename } from "node:path";
 import type { Account, Login } from "../pool/account.ts";
-import { type Credential, isAlive, isEnding } from "../pool/credential.ts";
+import { areSame, type Credential, isAlive, isEnding } from "../pool/credential.ts";
 import { isDue } from "../pool/due.ts";
 import type { Failure } from "../turn/failure.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
@@ -12,14 +13,7 @@ import type { DeadTokens } from "./dead.ts";
 import { createFamilies, type Place } from "./families.ts";
 import { failed, familiesOf, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
 import { createRefusals, type RenewalWish } from "./refusals.ts";
-import {
-  areSame,
-  createKeeper,
-  type KeeperPorts,
-  LATE_ANSWER_MS,
-  LOST_LOCK,
-  lockWish,
-} from "./unsaved.ts";
+import { createKeeper, type KeeperPorts, LATE_ANSWER_MS, LOST_LOCK, lockWish } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {
@@ -63,7 +57,7 @@ export type Renewer = {
   readonly sweep: () => Promise<void>;
   /** Stores tokens that could not be stored before. Never throws. */
   readonly saveLate: () => Promise<void>;
-  /** The accounts whose tokens could not be stored yet: a restart now would lose their logins. */
+  /** The identities whose tokens could not be stored yet, aside or not: a restart now would lose their logins. */
   readonly unsaved: () => readonly string[];
   /** The backend has accepted this token of the account's. Cheap enough for every turn; never throws. */
   readonly accepted: (accountId: string, accessToken: string) => void;
@@ -424,7 +418,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
     },
     sweep,
     saveLate,
-    unsaved: keeper.pending,
+    unsaved: () => [...keeper.pending(), ...aside.unsaved().map(({ identity }) => identity)],
     accepted: keeper.accepted,
     settled: async () => {
       isStopping = true;
@@ -439,6 +433,11 @@ export function createRenewer(ports: RenewPorts): Renewer {
       for (const accountId of keeper.pending()) {
         log.error("its new tokens were never stored: this account will need a new login", {
           account: pool.get(accountId)?.label,
+        });
+      }
+      for (const { source } of aside.unsaved()) {
+        log.error("the new tokens of a login that lies aside were never stored: it is lost", {
+          file: basename(source),
         });
       }
     },

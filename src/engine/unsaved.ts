@@ -1,5 +1,5 @@
 import type { Account } from "../pool/account.ts";
-import type { Credential } from "../pool/credential.ts";
+import { areSame, type Credential } from "../pool/credential.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { LockWish, Store } from "../store/store.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
@@ -128,8 +128,3 @@ export function lockWish(timeoutMs: Millis): LockWish {
 /** Why a token was not spent by a process that had stood still. */
 export const LOST_LOCK =
   "Not renewed, since this process stood still for so long that another one may be renewing the login by now.";
-
-/** Whether both hold the same tokens. */
-export function areSame(one: Credential, other: Credential): boolean {
-  return one.accessToken === other.accessToken && one.refreshToken === other.refreshToken;
-}

@@ -47,9 +47,17 @@ export type Availability =
   | ({ readonly kind: "needs-login" } & Evidence)
   | ({
       readonly kind: "disabled";
-      /** Only its owner brings it back; otherwise a health check that succeeds does so too. */
-      readonly isFinal?: true;
+      readonly by: Disabler;
     } & Evidence);
+
+/** Who has taken an account out: its owner's file, a policy of theirs, the backend's word, or failed health checks. */
+export type Disabler = "file" | "policy" | "backend" | "health";
+
+/** Whether only its owner can bring it back; otherwise a check that succeeds does so too. */
+export function isFinal(availability: Availability): boolean {
+  if (availability.kind !== "disabled") return false;
+  return availability.by === "file" || availability.by === "policy";
+}
 
 /** Since when, and what the backend or the owner said. */
 export type Evidence = { readonly sinceMs: Millis; readonly reason: string };

@@ -22,3 +22,8 @@ export function isEnding({ accessToken, expiresAtMs }: Credential, now: Millis):
   if (accessToken === undefined) return true;
   return expiresAtMs !== undefined && expiresAtMs - now < ENDING_MS;
 }
+
+/** Whether both hold the same tokens. */
+export function areSame(one: Credential, other: Credential): boolean {
+  return one.accessToken === other.accessToken && one.refreshToken === other.refreshToken;
+}

@@ -29,8 +29,11 @@ export function isDue({ login, tag }: Pick<Account, "login" | "tag">, now: Milli
   return bornMs !== undefined && now - bornMs > STALE_MS * (1 - sooner);
 }
 
-/** A number from 0 to 1 that an account's tag, a piece of a hash of its identity, always stands for. */
-function shareOf(tag: string): number {
+/**
+ * A number from 0 to 1 that an account's tag, a piece of a hash of its identity, always stands for, so that accounts with
+ * one rhythm do not meet.
+ */
+export function shareOf(tag: string): number {
   const digits = tag.slice(0, 8);
   const share = Number.parseInt(digits, 16) / 16 ** digits.length;
   return Number.isFinite(share) ? share : 0;

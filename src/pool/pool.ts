@@ -4,6 +4,7 @@ import type { Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Account, type Availability, type Login, nextChange, standing } from "./account.ts";
 import { type Affinity, createAffinity, type Home } from "./affinity.ts";
+import { areSame } from "./credential.ts";
 import { createOrder, type Order, type Placed } from "./order.ts";
 import { headroom } from "./quota.ts";
 import {
@@ -562,8 +563,7 @@ function differs(a: Login, b: Login): boolean {
     a.email !== b.email ||
     a.plan !== b.plan ||
     a.weight !== b.weight ||
-    a.credential.accessToken !== b.credential.accessToken ||
-    a.credential.refreshToken !== b.credential.refreshToken ||
+    !areSame(a.credential, b.credential) ||
     a.credential.expiresAtMs !== b.credential.expiresAtMs
   );
 }

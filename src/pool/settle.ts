@@ -4,10 +4,11 @@ import {
   type Account,
   type Availability,
   type CoolingReason,
+  isFinal,
   type Login,
   labelOf,
 } from "./account.ts";
-import type { Credential } from "./credential.ts";
+import { areSame, type Credential } from "./credential.ts";
 import { exhaustedUntil, mergeQuota, type Quota, type QuotaWindow } from "./quota.ts";
 
 /** Something that happened to an account. */
@@ -33,8 +34,6 @@ export type Outcome =
   | { readonly type: "renewed"; readonly credential: Credential; readonly atMs: Millis }
   /** The issuer refuses its refresh token for good, and the access token is of no use any more. */
   | { readonly type: "renewal-refused"; readonly reason: string }
-  /** Its owner has asked for it to be recovered, and its new tokens work. */
-  | { readonly type: "recovered" }
   /** Its file was read again and differs. */
   | { readonly type: "reloaded"; readonly login: Login }
   /** It is new in this run of the program, and an earlier one knew it. */
@@ -91,7 +90,7 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       const reason = outcome.reason;
       return isFinal(account.availability)
         ? account
-        : { ...account, availability: { kind: "disabled", sinceMs: now, reason, isFinal: true } };
+        : { ...account, availability: { kind: "disabled", by: "policy", sinceMs: now, reason } };
     }
     case "renewed": {
       const login = {
@@ -113,11 +112,6 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
     }
     case "released":
       return release(account);
-    case "recovered": {
-      const { kind } = account.availability;
-      const isOut = kind === "needs-login" || (kind === "disabled" && !account.login.isSwitchedOff);
-      return isOut ? { ...account, availability: { kind: "ready" } } : account;
-    }
     case "reloaded":
       return reload(account, outcome.login, now);
     case "restored":
@@ -170,7 +164,12 @@ function affect(account: Account, failure: Failure, policy: Policy, now: Millis)
         ? account
         : {
             ...account,
-            availability: { kind: "disabled", sinceMs: now, reason: failure.message },
+            availability: {
+              kind: "disabled",
+              by: "backend",
+              sinceMs: now,
+              reason: failure.message,
+            },
           };
     case "cool-unauthorized":
       return cool(account, "unauthorized", failure, policy.unauthorizedMs, now);
@@ -204,13 +203,10 @@ function failCheck(account: Account, { reason, most }: CheckFailed, now: Millis)
     return counted;
   }
   const evidence = `${failedChecks} health checks in a row failed; the last one: ${reason}`;
-  return { ...counted, availability: { kind: "disabled", sinceMs: now, reason: evidence } };
-}
-
-/** Whether only its owner can bring it back. */
-function isFinal(availability: Availability): boolean {
-  if (availability.kind !== "disabled") return false;
-  return availability.isFinal === true || availability.reason === SWITCHED_OFF;
+  return {
+    ...counted,
+    availability: { kind: "disabled", by: "health", sinceMs: now, reason: evidence },
+  };
 }
 
 /** A check that succeeds brings back whom a check or a refusal took out, and tells the quota like any reading. */
@@ -339,23 +335,20 @@ function withoutTokenTrouble(availability: Availability): Availability {
   return isTokenTrouble ? { kind: "ready" } : availability;
 }
 
-const SWITCHED_OFF = "its owner switched it off in its file";
-
 function switchedOff(now: Millis): Availability {
-  return { kind: "disabled", sinceMs: now, reason: SWITCHED_OFF };
+  const reason = "its owner switched it off in its file";
+  return { kind: "disabled", by: "file", sinceMs: now, reason };
 }
 
 function reload(account: Account, login: Login, now: Millis): Account {
   // A file's first renewal may bring the e-mail address with it; the hash in the label stays.
   const known: Account = { ...account, login, label: labelOf(login.email, account.tag) };
   const { availability } = account;
-  const isOff = availability.kind === "disabled" && availability.reason === SWITCHED_OFF;
+  const isOff = availability.kind === "disabled" && availability.by === "file";
   if (login.isSwitchedOff) {
     return isOff ? known : { ...known, availability: switchedOff(now) };
   }
-  const { accessToken, refreshToken } = account.login.credential;
-  const isNew =
-    login.credential.accessToken !== accessToken || login.credential.refreshToken !== refreshToken;
+  const isNew = !areSame(login.credential, account.login.credential);
   // New tokens in the file of an account that is out are its owner's act: it is tried again.
   if (isOff || (isNew && availability.kind === "disabled")) {
     return { ...known, availability: { kind: "ready" } };

@@ -1,5 +1,5 @@
-import type { AccountWork } from "../engine/refresh.ts";
 import type { Selection } from "../engine/selection.ts";
+import type { Work } from "../engine/work.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import { isDict, parseJson, text } from "../wire/json.ts";
 import { readBody } from "./intake.ts";
@@ -8,9 +8,9 @@ import { replyWithProgress } from "./progress.ts";
 /** Work that owners have done on accounts of theirs. */
 export type AccountRoutes = {
   /** Undefined where there is no such account. */
-  readonly refresh: (selection: Selection) => AccountWork | undefined;
-  readonly recover: (selection: Selection) => Promise<AccountWork | undefined>;
-  readonly checkQuota: (selection: Selection) => AccountWork | undefined;
+  readonly refresh: (selection: Selection) => Work | undefined;
+  readonly recover: (selection: Selection) => Promise<Work | undefined>;
+  readonly checkQuota: (selection: Selection) => Work | undefined;
 };
 
 /** What an answer needs beside the work. */
@@ -50,7 +50,7 @@ export async function recoverAccounts(
   return answer(call, await recover(selection));
 }
 
-function answer(call: AccountCall, work: AccountWork | undefined): Promise<Response> | Response {
+function answer(call: AccountCall, work: Work | undefined): Promise<Response> | Response {
   if (work === undefined) return call.refuse(NOT_FOUND);
   return replyWithProgress(call.request, work, call.onFault);
 }

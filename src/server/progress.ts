@@ -1,21 +1,8 @@
+import type { Report, Work } from "../engine/work.ts";
 import { createStop, type Stop } from "../turn/stop.ts";
 import type { Dict } from "../wire/json.ts";
 import { formatEvent } from "../wire/sse.ts";
 import { FAULT, LEFT } from "./visit.ts";
-
-/** Takes down how far long work has come. */
-export type Report = {
-  /** How many items there will be; called once, before the first. */
-  readonly start: (total: number) => void;
-  /** One of them is done. */
-  readonly item: (item: Dict) => void;
-};
-
-/**
- * Long work on many accounts; resolves with what it came to. When `stop` stops, nobody waits any more: what has begun
- * is brought to its end, the rest is left.
- */
-export type Work = (report: Report, stop: Stop) => Promise<Dict>;
 
 /**
  * Runs `work` and answers with its progress as events (`start`, `item` for each, `done`; the same word is the `type` in

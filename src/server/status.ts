@@ -12,7 +12,7 @@ import { maskEmail, redact } from "../wire/log.ts";
 /** What the owner's pages are made of. */
 export type StatusSource = {
   readonly views: readonly AccountView[];
-  /** The accounts whose new tokens are only in memory: a restart would lose their logins. */
+  /** The identities, aside or not, whose new tokens are only in memory: a restart would lose their logins. */
   readonly unsaved: readonly string[];
   readonly totals: Totals;
   /** How many requests wait for a place on an account. */

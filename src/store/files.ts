@@ -2,6 +2,7 @@ import type { Stats } from "node:fs";
 import { mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
+import { areSame } from "../pool/credential.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
 import { besideOf } from "./beside.ts";
@@ -342,10 +343,7 @@ async function endRotation(held: Holding): Promise<void> {
 function isReplaced(present: Login, { original }: Rotation): boolean {
   const before = readLogin(original, present.source);
   if (!before.ok) return false;
-  const isSame =
-    before.login.credential.refreshToken === present.credential.refreshToken &&
-    before.login.credential.accessToken === present.credential.accessToken;
-  return !isSame && isNewer(present, before.login);
+  return !areSame(before.login.credential, present.credential) && isNewer(present, before.login);
 }
 
 /** The hidden contents of accounts that are not there. */

@@ -2,17 +2,20 @@ import { createHash } from "node:crypto";
 import type { Stop } from "../turn/stop.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { type Dict, dict, number, parseDict, text } from "../wire/json.ts";
-import { redact } from "../wire/log.ts";
 import { lowerNames } from "./headers.ts";
-import { CLIENT_ID, readAnswer } from "./oauth.ts";
-import { describeNetwork } from "./send.ts";
-import { readText } from "./text.ts";
+import {
+  askIssuer,
+  BROKEN_OFF,
+  CLIENT_ID,
+  type Heard,
+  type IssuerAddress,
+  isOutage,
+  readRefusal,
+} from "./issuer.ts";
+import { readAnswer } from "./oauth.ts";
 
 /** How the issuer is spoken to while somebody logs in. */
-export type IssuerOptions = {
-  readonly issuer: string;
-  /** The configured identity headers. */
-  readonly headers: Readonly<Record<string, string>>;
+export type IssuerOptions = IssuerAddress & {
   readonly clock: Clock;
   /** Longest time for one question and its whole answer. */
   readonly timeoutMs: Millis;
@@ -60,7 +63,6 @@ export type Random = (count: number) => Uint8Array;
 
 // upstream.md 6.1: what the Codex CLI 0.169 asks for.
 const SCOPE = "openid profile email offline_access api.connectors.read api.connectors.invoke";
-const MOST_ANSWER_BYTES = 256 * 1024;
 const SECOND = 1000;
 const USUAL_INTERVAL_S = 5;
 const LONGEST_INTERVAL_S = 60;
@@ -69,7 +71,7 @@ const MOST_TROUBLES = 10;
 /** Prepares a browser login that ends at `redirectUri`: proof key (S256) and state are made of `random`. */
 export function grantBrowser(
   redirectUri: string,
-  { issuer, headers }: Pick<IssuerOptions, "issuer" | "headers">,
+  { issuer, headers }: IssuerAddress,
   random: Random,
 ): BrowserGrant {
   const verifier = base64url(random(64));
@@ -189,7 +191,7 @@ type Poll =
   | { readonly kind: "code"; readonly code: string; readonly verifier: string }
   | { readonly kind: "trouble" | "over"; readonly failure: NoLogin };
 
-function readPoll(told: Told): Poll {
+function readPoll(told: Heard | NoLogin): Poll {
   if (!told.ok) return { kind: "trouble", failure: told };
   // Before 403 is taken for "not yet": a page that guards the issuer says 403 too.
   if (told.isPage) return { kind: "trouble", failure: pageInstead(told.status) };
@@ -206,78 +208,31 @@ function readPoll(told: Told): Poll {
   return { kind: "over", failure: failed(message) };
 }
 
-/** An answer of the issuer's, whatever it says. */
-type Heard = {
-  readonly ok: true;
-  readonly status: number;
-  readonly body: string;
-  /** A web page where JSON was due. */
-  readonly isPage: boolean;
-};
-
-type Told = Heard | NoLogin;
-
-/** Posts a form, or JSON, and reads the answer: bounded in time and size, never thrown. */
+/** Asks the issuer, within the time for one question. */
 async function ask(
   path: string,
-  question: URLSearchParams | Dict,
-  { issuer, headers, clock, timeoutMs }: IssuerOptions,
+  body: URLSearchParams | Dict,
+  options: IssuerOptions,
   stop: Stop,
-): Promise<Told> {
-  const isForm = question instanceof URLSearchParams;
+): Promise<Heard | NoLogin> {
   const own = stop.child();
-  const cancel = clock.after(timeoutMs, () => own.stop(TOO_SLOW));
-  try {
-    const response = await fetch(`${issuer}${path}`, {
-      method: "POST",
-      headers: {
-        ...lowerNames(headers),
-        "content-type": isForm ? "application/x-www-form-urlencoded" : "application/json",
-        accept: "application/json",
-      },
-      body: isForm ? question.toString() : JSON.stringify(question),
-      signal: own.signal,
-      // A redirect would carry the code to somebody else.
-      redirect: "manual",
-      timeout: false,
-    });
-    const limits = { mostBytes: MOST_ANSWER_BYTES, limitMs: 0, tooLate: TOO_SLOW };
-    const { text: body, isWhole } = await readText(response, limits, own, clock);
-    const why = own.reason();
-    if (why !== undefined) return { ok: false, message: why.message, isTemporary: true };
-    if (!isWhole) return failed("The issuer's answer broke off, or is far too long.", true);
-    const type = response.headers.get("content-type") ?? "";
-    const isPage = /\bhtml\b/i.test(type) || /^\s*<(?:!doctype|html)/i.test(body);
-    return { ok: true, status: response.status, body, isPage };
-  } catch (cause) {
-    const said = own.reason()?.message ?? describeNetwork(cause).message;
-    return failed(said.replace("The backend", "The issuer"), true);
-  } finally {
-    cancel();
-    own.detach();
-  }
+  const cancel = options.clock.after(options.timeoutMs, () => own.stop(TOO_SLOW));
+  const heard = await askIssuer({ path, body, accept: "application/json" }, options, own);
+  cancel();
+  own.detach();
+  if (!heard.ok) return failed(heard.message, true);
+  return heard.isWhole ? heard : failed(BROKEN_OFF, true);
 }
 
 const TOO_SLOW = { kind: "timeout", message: "The issuer did not answer in time." } as const;
 
 function refused({ status, body }: Heard): NoLogin {
-  const answer = dict(parseDict(body));
-  const error = dict(answer["error"]);
-  const code = text(error["code"]) ?? text(answer["error"]) ?? text(answer["code"]);
-  const said =
-    text(error["message"]) ?? text(answer["error_description"]) ?? text(answer["detail"]);
-  const named = code === undefined ? "" : ` (${redact(code).slice(0, 80)})`;
-  const why = said === undefined ? "." : `: ${redact(said).slice(0, 300)}`;
-  return failed(`The issuer answered ${status}${named}${why}`, isOutage(status));
+  return failed(readRefusal(status, body).message, isOutage(status));
 }
 
 function pageInstead(status: number): NoLogin {
   const message = `The issuer answered ${status} with a web page instead of JSON: something stands between, such as Cloudflare or a login of the network. Open the issuer's address in a browser on this machine to see it.`;
   return failed(message, true);
-}
-
-function isOutage(status: number): boolean {
-  return status >= 500 || status === 408 || status === 429;
 }
 
 function failed(message: string, isTemporary = false): NoLogin {

@@ -5,7 +5,7 @@ import type { Clock } from "../wire/clock.ts";
 import { parseDict } from "../wire/json.ts";
 import { accountHeaders, type Identity, lowerNames } from "./headers.ts";
 import { describeNetwork } from "./send.ts";
-import { readText } from "./text.ts";
+import { readBounded } from "./text.ts";
 
 /** What the backend said when asked for its models. */
 export type ModelsAnswer =
@@ -47,8 +47,7 @@ export async function fetchModels(
       timeout: false,
     });
     if (response.status === 304) return { type: "unchanged" };
-    const limits = { mostBytes: MOST_BYTES, limitMs: 0, tooLate: DONE };
-    const { text: body } = await readText(response, limits, reading, clock);
+    const { text: body } = await readBounded(response, MOST_BYTES);
     const models = parseDict(body)?.["models"];
     if (response.status !== 200 || !Array.isArray(models)) {
       const refusal = { status: response.status, headers: response.headers, body };

@@ -1,13 +1,15 @@
 import { retryAfterSeconds } from "../turn/classify.ts";
 import type { Stop } from "../turn/stop.ts";
 import type { Millis } from "../wire/clock.ts";
-import { type Dict, dict, number, parseDict, text } from "../wire/json.ts";
-import { redact } from "../wire/log.ts";
-import { lowerNames } from "./headers.ts";
-import { describeNetwork } from "./send.ts";
-
-/** The Codex CLI's public client id; logins are made with it, and their refresh tokens are bound to it. */
-export const CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann";
+import { number, parseDict, text } from "../wire/json.ts";
+import {
+  askIssuer,
+  BROKEN_OFF,
+  CLIENT_ID,
+  type IssuerAddress,
+  isOutage,
+  readRefusal,
+} from "./issuer.ts";
 
 /** What the issuer made of a refresh token. */
 export type Exchange =
@@ -51,8 +53,6 @@ const PERMANENT: ReadonlySet<string> = new Set([
   "account_deleted",
 ]);
 
-const MOST_ANSWER_BYTES = 256 * 1024;
-
 /**
  * Spends a refresh token. The new one must be stored before anything else happens: the old one is dead.
  * Never throws; an answer that is no answer (HTML, an outage, silence until `stop`) is a temporary failure.
@@ -60,40 +60,32 @@ const MOST_ANSWER_BYTES = 256 * 1024;
 export async function exchange(
   refreshToken: string,
   reason: RefreshReason,
-  options: { readonly issuer: string; readonly headers: Readonly<Record<string, string>> },
+  options: IssuerAddress,
   stop: Stop,
 ): Promise<Exchange> {
-  try {
-    const response = await fetch(`${options.issuer}/oauth/token`, {
-      method: "POST",
-      headers: {
-        ...lowerNames(options.headers),
-        "content-type": "application/json",
-        accept: "*/*",
-      },
-      body: JSON.stringify({
-        client_id: CLIENT_ID,
-        grant_type: "refresh_token",
-        refresh_reason: reason,
-        refresh_token: refreshToken,
-      }),
-      signal: stop.signal,
-      redirect: "manual",
-      timeout: false,
-    });
-    const body = (await response.text()).slice(0, MOST_ANSWER_BYTES);
-    return readAnswer(response.status, body, response.headers);
-  } catch (cause) {
-    const why = stop.reason()?.message ?? describeNetwork(cause).message;
-    return { ok: false, isPermanent: false, message: why.replace("The backend", "The issuer") };
-  }
+  const body = {
+    client_id: CLIENT_ID,
+    grant_type: "refresh_token",
+    refresh_reason: reason,
+    refresh_token: refreshToken,
+  };
+  const heard = await askIssuer({ path: "/oauth/token", body, accept: "*/*" }, options, stop);
+  if (!heard.ok) return { ...heard, isPermanent: false };
+  const answer = readAnswer(heard.status, heard.body, heard.headers);
+  // An answer that broke off may be one all the same: the old token is spent, so that the new one must not be lost.
+  if (answer.ok || heard.isWhole) return answer;
+  return { ok: false, isPermanent: false, message: BROKEN_OFF, status: heard.status };
 }
 
 /** The issuer's answer, understood. */
 export function readAnswer(status: number, body: string, headers = new Headers()): Exchange {
   const parsed = parseDict(body);
   if (status < 200 || status > 299) {
-    return { ...readRefusal(status, parsed), status, ...readPause(headers) };
+    const { code, message } = readRefusal(status, body);
+    // A page in the issuer's place, or an issuer in trouble, says nothing about the token.
+    const isVerdict = parsed !== undefined && !isOutage(status);
+    const isPermanent = isVerdict && (status === 401 || PERMANENT.has(code ?? ""));
+    return { ok: false, isPermanent, message, status, ...readPause(headers) };
   }
   const answer = parsed ?? {};
   const accessToken = text(answer["access_token"]);
@@ -117,20 +109,4 @@ export function readAnswer(status: number, body: string, headers = new Headers()
 function readPause(headers: Headers): Pick<Refused, "retryAfterMs"> {
   const seconds = retryAfterSeconds(headers, Date.parse(headers.get("date") ?? ""));
   return seconds !== undefined && seconds > 0 ? { retryAfterMs: seconds * 1000 } : {};
-}
-
-function readRefusal(status: number, parsed: Dict | undefined): Refused {
-  const answer = parsed ?? {};
-  const error = dict(answer["error"]);
-  const code = text(error["code"]) ?? text(answer["error"]) ?? text(answer["code"]);
-  const said = text(error["message"]) ?? text(answer["error_description"]);
-  // A page in the issuer's place, or an issuer in trouble, says nothing about the token.
-  const isVerdict = parsed !== undefined && status < 500 && status !== 408 && status !== 429;
-  const isPermanent = isVerdict && (status === 401 || PERMANENT.has(code ?? ""));
-  const words = [`The issuer answered ${status}`, code === undefined ? "" : ` (${redact(code)})`];
-  return {
-    ok: false,
-    isPermanent,
-    message: `${words.join("")}${said === undefined ? "." : `: ${redact(said).slice(0, 500)}`}`,
-  };
 }

@@ -14,15 +14,20 @@ export type TextLimits = {
 /** A body as text, or as much of it as came. */
 export type ReadText = { readonly text: string; readonly isWhole: boolean };
 
-/** Reads a body that is no stream. It throws nothing: what has been read must do. */
+/** Reads a body that is no stream, within a time. It throws nothing: what has been read must do. */
 export async function readText(
   response: Response,
   { mostBytes, limitMs, tooLate }: TextLimits,
   stop: Stop,
   clock: Clock,
 ): Promise<ReadText> {
-  if (response.body === null) return { text: "", isWhole: true };
   const cancel = limitMs > 0 ? clock.after(limitMs, () => stop.stop(tooLate)) : () => {};
+  return readBounded(response, mostBytes).finally(cancel);
+}
+
+/** Reads a body that is no stream, up to a length. It throws nothing: what has been read must do. */
+export async function readBounded(response: Response, mostBytes: number): Promise<ReadText> {
+  if (response.body === null) return { text: "", isWhole: true };
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -36,8 +41,6 @@ export async function readText(
     }
   } catch {
     // Broken, or stopped; the caller knows which.
-  } finally {
-    cancel();
   }
   return { text, isWhole: false };
 }

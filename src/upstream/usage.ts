@@ -7,7 +7,7 @@ import { isDict, parseDict, text } from "../wire/json.ts";
 import { accountHeaders, type Identity, lowerNames } from "./headers.ts";
 import { quotaFromUsage } from "./limits.ts";
 import { describeNetwork } from "./send.ts";
-import { readText } from "./text.ts";
+import { readBounded } from "./text.ts";
 
 /** What the usage endpoint said of an account; a reading may be empty. */
 export type UsageAnswer =
@@ -51,8 +51,7 @@ export async function fetchUsage(
       redirect: "manual",
       timeout: false,
     });
-    const limits = { mostBytes: MOST_BYTES, limitMs: 0, tooLate: DONE };
-    const { text: body } = await readText(response, limits, reading, clock);
+    const { text: body } = await readBounded(response, MOST_BYTES);
     const stopped = stop.reason();
     if (stopped !== undefined) return { ok: false, failure: stopped };
     return understand(response, body, clock.now());

@@ -4,9 +4,14 @@ export type Millis = number;
 /** The furthest moment that a Date can tell (ECMA-262, 21.4.1.1); a backend may promise a later one. */
 export const LAST_MS: Millis = 8.64e15;
 
+/** Whether a Date can tell this moment. */
+export function isTellable(ms: Millis): boolean {
+  return Math.abs(ms) <= LAST_MS;
+}
+
 /** A moment in the form of ISO 8601; null where there is none, or none that can be told. */
 export function isoOf(ms: Millis | undefined): string | null {
-  return ms === undefined || !(Math.abs(ms) <= LAST_MS) ? null : new Date(ms).toISOString();
+  return ms === undefined || !isTellable(ms) ? null : new Date(ms).toISOString();
 }
 
 /** Calls a timer off. Safe to call twice and after the timer has fired. */

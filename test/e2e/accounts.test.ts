@@ -8,20 +8,18 @@ import {
   setDefaultTimeout,
   test,
 } from "bun:test";
-import {
-  chmod,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  unlink,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rename, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Dict, dict, parseDict, text } from "../../src/wire/json.ts";
+import {
+  countOf,
+  expectServed,
+  filesOf,
+  refreshesOf,
+  renewBeside,
+  turnsTaken,
+} from "../support/accounts.ts";
 import type { AccountSeed, FakeAccount } from "../support/backend/account.ts";
 import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
@@ -60,8 +58,8 @@ describe("account files, while the program runs", () => {
     expect(performance.now() - goneMs).toBeLessThan(1000);
     for (let turn = 0; turn < 4; turn++)
       await expectServed(proxy, { prompt_cache_key: `k${turn}` });
-    expect(turnsOn(first)).toBe(1);
-    expect(turnsOn(second)).toBe(4);
+    expect(turnsTaken(backend, first)).toBe(1);
+    expect(turnsTaken(backend, second)).toBe(4);
     await until("it is logged", () => proxy.logs().includes("account taken out"));
     expect(countOf(proxy.logs(), "account added")).toBe(2);
     expect(countOf(proxy.logs(), "account taken out")).toBe(1);
@@ -98,7 +96,7 @@ describe("account files, while the program runs", () => {
       return row?.whole["label"] !== undefined && proxy.logs().includes("account taken out");
     });
     await expectServed(proxy, { prompt_cache_key: "anew" });
-    expect([turnsOn(account), turnsOn(other)]).toEqual([1, 1]);
+    expect([turnsTaken(backend, account), turnsTaken(backend, other)]).toEqual([1, 1]);
   });
 
   test("an account that its owner switches off in the file, and on again", async () => {
@@ -120,7 +118,7 @@ describe("account files, while the program runs", () => {
     await proxy.put("auth.json", account.authJson());
     await untilAccounts(proxy, 1);
     await expectServed(proxy);
-    expect(turnsOn(account)).toBe(1);
+    expect(turnsTaken(backend, account)).toBe(1);
   });
 
   test("one login in two files is one account, said once", async () => {
@@ -168,7 +166,7 @@ describe("account files, while the program runs", () => {
     await proxy.put(`${account.name}.json`, '{"access_token":');
     await until("it is told", () => proxy.logs().includes("an account file was left alone"));
     await expectServed(proxy);
-    expect(turnsOn(account)).toBe(1);
+    expect(turnsTaken(backend, account)).toBe(1);
   });
 });
 
@@ -231,7 +229,7 @@ describe("the folder of account files", () => {
         await expectServed(proxy);
         await expectServed(proxy);
         // A refresh token that could not be stored afterwards is not spent.
-        expect(refreshesOf(account)).toBe(0);
+        expect(refreshesOf(backend, account)).toBe(0);
         await until("it is told", () => proxy.logs().includes("could not be stored"));
         expect(dict(parseDict(await readFile(path, "utf8")))).toEqual(account.file());
         expect(countOf(proxy.logs(), "could not be stored")).toBeLessThan(3);
@@ -264,7 +262,7 @@ describe("the folder of account files", () => {
     await using proxy = await start([account], { "auth-scan-interval": 1, "refresh-interval": 1 });
     await within(
       "a token is being renewed",
-      backend.until(() => refreshesOf(account) > 0),
+      backend.until(() => refreshesOf(backend, account) > 0),
     );
     const away = `${proxy.authDir}-away`;
     await rename(proxy.authDir, away);
@@ -307,7 +305,7 @@ describe("tokens", () => {
     );
     for (const answer of answers) expect(answer.status).toBe(200);
     // A new token of four minutes is due again; what matters is that no two were renewed at a time.
-    expect(refreshesOf(account)).toBeLessThanOrEqual(3);
+    expect(refreshesOf(backend, account)).toBeLessThanOrEqual(3);
     const stored = dict(parseDict(await readFile(path, "utf8")));
     expect(stored["refresh_token"]).toBe(account.tokens().refreshToken);
     expect(stored["refresh_token"]).not.toBe(old["refresh_token"]);
@@ -325,7 +323,7 @@ describe("tokens", () => {
     );
     // Each of them was refused once and sent again.
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
-    expect(refreshesOf(account)).toBe(1);
+    expect(refreshesOf(backend, account)).toBe(1);
     // The last of the 401s came after the renewal: they must not rest an account that is well again.
     expect((await proxy.stats()).of(account).state).toBe("ready");
     await expectServed(proxy);
@@ -339,11 +337,11 @@ describe("tokens", () => {
     const first = call(proxy, { body: turnBody("First") });
     await within(
       "the renewal runs",
-      backend.until(() => refreshesOf(account) === 1),
+      backend.until(() => refreshesOf(backend, account) === 1),
     );
     const second = call(proxy, { body: turnBody("Second") });
     expect([(await first).status, (await second).status]).toEqual([200, 200]);
-    expect(refreshesOf(account)).toBe(1);
+    expect(refreshesOf(backend, account)).toBe(1);
   });
 
   test("an account with a refresh token alone names its workspace from the first renewal on", async () => {
@@ -408,8 +406,8 @@ describe("tokens", () => {
     await using proxy = await start([account]);
     const answer = await call(proxy, { headers: CODEX });
     expect([answer.status, lastType(answer.events)]).toEqual([200, "response.completed"]);
-    expect(turnsOn(account)).toBe(1);
-    expect(refreshesOf(account)).toBe(1);
+    expect(turnsTaken(backend, account)).toBe(1);
+    expect(refreshesOf(backend, account)).toBe(1);
     expect((await proxy.stats()).of(account).state).toBe("ready");
   });
 
@@ -431,8 +429,8 @@ describe("tokens", () => {
       expect(of(dead).state).toBe("needs-login");
       expect(of(dead).reason).not.toBe("");
       expect(of(good).state).toBe("ready");
-      expect(refreshesOf(dead)).toBe(1);
-      expect(turnsOn(good)).toBe(2);
+      expect(refreshesOf(backend, dead)).toBe(1);
+      expect(turnsTaken(backend, good)).toBe(2);
       await expectFiles(proxy, [dead, good]);
     });
   }
@@ -443,7 +441,7 @@ describe("tokens", () => {
     await using proxy = await start([account]);
     await expectServed(proxy);
     await expectServed(proxy);
-    expect(refreshesOf(account)).toBe(1);
+    expect(refreshesOf(backend, account)).toBe(1);
     await expectFiles(proxy, [account]);
   });
 
@@ -456,7 +454,7 @@ describe("tokens", () => {
         await expectServed(proxy, { prompt_cache_key: `k${turn}` });
       expect((await proxy.stats()).of(account).state).toBe("ready");
       // Not asked again for each request.
-      expect(refreshesOf(account)).toBeLessThanOrEqual(2);
+      expect(refreshesOf(backend, account)).toBeLessThanOrEqual(2);
       await expectFiles(proxy, [account]);
     });
   }
@@ -478,14 +476,13 @@ describe("tokens", () => {
     const account = fresh();
     await using proxy = await start([account], { "auth-scan-interval": 3600 });
     await expectServed(proxy);
-    const stale = account.file();
     account.expireAccessToken();
     // What the Codex CLI does meanwhile: it renews, and writes the same file.
-    const renewed = await renewBeside(account, stale);
-    await proxy.put(`${account.name}.json`, renewed);
+    await renewBeside(backend, account);
+    await proxy.put(`${account.name}.json`, account.file());
     await expectServed(proxy, { prompt_cache_key: "later" });
     expect((await proxy.stats()).of(account).state).toBe("ready");
-    expect(refreshesOf(account)).toBe(1);
+    expect(refreshesOf(backend, account)).toBe(1);
     expect(proxy.logs()).not.toContain("needs a new login");
   });
 });
@@ -595,7 +592,7 @@ describe("conversations", () => {
     for (let session = 0; session < 16; session++) {
       await expectServed(telling, { session_id: `new-${session}` });
     }
-    for (const account of four) expect(turnsOn(account)).toBeGreaterThan(0);
+    for (const account of four) expect(turnsTaken(backend, account)).toBeGreaterThan(0);
   });
 });
 
@@ -612,27 +609,6 @@ function start(
   return startProxy({ backend, accounts, config, binary: true });
 }
 
-function turnsOn(account: FakeAccount): number {
-  const own = backend.turns().filter((turn) => turn.account === account.name);
-  // A token that the backend refuses is no turn.
-  return own.filter(({ status }) => status !== 401).length;
-}
-
-function refreshesOf(account: FakeAccount): number {
-  return backend.refreshes().filter((refresh) => refresh.account === account.name).length;
-}
-
-function countOf(logs: string, words: string): number {
-  return logs.split(words).length - 1;
-}
-
-async function expectServed(proxy: TestProxy, more: Dict = {}): Promise<void> {
-  const { status, text: words } = await call(proxy, {
-    body: turnBody("Say hi", { ...more, stream: false }),
-  });
-  expect([status, words]).toEqual([200, words]);
-}
-
 function untilAccounts(proxy: TestProxy, count: number): Promise<void> {
   return until(`there are ${count} accounts`, async () => {
     return (await proxy.stats()).accounts.length === count;
@@ -640,26 +616,5 @@ function untilAccounts(proxy: TestProxy, count: number): Promise<void> {
 }
 
 async function expectFiles(proxy: TestProxy, accounts: readonly FakeAccount[]): Promise<void> {
-  const files = (await readdir(proxy.authDir)).filter((name) => !name.startsWith("."));
-  expect(files.toSorted()).toEqual(accounts.map(({ name }) => `${name}.json`));
-}
-
-/** A renewal that somebody else makes with the account's newest refresh token. */
-async function renewBeside(account: FakeAccount, file: Dict): Promise<Dict> {
-  const response = await fetch(`${backend.issuer}/oauth/token`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      client_id: "app_EMoamEEZ73f0CkXaXp7hrann",
-      grant_type: "refresh_token",
-      refresh_token: account.tokens().refreshToken,
-    }),
-  });
-  const tokens = dict(parseDict(await response.text()));
-  return {
-    ...file,
-    access_token: tokens["access_token"],
-    refresh_token: tokens["refresh_token"],
-    id_token: tokens["id_token"],
-  };
+  expect(await filesOf(proxy)).toEqual(accounts.map(({ name }) => `${name}.json`));
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Dict, dict, list } from "../../src/wire/json.ts";
+import { stateOf, turnsOn } from "../support/accounts.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
@@ -7,6 +8,7 @@ import type { FaultName } from "../support/backend/faults.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { type Calling, call, lastType } from "../support/call.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
+import { elapse as pass } from "../support/drill.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { until, within } from "../support/until.ts";
 
@@ -14,7 +16,6 @@ setDefaultTimeout(60_000);
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
 
 let clock: ManualClock;
 let backend: FakeBackend;
@@ -35,35 +36,17 @@ function start(accounts: readonly FakeAccount[], config: Dict = {}): Promise<Tes
   return startProxy({ backend, accounts, config, clock });
 }
 
-const turnsOn = ({ name }: FakeAccount): number =>
-  backend.turns().filter((each) => each.account === name).length;
 const readingsOf = ({ name }: FakeAccount): number =>
   backend.requests.filter((each) => each.account === name && each.path.endsWith("/wham/usage"))
     .length;
 
-/**
- * Lets `ms` pass for the proxy and the backend, step by step, each with time for what it sets off: a request of our own
- * goes out after those that the proxy has begun, and is answered after them.
- */
-async function elapse(
+/** Lets time pass, until it is enough where that is said. */
+function elapse(
   proxy: TestProxy,
   ms: number,
   isEnough: () => Promise<boolean> = async () => false,
 ): Promise<number> {
-  const stepMs = ms > 10 * MINUTE ? 5 * SECOND : SECOND;
-  let passed = 0;
-  while (passed < ms && !(await isEnough())) {
-    clock.advance(stepMs);
-    passed += stepMs;
-    for (let turn = 0; turn < 3; turn++) {
-      await fetch(`${proxy.url}/health/live`);
-      await within(
-        "the backend is quiet",
-        backend.until(() => backend.openRequests() === 0),
-      );
-    }
-  }
-  return passed;
+  return pass({ clock, backend, proxy }, ms, { isEnough });
 }
 
 let talks = 0;
@@ -73,10 +56,6 @@ function ask(proxy: TestProxy, more: Dict = {}, calling: Calling = {}) {
   talks += 1;
   const key = { prompt_cache_key: `talk ${talks}` };
   return call(proxy, { ...calling, body: { ...turnBody(), ...key, ...more } });
-}
-
-async function stateOf(proxy: TestProxy, account: FakeAccount): Promise<string> {
-  return (await proxy.stats()).of(account).state;
 }
 
 async function isMeasured(proxy: TestProxy, account: FakeAccount): Promise<boolean> {
@@ -105,32 +84,6 @@ describe("readings in the background", () => {
     ).toEqual([]);
   });
 
-  test("B6-2: all exhausted till next week; the endpoint says 0 % used: traffic is back in less than a minute", async () => {
-    const [one, other] = [fresh(), fresh()];
-    for (const account of [one, other]) {
-      account.usage(40, 100, 6 * 86_400);
-      account.always({ kind: "fault", name: "429-usage" });
-    }
-    await using proxy = await start([one, other]);
-    await elapse(proxy, 10 * SECOND);
-    const spent = await ask(proxy);
-    expect([spent.status, spent.error["type"]]).toEqual([429, "usage_limit_reached"]);
-    await elapse(proxy, HOUR);
-    const before = turnsOn(one) + turnsOn(other);
-    expect((await ask(proxy)).status).toBe(429);
-    expect(turnsOn(one) + turnsOn(other)).toBe(before);
-    one.usage(0, 0);
-    one.always(undefined);
-    const tookMs = await elapse(
-      proxy,
-      5 * MINUTE,
-      async () => (await stateOf(proxy, one)) === "ready",
-    );
-    expect(tookMs).toBeLessThan(MINUTE);
-    expect((await ask(proxy)).status).toBe(200);
-    expect(await stateOf(proxy, other)).toBe("cooling");
-  });
-
   test("B6-8: no request waits for a usage call, not even where none is ever answered", async () => {
     const accounts = [fresh(), fresh()];
     for (const account of accounts) account.usageFault("hang");
@@ -155,7 +108,7 @@ describe("readings in the background", () => {
     expect(whole["until"]).toBeString();
     const refused = await ask(proxy);
     expect(refused.error["message"]).toContain("1 with quota used up");
-    expect(turnsOn(spent)).toBe(0);
+    expect(turnsOn(backend, spent)).toBe(0);
     spent.usageShape("credits");
     await elapse(proxy, 5 * MINUTE, async () => (await stateOf(proxy, spent)) === "ready");
     expect((await proxy.stats()).of(spent).whole).toMatchObject({
@@ -201,7 +154,7 @@ describe("B6-5: a quota that is spent, wherever it is told", () => {
         const answer = await ask(proxy);
         expect([answer.status, lastType(answer.events)]).toEqual([200, "response.completed"]);
       }
-      expect([turnsOn(spent), turnsOn(good)]).toEqual([1, 2]);
+      expect([turnsOn(backend, spent), turnsOn(backend, good)]).toEqual([1, 2]);
       expect((await proxy.stats()).of(spent)).toMatchObject({
         state: "cooling",
         consecutiveFailures: 1,
@@ -217,7 +170,7 @@ describe("B6-5: a quota that is spent, wherever it is told", () => {
       const answer = await ask(proxy, { stream: false });
       expect([answer.status, answer.json["status"]]).toEqual([200, "completed"]);
     }
-    expect([turnsOn(spent), turnsOn(good)]).toEqual([1, 2]);
+    expect([turnsOn(backend, spent), turnsOn(backend, good)]).toEqual([1, 2]);
   });
 
   test("response.incomplete after output, in a stream: a conversation leaves the account that is spent", async () => {
@@ -225,13 +178,13 @@ describe("B6-5: a quota that is spent, wherever it is told", () => {
     await using proxy = await start([one, other]);
     const talk = { prompt_cache_key: "a sticky one" };
     expect((await ask(proxy, talk)).status).toBe(200);
-    const [home, away] = turnsOn(one) === 1 ? [one, other] : [other, one];
+    const [home, away] = turnsOn(backend, one) === 1 ? [one, other] : [other, one];
     home.always({ kind: "incomplete", reason: "usage_limit_reached" });
     const cut = await ask(proxy, talk);
     expect([cut.status, lastType(cut.events)]).toEqual([200, "response.incomplete"]);
     expect(await stateOf(proxy, home)).toBe("cooling");
     expect(lastType((await ask(proxy, talk)).events)).toBe("response.completed");
-    expect([turnsOn(home), turnsOn(away)]).toEqual([2, 1]);
+    expect([turnsOn(backend, home), turnsOn(backend, away)]).toEqual([2, 1]);
   });
 
   test.each<[name: string, five: number, week: number]>([
@@ -243,40 +196,40 @@ describe("B6-5: a quota that is spent, wherever it is told", () => {
     await using proxy = await start([spent, good]);
     await elapse(proxy, MINUTE, () => isMeasured(proxy, spent));
     for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
-    expect([turnsOn(spent), turnsOn(good)]).toEqual([0, 4]);
+    expect([turnsOn(backend, spent), turnsOn(backend, good)]).toEqual([0, 4]);
   });
 });
 
-test("B6-1: an exhausted account is left alone till the reset that it promised", async () => {
-  const account = fresh();
-  account.usage(100, 30, 3600);
-  account.always({ kind: "fault", name: "429-usage" });
-  await using proxy = await start([account]);
-  for (let turn = 0; turn < 5; turn++) {
-    const answer = await ask(proxy);
-    expect(answer.status).toBe(429);
-    expect(Number(answer.headers.get("retry-after"))).toBeWithin(3590, 3602);
-  }
-  expect(turnsOn(account)).toBe(1);
-  account.always(undefined);
-  account.usage(0, 30);
-  await elapse(proxy, HOUR + 30 * SECOND);
-  expect((await ask(proxy)).status).toBe(200);
-});
-
-test("B6-3: a usage limit rests the account for every model, a rate limit that names the model only that one", async () => {
-  const [spent, limited] = [fresh(), fresh()];
-  for (const [account, fault] of [
-    [spent, "429-usage"],
-    [limited, "429-plain"],
-  ] as const) {
-    account.always({ kind: "fault", name: fault });
+describe("B6-3: a limit rests what it is a limit of", () => {
+  test("a usage limit the account, for every model", async () => {
+    const account = fresh();
+    account.script({ kind: "fault", name: "429-usage" });
     await using proxy = await start([account]);
-    await ask(proxy, { model: "gpt-5.4" });
-    await ask(proxy, { model: "gpt-5.5" });
-    const { state } = (await proxy.stats()).of(account);
-    expect([turnsOn(account), state]).toEqual(account === spent ? [1, "cooling"] : [2, "ready"]);
-  }
+    expect((await ask(proxy, { model: "gpt-5.4" })).status).toBe(429);
+    for (const model of ["gpt-5.4", "gpt-5.5"]) {
+      expect((await ask(proxy, { model })).status).toBe(429);
+    }
+    expect(turnsOn(backend, account)).toBe(1);
+    const { state, restingModels } = (await proxy.stats()).of(account);
+    expect([state, restingModels]).toEqual(["cooling", []]);
+  });
+
+  test("a rate limit that is told of a model only that one", async () => {
+    const account = fresh();
+    account.script({ kind: "fault", name: "429-plain" });
+    await using proxy = await start([account]);
+    for (let turn = 0; turn < 3; turn++) {
+      expect((await ask(proxy, { model: "gpt-5.4" })).status).toBe(429);
+    }
+    // The backend would take it by now, and is not asked.
+    expect(turnsOn(backend, account)).toBe(1);
+    const { state, restingModels } = (await proxy.stats()).of(account);
+    expect([state, restingModels]).toEqual(["ready", ["gpt-5.4"]]);
+    expect((await ask(proxy, { model: "gpt-5.5" })).status).toBe(200);
+    expect(turnsOn(backend, account)).toBe(2);
+    await elapse(proxy, 2 * MINUTE);
+    expect((await ask(proxy, { model: "gpt-5.4" })).status).toBe(200);
+  });
 });
 
 describe("B7-10: an account that the backend refuses is failed over", () => {
@@ -293,7 +246,7 @@ describe("B7-10: an account that the backend refuses is failed over", () => {
     await using proxy = await start([bad, good]);
     bad.always({ kind: "fault", name: fault });
     for (let turn = 0; turn < 2; turn++) expect((await ask(proxy)).status).toBe(200);
-    expect(turnsOn(good)).toBe(2);
+    expect(turnsOn(backend, good)).toBe(2);
     expect(await stateOf(proxy, bad)).toBe(state);
   });
 });
@@ -308,10 +261,10 @@ test("B7-9: a dead account is shown as one that needs a login, with the reason, 
   const stats = await proxy.stats();
   expect(stats.of(dead).reason).toContain("refresh_token_invalidated");
   expect(stats.summary).toMatchObject({ needs_login: 1, ready: 1 });
-  const before = turnsOn(dead);
+  const before = turnsOn(backend, dead);
   await elapse(proxy, 20 * MINUTE);
   for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
-  expect(turnsOn(dead)).toBe(before);
+  expect(turnsOn(backend, dead)).toBe(before);
   expect(await stateOf(proxy, dead)).toBe("needs-login");
 });
 
@@ -331,7 +284,7 @@ describe("B7-11: what the usage endpoint or /models says of an account counts", 
       // New tokens take the disk its time; the clock stands still meanwhile.
       await until(`it is ${state}`, async () => (await stateOf(proxy, bad)) === state);
       for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
-      expect([turnsOn(bad), turnsOn(good)]).toEqual([0, 4]);
+      expect([turnsOn(backend, bad), turnsOn(backend, good)]).toEqual([0, 4]);
       bad.usageFault(undefined);
       await elapse(proxy, 6 * MINUTE, async () => (await stateOf(proxy, bad)) === "ready");
       expect(await stateOf(proxy, bad)).toBe("ready");
@@ -348,39 +301,8 @@ describe("B7-11: what the usage endpoint or /models says of an account counts", 
     });
     expect(list.status).toBe(200);
     expect((await ask(proxy)).status).toBe(503);
-    expect(turnsOn(account)).toBe(0);
+    expect(turnsOn(backend, account)).toBe(0);
   });
-});
-
-test("a workspace that is deactivated is out, and comes back by itself when the backend takes it again", async () => {
-  const account = fresh();
-  await using proxy = await start([account]);
-  account.always({ kind: "fault", name: "402-workspace" });
-  account.usageFault("402-workspace");
-  await ask(proxy);
-  expect(await stateOf(proxy, account)).toBe("disabled");
-  await elapse(proxy, 20 * MINUTE);
-  expect(await stateOf(proxy, account)).toBe("disabled");
-  expect(await proxy.stats()).toMatchObject({
-    accounts: [{ reason: expect.stringContaining("deactivated") }],
-  });
-  account.always(undefined);
-  account.usageFault(undefined);
-  await elapse(proxy, 6 * MINUTE, async () => (await stateOf(proxy, account)) === "ready");
-  expect((await ask(proxy)).status).toBe(200);
-});
-
-test("an hour of Cloudflare pages, of 5xx and of silence leaves every account as it was", async () => {
-  const accounts = [fresh(), fresh(), fresh()];
-  await using proxy = await start(accounts, { "health-check-max-failures": 1 });
-  for (const fault of ["403-cloudflare", "502-html", "429-detail"] as const) {
-    for (const account of accounts) account.usageFault(fault);
-    await elapse(proxy, 20 * MINUTE);
-    const { summary } = await proxy.stats();
-    expect(summary).toMatchObject({ ready: 3, disabled: 0, needs_login: 0 });
-  }
-  for (const account of accounts) account.usageFault(undefined);
-  expect((await ask(proxy)).status).toBe(200);
 });
 
 describe("POST /check-quota", () => {
@@ -422,6 +344,8 @@ describe("POST /check-quota", () => {
     const isGone = async () => dict((await proxy.stats()).summary)["total"] === 0;
     await elapse(proxy, 4 * MINUTE, async () => readingsOf(removed) > 0);
     await until("it is gone", isGone);
-    await until("it is told", () => proxy.logs().includes("deleted an account"));
+    await until("it is told", () =>
+      proxy.logs().includes("an account's file was deleted, as quota-http-status-policy says"),
+    );
   });
 });

@@ -1,9 +1,17 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Dict, dict, list, parseDict } from "../../src/wire/json.ts";
+import { type Dict, dict, list } from "../../src/wire/json.ts";
+import {
+  countOf,
+  expectServed,
+  filesOf,
+  refreshesOf,
+  renewBeside,
+  stateOf,
+  storedToken,
+} from "../support/accounts.ts";
 import type { AccountSeed, FakeAccount, IssuerFault } from "../support/backend/account.ts";
-import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { type Answer, call } from "../support/call.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
@@ -55,10 +63,10 @@ describe("POST /refresh", () => {
       [`${bob.name}.json`, "renewed"],
     ]);
     for (const account of [ann, bob]) {
-      expect(await stored(proxy, account)).toBe(account.tokens().refreshToken);
-      expect(refreshesOf(account)).toBe(1);
+      expect(await storedToken(proxy, account)).toBe(account.tokens().refreshToken);
+      expect(refreshesOf(backend, account)).toBe(1);
     }
-    expect(refreshesOf(off)).toBe(0);
+    expect(refreshesOf(backend, off)).toBe(0);
     expect(text).not.toContain(ann.email);
     expect(text).not.toContain(ann.tokens().refreshToken);
   });
@@ -76,7 +84,7 @@ describe("POST /refresh", () => {
       expect(list(json["items"])).toHaveLength(1);
       expect(dict(list(json["items"])[0])).toMatchObject({ outcome: "renewed" });
     }
-    expect([refreshesOf(ann), refreshesOf(bob)]).toEqual([3, 0]);
+    expect([refreshesOf(backend, ann), refreshesOf(backend, bob)]).toEqual([3, 0]);
     expect((await ask(proxy, "/refresh", { email: "nobody@example.com" })).status).toBe(404);
     const wrong = await ask(proxy, "/refresh", { emial: ann.email });
     expect([wrong.status, wrong.error["code"]]).toEqual([400, "unknown_parameter"]);
@@ -86,7 +94,7 @@ describe("POST /refresh", () => {
     const ann = fresh();
     await using proxy = await start([ann], { "auth-scan-interval": 3600 });
     const used = ann.tokens().refreshToken;
-    await renewBeside(ann);
+    await renewBeside(backend, ann);
     await proxy.put(`${ann.name}.json`, ann.file());
     const { json } = await ask(proxy, "/refresh");
     // Either the rescan or the renewal was first to see them; nobody spent the old ones.
@@ -108,18 +116,18 @@ describe("POST /recover-auth", () => {
     expect(Date.parse(String(row.whole["since"]))).toBeGreaterThan(0);
     const content = await readFile(join(proxy.authDir, `${ann.name}.json`), "utf8");
     const { json, status } = await ask(proxy, "/recover-auth", { all: true });
-    expect([status, json["set-aside"]]).toEqual([200, 1]);
+    expect([status, json["set_aside"]]).toEqual([200, 1]);
     expect(list(json["items"])[0]).toMatchObject({
       file: `${ann.name}.json`,
       outcome: "set-aside",
       reason: expect.stringContaining("refresh_token_reused"),
     });
-    expect(await files(proxy)).toEqual([`${ann.name}.json.disabled`]);
+    expect(await filesOf(proxy)).toEqual([`${ann.name}.json.disabled`]);
     expect(await readFile(join(proxy.authDir, `${ann.name}.json.disabled`), "utf8")).toBe(content);
     expect((await proxy.stats()).accounts).toEqual([]);
     // Asked once in all: not by hand again either (B7-3).
     await ask(proxy, "/recover-auth", { file_path: `${ann.name}.json` });
-    expect(refreshesOf(ann)).toBe(1);
+    expect(refreshesOf(backend, ann)).toBe(1);
     expect(countOf(proxy.logs(), "an account needs a new login")).toBe(1);
   });
 
@@ -130,8 +138,8 @@ describe("POST /recover-auth", () => {
     expect((await call(proxy)).status).toBe(503);
     const { json } = await ask(proxy, "/recover-auth", { email: ann.email });
     expect(json).toMatchObject({ total: 1, recovered: 1 });
-    expect(await files(proxy)).toEqual([`${ann.name}.json`]);
-    expect(await stored(proxy, ann)).toBe(ann.tokens().refreshToken);
+    expect(await filesOf(proxy)).toEqual([`${ann.name}.json`]);
+    expect(await storedToken(proxy, ann)).toBe(ann.tokens().refreshToken);
     expect(await readFile(join(proxy.authDir, `${ann.name}.json`), "utf8")).toContain('"mine"');
     await expectServed(proxy);
   });
@@ -169,8 +177,8 @@ describe("POST /recover-auth", () => {
     await proxy.put(`${dead.name}.json.disabled`, dead.file());
     await until("it is back", async () => (await proxy.stats()).accounts.length === 1);
     await expectServed(proxy);
-    expect(await files(proxy)).toEqual([`${ann.name}.json`, `${dead.name}.json.disabled`]);
-    expect(refreshesOf(dead)).toBe(1);
+    expect(await filesOf(proxy)).toEqual([`${ann.name}.json`, `${dead.name}.json.disabled`]);
+    expect(refreshesOf(backend, dead)).toBe(1);
   });
 });
 
@@ -208,19 +216,22 @@ describe("families", () => {
     const shared = "11111111-2222-4333-8444-555555555555";
     const family = [1, 2, 3].map(() => fresh({ ...DUE, workspaceId: shared }));
     const strangers = [1, 2, 3].map(() => fresh(DUE));
+    const gate = Promise.withResolvers<void>();
+    for (const account of strangers) account.refreshGate = gate.promise;
+    const isAsked = (account: FakeAccount) => refreshesOf(backend, account) === 1;
     await using _proxy = await start([...family, ...strangers]);
-    await backend.until(() => [...family, ...strangers].every((each) => refreshesOf(each) === 1));
-    const timesOf = (accounts: readonly FakeAccount[]) =>
-      backend
-        .refreshes()
-        .filter(({ account }) => accounts.some(({ name }) => name === account))
-        .map(({ atMs }) => atMs)
-        .toSorted((a, b) => a - b);
-    const [first = 0, second = 0, third = 0] = timesOf(family);
+    // None of the strangers has an answer before all of them have asked.
+    await backend.until(() => strangers.every(isAsked));
+    gate.resolve();
+    await backend.until(() => family.every(isAsked));
+    const times = backend
+      .refreshes()
+      .filter(({ account }) => family.some(({ name }) => name === account))
+      .map(({ atMs }) => atMs)
+      .toSorted((a, b) => a - b);
+    const [first = 0, second = 0, third = 0] = times;
     expect(second - first).toBeGreaterThanOrEqual(990);
     expect(third - second).toBeGreaterThanOrEqual(990);
-    const [one = 0, , last = 0] = timesOf(strangers);
-    expect(last - one).toBeLessThan(900);
   });
 });
 
@@ -234,11 +245,14 @@ describe("an issuer in trouble", () => {
       const before = await readFile(join(proxy.authDir, `${ann.name}.json`), "utf8");
       // Silence is no failure yet: the answer that may still come would hold the only token that works.
       const said = fault === "hang" ? "" : "could not be renewed";
-      await until("it has been asked", () => refreshesOf(ann) === 1 && proxy.logs().includes(said));
+      await until(
+        "it has been asked",
+        () => refreshesOf(backend, ann) === 1 && proxy.logs().includes(said),
+      );
       await expectServed(proxy);
       await expectServed(proxy);
       expect(await stateOf(proxy, ann)).toBe("ready");
-      expect(refreshesOf(ann)).toBe(1);
+      expect(refreshesOf(backend, ann)).toBe(1);
       expect(await readFile(join(proxy.authDir, `${ann.name}.json`), "utf8")).toBe(before);
     },
   );
@@ -274,29 +288,43 @@ describe("an issuer in trouble", () => {
     await until("one is left", async () => (await proxy.stats()).accounts.length === 1);
     await until("it is disabled", async () => (await stateOf(proxy, ann)) === "disabled");
     expect((await proxy.stats()).of(ann).reason).toContain("500");
-    expect(await files(proxy)).toEqual([`${ann.name}.json`]);
+    expect(await filesOf(proxy)).toEqual([`${ann.name}.json`]);
     expect(proxy.logs()).toContain("file was deleted, as refresh-http-status-policy says");
     expect(proxy.logs()).toContain(`${bob.name}.json`);
   });
 
   test("auth-401-sync-refresh-concurrency: who finds no place is served by another account", async () => {
     const [slow, second, good] = [fresh(), fresh(), fresh()];
+    const gate = Promise.withResolvers<void>();
     for (const account of [slow, second]) {
       account.expireAccessToken();
-      account.refreshDelayMs = 800;
+      account.refreshGate = gate.promise;
     }
     await using proxy = await start([slow, second, good], {
       "auth-401-sync-refresh-concurrency": 1,
     });
+    let done = 0;
     const turns = Array.from({ length: 9 }, (_, index) =>
-      expectServed(proxy, { prompt_cache_key: `k${index}` }),
+      expectServed(proxy, { prompt_cache_key: `k${index}` }).then(() => {
+        done += 1;
+      }),
     );
+    await backend.until(() => [slow, second].every((each) => refreshesOf(backend, each) === 1));
+    await until("only those wait that found a place", async () => {
+      const doneBefore = done;
+      const stats = await proxy.stats();
+      const [one = 0, two = 0, three = 0] = [slow, second, good].map(
+        (each) => stats.of(each).inFlight,
+      );
+      return doneBefore + one + two + three === turns.length && Math.min(one, two) === 0;
+    });
+    gate.resolve();
     await Promise.all(turns);
     await until("both were renewed", async () => {
       const states = await Promise.all([slow, second].map((each) => stateOf(proxy, each)));
       return states.every((state) => state === "ready");
     });
-    expect([slow, second, good].map(refreshesOf)).toEqual([1, 1, 0]);
+    expect([slow, second, good].map((each) => refreshesOf(backend, each))).toEqual([1, 1, 0]);
     // The requests of the one that found no place had gone on by the time its token came.
     const served = ({ name }: FakeAccount) =>
       backend.turns().filter(({ account, status }) => account === name && status === 200).length;
@@ -325,44 +353,4 @@ function ask(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
   return call(proxy, { path, body: body ?? "", headers });
-}
-
-async function stateOf(proxy: TestProxy, account: FakeAccount): Promise<string> {
-  return (await proxy.stats()).of(account).state;
-}
-
-function refreshesOf(account: FakeAccount): number {
-  return backend.refreshes().filter((refresh) => refresh.account === account.name).length;
-}
-
-function countOf(logs: string, words: string): number {
-  return logs.split(words).length - 1;
-}
-
-async function files(proxy: TestProxy): Promise<readonly string[]> {
-  return (await readdir(proxy.authDir)).filter((name) => !name.startsWith(".")).toSorted();
-}
-
-async function stored(proxy: TestProxy, account: FakeAccount): Promise<unknown> {
-  const content = await readFile(join(proxy.authDir, `${account.name}.json`), "utf8");
-  return dict(parseDict(content))["refresh_token"];
-}
-
-async function expectServed(proxy: TestProxy, more: Dict = {}): Promise<void> {
-  const body = turnBody("Say hi", { ...more, stream: false });
-  const { status, text } = await call(proxy, { body });
-  expect([status, text]).toEqual([200, text]);
-}
-
-/** A renewal that somebody else makes with the account's newest refresh token. */
-async function renewBeside(account: FakeAccount): Promise<void> {
-  await fetch(`${backend.issuer}/oauth/token`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      client_id: "app_EMoamEEZ73f0CkXaXp7hrann",
-      grant_type: "refresh_token",
-      refresh_token: account.tokens().refreshToken,
-    }),
-  });
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stateOf, turnsOn } from "../support/accounts.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CODEX, call } from "../support/call.ts";
@@ -21,10 +22,6 @@ afterAll(() => backend.stop());
 function fresh(): FakeAccount {
   made += 1;
   return backend.account(`restart-${made}`, { lifetimeSeconds: 3600 });
-}
-
-function turnsOn(account: FakeAccount): number {
-  return backend.turns().filter((turn) => turn.account === account.name).length;
 }
 
 async function say(proxy: TestProxy, conversation: string): Promise<number> {
@@ -74,7 +71,7 @@ test("after a restart an exhausted account is not asked, counters go on, convers
       expect(stats.of(spent).state).toBe("cooling");
       requests = accounts.map((account) => stats.of(account).requests);
       before = homes();
-      asked = turnsOn(spent);
+      asked = turnsOn(backend, spent);
       expect(asked).toBe(1);
       // Killed without warning: what was written some seconds after it happened is all there is.
       await until(
@@ -99,7 +96,7 @@ test("after a restart an exhausted account is not asked, counters go on, convers
       expect(stats.summary["requests"]).toBe(0);
       for (const talk of conversations) expect(await say(proxy, talk)).toBe(200);
       expect(homes()).toEqual(before);
-      expect(turnsOn(spent)).toBe(asked);
+      expect(turnsOn(backend, spent)).toBe(asked);
       const later = await proxy.stats();
       const total = accounts.reduce((sum, account) => sum + later.of(account).requests, 0);
       expect(total).toBe(requests.reduce((sum, count) => sum + count, 0) + conversations.length);
@@ -136,7 +133,15 @@ test("a login that was refused stays so until its file has other tokens", async 
       expect((await proxy.stats()).of(account).state).toBe("needs-login");
     },
     async (proxy) => {
-      expect((await proxy.stats()).of(account)).toMatchObject({ state: "needs-login" });
+      expect(await stateOf(proxy, account)).toBe("needs-login");
+      const asked = turnsOn(backend, account);
+      expect(await say(proxy, "b")).toBe(503);
+      expect(turnsOn(backend, account)).toBe(asked);
+      // Its owner logs in anew: other tokens in the same file.
+      account.signIn();
+      await proxy.put(`${account.name}.json`, account.file());
+      await until("it is tried", async () => (await stateOf(proxy, account)) === "ready");
+      expect(await say(proxy, "c")).toBe(200);
     },
   );
 });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { dict, parseDict } from "../../src/wire/json.ts";
+import { renewalsOf, storedToken } from "../support/accounts.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CODEX, call } from "../support/call.ts";
@@ -38,13 +38,6 @@ async function folderOf(accounts: readonly FakeAccount[]): Promise<string> {
   return dir;
 }
 
-function refreshesOf({ name }: FakeAccount): readonly (number | undefined)[] {
-  return backend
-    .refreshes()
-    .filter(({ account }) => account === name)
-    .map(({ status }) => status);
-}
-
 async function isRenewed(proxy: TestProxy): Promise<boolean> {
   const { accounts } = await proxy.stats();
   return accounts.every(
@@ -72,11 +65,8 @@ describe("several processes on one folder, all tokens due", () => {
           expect(proxy.logs()).not.toContain("needs a new login");
         }
         for (const account of accounts) {
-          expect([account.name, refreshesOf(account)]).toEqual([account.name, [200]]);
-          const file = dict(
-            parseDict(await readFile(join(authDir, `${account.name}.json`), "utf8")),
-          );
-          expect(file["refresh_token"]).toBe(account.tokens().refreshToken);
+          expect([account.name, renewalsOf(backend, account)]).toEqual([account.name, [200]]);
+          expect(await storedToken({ authDir }, account)).toBe(account.tokens().refreshToken);
         }
         expect((await readdir(authDir)).filter((name) => name.endsWith(".lock"))).toEqual([]);
       } finally {
@@ -94,7 +84,9 @@ describe("several processes on one folder, all tokens due", () => {
       // The issuer keeps the first one waiting, its tokens unspent.
       for (const account of accounts) account.issuerFault("hang");
       const dying = await startProxy(setup);
-      await backend.until(() => accounts.every((account) => refreshesOf(account).length === 1));
+      await backend.until(() =>
+        accounts.every((account) => renewalsOf(backend, account).length === 1),
+      );
       dying.kill("SIGKILL");
       await dying.exited;
       for (const account of accounts) account.issuerFault(undefined);
@@ -103,7 +95,8 @@ describe("several processes on one folder, all tokens due", () => {
       await using proxy = await startProxy(setup);
       await until("all have the new tokens", () => isRenewed(proxy), 20_000);
       expect(performance.now() - startedMs).toBeLessThan(10_000);
-      for (const account of accounts) expect(refreshesOf(account)).toEqual([undefined, 200]);
+      for (const account of accounts)
+        expect(renewalsOf(backend, account)).toEqual([undefined, 200]);
       await dying.stop();
     } finally {
       await rm(authDir, { recursive: true, force: true });
@@ -114,6 +107,8 @@ describe("several processes on one folder, all tokens due", () => {
 test("what was kept from before a renewal goes once the backend has accepted the new token", async () => {
   const [account] = fresh(1);
   if (account === undefined) throw new Error("there is one");
+  // A list of models would prove the new token before any turn does.
+  account.modelsFault("500");
   const authDir = await folderOf([account]);
   try {
     await using proxy = await startProxy({ backend, accounts: [], authDir });
@@ -131,6 +126,8 @@ test("what was kept from before a renewal goes once the backend has accepted the
 test("B7-6: a file that was spoilt after a renewal: its account serves, and one warning names the file", async () => {
   const [account] = fresh(1);
   if (account === undefined) throw new Error("there is one");
+  // A list of models would prove the new token before any turn does.
+  account.modelsFault("500");
   const authDir = await folderOf([account]);
   const path = join(authDir, `${account.name}.json`);
   try {
@@ -161,8 +158,8 @@ test("accounts: only the files that the owner names are used, inside the folder 
     const files = (await proxy.stats()).accounts.map(({ file }) => file);
     expect(files.toSorted()).toEqual([named, far].map(({ name }) => `${name}.json`).toSorted());
     await until("it is renewed where it lies", async () => {
-      const file = dict(parseDict(await readFile(farPath, "utf8")));
-      return file["refresh_token"] === far.tokens().refreshToken && (await isRenewed(proxy));
+      const token = await storedToken({ authDir: elsewhere }, far);
+      return token === far.tokens().refreshToken && (await isRenewed(proxy));
     });
     await rm(farPath);
     await until("it is out", async () => (await proxy.stats()).accounts.length === 1);

@@ -17,7 +17,7 @@ async function scene(aside: readonly Login[], answers: Exchange[], inUse: readon
   const spent: string[] = [];
   const dead = createDeadTokens({ now: clock.now, onRefused: () => {} });
   const pool = poolOf(NOON, ...inUse);
-  const { renew, saveLate } = createAside({
+  const { renew, saveLate, unsaved } = createAside({
     pool,
     store: vault,
     clock,
@@ -32,7 +32,7 @@ async function scene(aside: readonly Login[], answers: Exchange[], inUse: readon
   });
   const login = (await vault.aside())[0];
   if (login === undefined) throw new Error("nothing lies aside");
-  return { vault, clock, lines, spent, renew, saveLate, login };
+  return { vault, clock, lines, spent, renew, saveLate, unsaved, login };
 }
 
 const ann = stranger("ann");
@@ -106,13 +106,16 @@ describe("a login that lies aside", () => {
   });
 
   test("whose new tokens could not be stored keeps them in memory, loudly, till they are", async () => {
-    const { renew, login, vault, spent, lines, saveLate } = await scene([ann], [fresh]);
+    const { renew, login, vault, spent, lines, saveLate, unsaved } = await scene([ann], [fresh]);
     vault.full = "no space left.";
     expect(await renew(login, true)).toMatchObject({ type: "failed" });
+    expect(unsaved().map(({ identity }) => identity)).toEqual([ann.identity]);
+    expect(lines[0]?.facts).toContain("ann.json.disabled");
     expect(await renew(login, true)).toMatchObject({ type: "failed" });
     expect(lines.map(({ level }) => level)).toEqual(["error"]);
     vault.full = undefined;
     await saveLate();
+    expect(unsaved()).toEqual([]);
     expect(vault.shelved.get(login.source)?.credential.refreshToken).toBe("refresh ann 2");
     expect(await renew(login, true)).toEqual({ type: "in-order" });
     expect(spent).toHaveLength(1);

@@ -36,6 +36,7 @@ describe("checking quotas by hand", () => {
     const items = told.slice(1).map(dict);
     expect(items.toSorted((a, b) => String(a["file"]).localeCompare(String(b["file"])))).toEqual([
       {
+        id: stage.pool.get(stage.id("ann"))?.tag,
         account: expect.stringContaining("an***@example.com#"),
         file: "ann.json",
         outcome: "measured",

@@ -262,7 +262,54 @@ describe("quota-http-status-policy", () => {
     stage.endpoint = refused;
     stage.vault.logins.clear();
     await stage.read("ann");
-    expect(stage.lines.map(({ message }) => message)).toContain("an account could not be deleted");
+    expect(stage.lines.map(({ message }) => message)).toContain(
+      "an account's file could not be deleted, as quota-http-status-policy wants",
+    );
+    expect(stage.stateOf("ann")).toBe("disabled");
+  });
+
+  const finals = ["none/remove", "none/disable", "none/cooldown", "cooldown_then_retry/remove"];
+  test.each(finals)(
+    "%s: not on tokens that came while the old ones were refused",
+    async (final) => {
+      const stage = stageOf("ann");
+      const { source } = loginOf("ann");
+      const credential = { accessToken: "its owner's", refreshToken: "new" };
+      stage.policies = { "403": final };
+      stage.endpoint = () => {
+        stage.vault.logins.set(source, { ...loginOf("ann"), credential });
+        stage.pool.settle(stage.id("ann"), { type: "renewed", credential, atMs: NOON }, NOON);
+        return refusal("forbidden", 403);
+      };
+      await stage.read("ann");
+      expect([stage.vault.logins.size, stage.stateOf("ann")]).toEqual([1, "ready"]);
+      expect(stage.gauge.last(stage.id("ann"))?.againMs).toBeUndefined();
+    },
+  );
+
+  test.each(["remove", "disable"])("%s: not where its file alone has them", async (final) => {
+    const stage = stageOf("ann");
+    const { source } = loginOf("ann");
+    const credential = { accessToken: "its owner's", refreshToken: "new" };
+    stage.policies = { "403": final };
+    stage.endpoint = () => {
+      stage.vault.logins.set(source, { ...loginOf("ann"), credential });
+      return refusal("forbidden", 403);
+    };
+    await stage.read("ann");
+    expect([stage.vault.logins.get(source)?.credential, stage.stateOf("ann")]).toEqual([
+      credential,
+      "ready",
+    ]);
+  });
+
+  test("remove: not while another process has the login's lock", async () => {
+    const stage = stageOf("ann");
+    stage.policies = { "403": "remove" };
+    stage.endpoint = refused;
+    stage.vault.busy = "somebody renews it.";
+    await stage.read("ann");
+    expect([stage.vault.logins.size, stage.stateOf("ann")]).toEqual([1, "ready"]);
   });
 
   test("nothing is ever deleted or disabled for a Cloudflare page, an outage or without a policy", async () => {
@@ -320,7 +367,7 @@ test("an account is not read where that is of no use", () => {
   const evidence = { sinceMs: NOON, reason: "x" };
   expect(whyUnreadable(account)).toBeUndefined();
   expect(
-    whyUnreadable({ ...account, availability: { kind: "disabled", ...evidence } }),
+    whyUnreadable({ ...account, availability: { kind: "disabled", by: "backend", ...evidence } }),
   ).toBeUndefined();
   expect(whyUnreadable({ ...account, login: loginOf("ann", { isSwitchedOff: true }) })).toMatch(
     /off/,

@@ -197,7 +197,11 @@ describe("urgencyOf", () => {
     ["it rests for a refusal", { availability: cooling("forbidden") }, undefined],
     ["it rests for a rate limit", { availability: cooling("rate-limit") }, undefined],
     ["it needs a login", { availability: { kind: "needs-login", ...evidence } }, undefined],
-    ["it is disabled", { availability: { kind: "disabled", ...evidence } }, undefined],
+    [
+      "it is disabled",
+      { availability: { kind: "disabled", by: "backend", ...evidence } },
+      undefined,
+    ],
     ["its owner switched it off", { isOff: true }, undefined],
     ["a policy lets it rest", { last: { ...tried(MINUTE), againMs: NOON + 1 } }, undefined],
     ["a policy's rest is over", { last: { ...tried(MINUTE), againMs: NOON } }, 0],

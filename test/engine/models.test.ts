@@ -36,22 +36,26 @@ function stage({
   const etags: (string | undefined)[] = [];
   const asked: string[] = [];
   const renewals: string[] = [];
+  const proofs: [accountId: string, token: string][] = [];
   const models = createModels({
     pool,
     clock,
     log,
     cacheFile,
-    identify: async (accountId) =>
-      dead.includes(accountId)
-        ? failure("renewal-failed")
-        : {
-            accessToken: pool.get(accountId)?.login.credential.accessToken ?? "",
-            workspaceId: undefined,
-            tag: accountId,
-          },
-    renew: async (accountId) => {
-      renewals.push(accountId);
-      return isRenewable ? undefined : failure("renewal-failed");
+    renewer: {
+      identify: async (accountId) =>
+        dead.includes(accountId)
+          ? failure("renewal-failed")
+          : {
+              accessToken: pool.get(accountId)?.login.credential.accessToken ?? "",
+              workspaceId: undefined,
+              tag: accountId,
+            },
+      renew: async (accountId) => {
+        renewals.push(accountId);
+        return isRenewable ? undefined : failure("renewal-failed");
+      },
+      accepted: (accountId, token) => void proofs.push([accountId, token]),
     },
     fetch: async (identity, etag, stop) => {
       asked.push(identity.tag);
@@ -65,7 +69,7 @@ function stage({
       });
     },
   });
-  return { models, pool, clock, lines, etags, asked, renewals, cacheFile, folder };
+  return { models, pool, clock, lines, etags, asked, renewals, proofs, cacheFile, folder };
 }
 
 describe("createModels", () => {
@@ -76,6 +80,21 @@ describe("createModels", () => {
     expect(models.catalog().get("gpt-9")).toMatchObject({ isLive: true, levels: ["low"] });
     expect(models.catalog().get("gpt-5")).toMatchObject({ isLive: false });
     expect(lines.map(({ level }) => level)).toEqual(["info"]);
+  });
+
+  test("an answer proves the token that it was asked with, a refusal proves none", async () => {
+    const ann = loginOf("ann");
+    const token = ann.credential.accessToken ?? "";
+    const { models, proofs } = stage({ answers: [LIST, { type: "unchanged" }] });
+    await models.update();
+    await models.update();
+    expect(proofs).toEqual([
+      [ann.identity, token],
+      [ann.identity, token],
+    ]);
+    const refused = stage({ answers: [{ type: "failed", failure: failure("forbidden") }] });
+    await refused.models.update();
+    expect(refused.proofs).toEqual([]);
   });
 
   test("the list survives a restart, and its tag is asked with", async () => {

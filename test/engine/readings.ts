@@ -84,22 +84,26 @@ export function stageOf(...names: readonly string[]): Stage {
     log,
     pacer: createPacer({ clock, chance: () => 0.5 }),
     options: () => ({ timeoutMs: 8000, restMs: 60_000, policies: stage.policies }),
-    identify: (accountId) => {
-      if (hangs(accountId, "identify")) return new Promise(() => {});
-      const accessToken = pool.get(accountId)?.login.credential.accessToken;
-      if (accessToken === undefined) return failure("renewal-failed");
-      owners.set(accessToken, nameOf(accountId));
-      return { accessToken, workspaceId: "workspace", tag: "" };
+    renewer: {
+      identify: (accountId) => {
+        if (hangs(accountId, "identify")) return new Promise(() => {});
+        const accessToken = pool.get(accountId)?.login.credential.accessToken;
+        if (accessToken === undefined) return failure("renewal-failed");
+        owners.set(accessToken, nameOf(accountId));
+        return { accessToken, workspaceId: "workspace", tag: "" };
+      },
+      renew: async (accountId) => {
+        renewals.push(nameOf(accountId));
+        if (hangs(accountId, "renew")) return new Promise(() => {});
+        if (stage.renewal !== undefined) return stage.renewal;
+        const credential = { accessToken: `renewed ${renewals.length}`, refreshToken: "r" };
+        const login = pool.get(accountId)?.login;
+        if (login !== undefined) await vault.save(login.source, credential, clock.now());
+        pool.settle(accountId, { type: "renewed", credential, atMs: clock.now() }, clock.now());
+        return undefined;
+      },
+      accepted: (accountId) => void proofs.push(nameOf(accountId)),
     },
-    renew: async (accountId) => {
-      renewals.push(nameOf(accountId));
-      if (hangs(accountId, "renew")) return new Promise(() => {});
-      if (stage.renewal !== undefined) return stage.renewal;
-      const credential = { accessToken: `renewed ${renewals.length}`, refreshToken: "r" };
-      pool.settle(accountId, { type: "renewed", credential, atMs: clock.now() }, clock.now());
-      return undefined;
-    },
-    accepted: (accountId) => void proofs.push(nameOf(accountId)),
     fetch: async ({ accessToken }, stop) => {
       const name = owners.get(accessToken) ?? "";
       const count = (counts.get(name) ?? 0) + 1;
@@ -121,7 +125,7 @@ export function stageOf(...names: readonly string[]): Stage {
       if (!answer.ok) return answer;
       return { ok: true, quota: { ...answer.quota, measuredAtMs: clock.now() } };
     },
-    discard: vault.discard,
+    store: vault,
     reload: async () => {
       const { logins: left } = await vault.read();
       pool.sync(left, clock.now());

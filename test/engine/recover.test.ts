@@ -41,7 +41,7 @@ describe("recovering an account", () => {
       const { recover, pool, state } = scene([ann]);
       pool.settle(ann.identity, outcome, NOON);
       const { done, outcomes } = await recover(ALL);
-      expect(done).toEqual({ total: 1, recovered: 1, "set-aside": 0, unchanged: 0 });
+      expect(done).toEqual({ total: 1, recovered: 1, set_aside: 0, unchanged: 0 });
       expect([outcomes["ann.json"], state(ann)]).toEqual(["recovered", "ready"]);
     }
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { type AccountWork, createRefresh } from "../../src/engine/refresh.ts";
+import { createRefresh } from "../../src/engine/refresh.ts";
+import type { Work } from "../../src/engine/work.ts";
 import type { Login } from "../../src/pool/account.ts";
 import { createStop } from "../../src/turn/stop.ts";
 import type { Dict } from "../../src/wire/json.ts";
@@ -7,7 +8,7 @@ import { listen, loginOf, NOON, settled } from "./parts.ts";
 import { BROKEN, DAY, type Issuer, stage, stranger } from "./renewal.ts";
 
 /** Runs the work past all pauses. */
-async function run(scene: ReturnType<typeof stage>, work: AccountWork | undefined) {
+async function run(scene: ReturnType<typeof stage>, work: Work | undefined) {
   const items: Dict[] = [];
   const totals: number[] = [];
   const stop = createStop();

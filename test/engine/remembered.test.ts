@@ -10,7 +10,7 @@ import {
   pastOf,
 } from "../../src/engine/remembered.ts";
 import type { Tally } from "../../src/pool/pool.ts";
-import { dict, parseDict } from "../../src/wire/json.ts";
+import { type Dict, dict, parseDict } from "../../src/wire/json.ts";
 import { accountOf, HOUR, loginOf, NOON, quotaOf } from "../pool/logins.ts";
 
 const TALLY: Tally = {
@@ -70,7 +70,7 @@ describe("what is remembered of an account", () => {
     });
     expect(throughFile(dead)?.account).toEqual(pastOf(dead));
     const out = accountOf({
-      availability: { kind: "disabled", sinceMs: NOON, reason: "policy", isFinal: true },
+      availability: { kind: "disabled", by: "policy", sinceMs: NOON, reason: "policy" },
       quota: {
         windows: [{ name: "x 5h", usedPercent: 1, isPartial: true, model: "X", isForeign: true }],
         measuredAtMs: NOON,
@@ -82,9 +82,27 @@ describe("what is remembered of an account", () => {
     expect(throughFile(accountOf(), idle)?.tally).toEqual(idle);
   });
 
+  test("says who has disabled an account, and still reads the mark that stood for a policy", () => {
+    const past = pastOf(accountOf());
+    const tokens = markOf(loginOf("ann"));
+    const read = (more: Dict) => {
+      const state = { kind: "disabled", since: NOON, reason: "x", ...more };
+      const body = { ...encodePast(past, tokens), ...encodeTally(TALLY), changed: NOON, state };
+      return decodeRemembered(body)?.account.availability;
+    };
+    const rows: [more: Dict, by: string][] = [
+      [{ by: "health" }, "health"],
+      [{ by: "policy" }, "policy"],
+      [{ final: true }, "policy"],
+      [{}, "backend"],
+      [{ by: "toString" }, "backend"],
+    ];
+    for (const [more, by] of rows) expect(read(more)).toMatchObject({ kind: "disabled", by });
+  });
+
   test("holds nothing that its owner's file says", () => {
     const off = accountOf(
-      { availability: { kind: "disabled", sinceMs: NOON, reason: "off" } },
+      { availability: { kind: "disabled", by: "health", sinceMs: NOON, reason: "off" } },
       loginOf("ann", { isSwitchedOff: true }),
     );
     expect(throughFile(off)?.account.availability).toEqual({ kind: "ready" });
@@ -96,7 +114,7 @@ describe("what is remembered of an account", () => {
     const reason = `ann.lee@example.com: Bearer eyJhbGciOiJSUzI1NiJ9.${"x".repeat(30)} is bad`;
     const account = accountOf(
       {
-        availability: { kind: "disabled", sinceMs: NOON, reason },
+        availability: { kind: "disabled", by: "health", sinceMs: NOON, reason },
         modelCooldowns: new Map([
           ["sk-abcdefghijkl", NOON],
           ["x".repeat(300), NOON],

@@ -468,6 +468,24 @@ test("tokens that were never stored are named at the end", async () => {
   expect(lines.at(-1)?.message).toContain("never stored");
 });
 
+test("so are those of a login that lies aside, which count as unsaved till then", async () => {
+  const ann = loginOf("ann", GONE_BY);
+  const { renewer, vault, reload, lines } = stage([ann]);
+  await vault.setAside(ann.source);
+  await reload();
+  const [lying] = vault.shelved.values();
+  if (lying === undefined) throw new Error("it lies aside");
+  vault.full = "no space left.";
+  await renewer.renewAside(lying, true);
+  expect(renewer.unsaved()).toEqual([ann.identity]);
+  await renewer.settled();
+  expect(lines.at(-1)).toMatchObject({
+    level: "error",
+    message: expect.stringContaining("never stored"),
+    facts: expect.stringContaining("ann.json.disabled"),
+  });
+});
+
 describe("an issuer in trouble", () => {
   test("is asked again only after a pause, whoever asks", async () => {
     const ann = loginOf("ann", GONE_BY);

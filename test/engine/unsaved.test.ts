@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { areSame, createKeeper, lockWish } from "../../src/engine/unsaved.ts";
+import { createKeeper, lockWish } from "../../src/engine/unsaved.ts";
 import { createManualClock } from "../support/clock.ts";
 import { listen, loginOf, NOON } from "./parts.ts";
 import { createVault, poolOf } from "./vault.ts";
@@ -104,9 +104,4 @@ test("tokens in memory stay there while somebody else holds the login", async ()
 test("a lock is wanted for longer than the issuer's answer may take", () => {
   expect(lockWish(30_000).holdMs).toBeGreaterThan(30_000);
   expect(lockWish(0).holdMs).toBeGreaterThan(0);
-});
-
-test("areSame compares both tokens and nothing else", () => {
-  expect(areSame(FRESH, { ...FRESH, idToken: "x" })).toBe(true);
-  expect(areSame(FRESH, { ...FRESH, refreshToken: "y" })).toBe(false);
 });

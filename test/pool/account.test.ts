@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import {
   type Account,
   type Availability,
+  type Disabler,
+  isFinal,
   labelOf,
   nextChange,
   standing,
@@ -20,7 +22,7 @@ function cooling(untilMs: number): Availability {
 }
 
 const DEAD: Availability = { kind: "needs-login", sinceMs: NOON - 5, reason: "refused" };
-const OFF: Availability = { kind: "disabled", sinceMs: NOON - 5, reason: "off" };
+const OFF: Availability = { kind: "disabled", by: "file", sinceMs: NOON - 5, reason: "off" };
 
 describe("standing", () => {
   const rows: [
@@ -192,4 +194,11 @@ test.each([
   [undefined, "account#0123"],
 ])("the label of %p is %p", (email, label) => {
   expect(labelOf(email, "0123456789")).toBe(label);
+});
+
+test("only its owner brings back whom a file or a policy took out", () => {
+  const disabled = (by: Disabler) => isFinal({ kind: "disabled", by, sinceMs: NOON, reason: "x" });
+  expect([disabled("file"), disabled("policy")]).toEqual([true, true]);
+  expect([disabled("backend"), disabled("health")]).toEqual([false, false]);
+  expect(isFinal({ kind: "ready" })).toBe(false);
 });

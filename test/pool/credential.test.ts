@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type Credential, isAlive, isEnding } from "../../src/pool/credential.ts";
+import { areSame, type Credential, isAlive, isEnding } from "../../src/pool/credential.ts";
 
 describe("isAlive", () => {
   const rows: [name: string, credential: Credential, isAlive: boolean][] = [
@@ -23,4 +23,11 @@ describe("isEnding", () => {
   test.each(rows)("%s", (_name, credential, ending) => {
     expect(isEnding(credential, 0)).toBe(ending);
   });
+});
+
+test("areSame compares both tokens and nothing else", () => {
+  const tokens: Credential = { accessToken: "a", refreshToken: "r", expiresAtMs: 1 };
+  expect(areSame(tokens, { ...tokens, idToken: "x", expiresAtMs: 2 })).toBe(true);
+  expect(areSame(tokens, { ...tokens, refreshToken: "y" })).toBe(false);
+  expect(areSame(tokens, { ...tokens, accessToken: "y" })).toBe(false);
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Login } from "../../src/pool/account.ts";
 import type { Credential } from "../../src/pool/credential.ts";
-import { isDue } from "../../src/pool/due.ts";
+import { isDue, shareOf } from "../../src/pool/due.ts";
 import { sha256 } from "../../src/wire/digest.ts";
 import { loginOf } from "../engine/parts.ts";
 
@@ -117,4 +117,15 @@ describe("isDue", () => {
       }),
     );
   });
+});
+
+test("a share is from 0 to 1, and a tag's own", () => {
+  fc.assert(
+    fc.property(fc.string(), (name) => {
+      const tag = sha256(name).slice(0, 8);
+      expect(shareOf(tag)).toBeWithin(0, 1);
+      expect(shareOf(tag)).toBe(shareOf(tag));
+    }),
+  );
+  expect([shareOf(LAST), shareOf("80000000"), shareOf("")]).toEqual([0, 0.5, 0]);
 });

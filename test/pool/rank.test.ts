@@ -73,7 +73,7 @@ describe("isReady", () => {
     ["one that nobody has measured", accountOf(), true],
     [
       "one that is disabled",
-      accountOf({ availability: { kind: "disabled", sinceMs: NOON, reason: "x" } }),
+      accountOf({ availability: { kind: "disabled", by: "backend", sinceMs: NOON, reason: "x" } }),
       false,
     ],
   ])("%s", (_name, account, expected) => {

@@ -26,7 +26,10 @@ describe("a clock that is set back", () => {
 
   test.each([
     ["ready", accountOf()],
-    ["disabled", accountOf({ availability: { kind: "disabled", sinceMs: NOON, reason: "x" } })],
+    [
+      "disabled",
+      accountOf({ availability: { kind: "disabled", by: "backend", sinceMs: NOON, reason: "x" } }),
+    ],
     ["rested long ago", resting(NOON - HOUR, NOON - MINUTE)],
   ])("leaves one alone that is %s", (_name, account) => {
     expect(rewind(account, NOON + DAY, NOON)).toBe(account);

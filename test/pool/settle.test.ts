@@ -26,7 +26,12 @@ function cooling(why: Cooling["why"], untilMs: number): Cooling {
 
 const OFF = after(fresh, { type: "reloaded", login: loginOf("ann", { isSwitchedOff: true }) });
 const DEAD: Availability = { kind: "needs-login", sinceMs: NOON - 9, reason: "refused" };
-const DISABLED: Availability = { kind: "disabled", sinceMs: NOON - 9, reason: "deactivated" };
+const DISABLED: Availability = {
+  kind: "disabled",
+  by: "backend",
+  sinceMs: NOON - 9,
+  reason: "deactivated",
+};
 
 type Why = Cooling["why"] | Exclude<Availability["kind"], "cooling">;
 
@@ -420,30 +425,20 @@ describe("an owner who wants an account used again", () => {
   });
 });
 
-describe("an account that a policy disables, and that is recovered", () => {
+describe("an account that a policy disables", () => {
   const disabled: Outcome = { type: "disabled", reason: "a policy" };
-  const recovered: Outcome = { type: "recovered" };
 
   test("is out with the reason, unless a policy or its owner has taken it out already", () => {
     const out = after(fresh, disabled, NOON + 5);
     expect(out.availability).toEqual({
       kind: "disabled",
+      by: "policy",
       sinceMs: NOON + 5,
       reason: "a policy",
-      isFinal: true,
     });
     expect(after(out, { type: "disabled", reason: "another" })).toBe(out);
     expect(after(OFF, disabled)).toBe(OFF);
     expect(after(accountOf({ availability: DEAD }), disabled).availability.kind).toBe("disabled");
-  });
-
-  test("is ready, but for a rest that has nothing to do with its tokens and for its owner's switch", () => {
-    for (const availability of [DEAD, DISABLED]) {
-      expect(after(accountOf({ availability }), recovered).availability.kind).toBe("ready");
-    }
-    const spent = accountOf({ availability: cooling("quota", NOON + DAY) });
-    expect(after(spent, recovered)).toBe(spent);
-    expect(after(OFF, recovered)).toBe(OFF);
   });
 });
 
@@ -453,7 +448,7 @@ describe("a file that was read again", () => {
 
   test("switches an account off, and on again", () => {
     const off = reload(fresh, { isSwitchedOff: true });
-    expect(off.availability).toMatchObject({ kind: "disabled", sinceMs: NOON + 5 });
+    expect(off.availability).toMatchObject({ kind: "disabled", by: "file", sinceMs: NOON + 5 });
     const still = reload(off, { isSwitchedOff: true, plan: "pro" });
     expect(still.availability).toBe(off.availability);
     expect(still.login.plan).toBe("pro");
@@ -656,7 +651,12 @@ describe("what an earlier run knew", () => {
   const evidence = { sinceMs: time, reason: fc.string() };
   const availability: fc.Arbitrary<Availability> = fc.oneof(
     fc.constant({ kind: "ready" } as const),
-    fc.record({ kind: fc.constantFrom("needs-login", "disabled"), ...evidence }),
+    fc.record({ kind: fc.constant("needs-login"), ...evidence }),
+    fc.record({
+      kind: fc.constant("disabled"),
+      by: fc.constantFrom("file", "policy", "backend", "health"),
+      ...evidence,
+    }),
     fc.record({
       kind: fc.constant("cooling"),
       why: fc.constantFrom("quota", "rate-limit", "unauthorized", "forbidden"),
@@ -748,6 +748,7 @@ describe("a check", () => {
     const twice = after(once, bad(2), NOON + 5);
     expect(twice.availability).toEqual({
       kind: "disabled",
+      by: "health",
       sinceMs: NOON + 5,
       reason: "2 health checks in a row failed; the last one: 401",
     });

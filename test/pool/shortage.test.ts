@@ -25,7 +25,9 @@ function rests(why: CoolingReason, ms: number): Account {
 }
 
 const ready = accountOf();
-const off = accountOf({ availability: { kind: "disabled", sinceMs: NOON, reason: "x" } });
+const off = accountOf({
+  availability: { kind: "disabled", by: "backend", sinceMs: NOON, reason: "x" },
+});
 const dead = accountOf({
   availability: { kind: "needs-login", sinceMs: NOON, reason: "x" } satisfies Availability,
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { AccountWork } from "../../src/engine/refresh.ts";
 import type { Selection } from "../../src/engine/selection.ts";
+import type { Work } from "../../src/engine/work.ts";
 import {
   type AccountCall,
   readSelection,
@@ -60,7 +60,7 @@ describe("readSelection", () => {
 });
 
 describe("the routes", () => {
-  const work: AccountWork = async (report) => {
+  const work: Work = async (report) => {
     report.start(1);
     report.item({ account: "a", outcome: "renewed" });
     return { total: 1 };
@@ -73,7 +73,7 @@ describe("the routes", () => {
 
   test("tell how far the work has come, or that there is no such account", async () => {
     const asked: Selection[] = [];
-    const find = (selection: Selection): AccountWork | undefined => {
+    const find = (selection: Selection): Work | undefined => {
       asked.push(selection);
       return selection.by === "email" ? undefined : work;
     };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { replyWithProgress, type Work } from "../../src/server/progress.ts";
+import type { Work } from "../../src/engine/work.ts";
+import { replyWithProgress } from "../../src/server/progress.ts";
 import type { Stop } from "../../src/turn/stop.ts";
 
 const TWO: Work = async (report) => {
@@ -58,7 +59,7 @@ describe("progress", () => {
   });
 
   test("the work hears that its client has left, and goes on without being told", async () => {
-    let stop: Stop | undefined;
+    let stop: Pick<Stop, "reason"> | undefined;
     const done = Promise.withResolvers<void>();
     const slow: Work = async (report, given) => {
       stop = given;

@@ -185,6 +185,32 @@ describe("exchange", () => {
     expect(json(answer)).not.toContain("secret");
   });
 
+  test("an answer without end is given up, but tokens in what came of it are not lost", async () => {
+    const raw = await startRaw();
+    const endless = async (beginning: string) => {
+      const options = { issuer: raw.url, headers };
+      const answer = exchange("rt_x", "proactive_expiry", options, createStop());
+      const peer = await raw.next();
+      const body = `${beginning}${" ".repeat(300_000)}`;
+      await peer.write(`HTTP/1.1 200 OK\r\ncontent-length: 999999999\r\n\r\n${body}`);
+      const exchanged = await answer;
+      await peer.closed;
+      return exchanged;
+    };
+    try {
+      const whole = json({ access_token: "a", refresh_token: "r" });
+      expect(await endless(whole)).toMatchObject({ ok: true, refreshToken: "r" });
+      expect(await endless(whole.slice(0, 20))).toEqual({
+        ok: false,
+        isPermanent: false,
+        status: 200,
+        message: "The issuer's answer broke off, or is far too long.",
+      });
+    } finally {
+      raw.stop();
+    }
+  });
+
   test("a redirect is not followed: the token goes nowhere else", async () => {
     const raw = await startRaw();
     const elsewhere = await startRaw();

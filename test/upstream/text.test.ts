@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Failure } from "../../src/turn/failure.ts";
 import { createStop } from "../../src/turn/stop.ts";
-import { readText } from "../../src/upstream/text.ts";
+import { readBounded, readText } from "../../src/upstream/text.ts";
 import { createManualClock } from "../support/clock.ts";
 import { settleDown } from "./scene.ts";
 
@@ -68,4 +68,15 @@ describe("readText", () => {
       expect(stop.reason()).toBe(TOO_LATE);
     }
   });
+});
+
+test("readBounded reads so far and no farther, and throws nothing", async () => {
+  const endless = responseOf((controller) => controller.enqueue(new Uint8Array(60).fill(97)));
+  expect(await readBounded(endless, 100)).toEqual({ text: "a".repeat(120), isWhole: false });
+  expect(await readBounded(new Response("all of it"), 100)).toEqual({
+    text: "all of it",
+    isWhole: true,
+  });
+  const broken = responseOf((controller) => controller.error(new Error("gone")));
+  expect(await readBounded(broken, 100)).toEqual({ text: "", isWhole: false });
 });

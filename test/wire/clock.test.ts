@@ -1,5 +1,12 @@
 import { afterEach, describe, expect, jest, spyOn, test } from "bun:test";
-import { type Clock, inTime, isoOf, systemClock, watchSilence } from "../../src/wire/clock.ts";
+import {
+  type Clock,
+  inTime,
+  isoOf,
+  isTellable,
+  systemClock,
+  watchSilence,
+} from "../../src/wire/clock.ts";
 import { createManualClock } from "../support/clock.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
@@ -189,5 +196,14 @@ test("a moment is told in the form of ISO 8601, and one that cannot be told is n
   expect(isoOf(0)).toBe("1970-01-01T00:00:00.000Z");
   for (const ms of [undefined, Number.NaN, Number.POSITIVE_INFINITY, 9e15]) {
     expect(isoOf(ms)).toBeNull();
+  }
+});
+
+test("a moment can be told where isoOf tells it", () => {
+  for (const ms of [0, 8.64e15, -8.64e15]) {
+    expect([isTellable(ms), isoOf(ms)]).toEqual([true, expect.any(String)]);
+  }
+  for (const ms of [Number.NaN, Number.POSITIVE_INFINITY, 8.64e15 + 2]) {
+    expect(isTellable(ms)).toBe(false);
   }
 });

@@ -63,9 +63,13 @@ export type FakeAccount = {
   readonly expireAccessToken: () => void;
   /** The current refresh token is refused so; default `refresh_token_invalidated`. */
   readonly revokeRefreshToken: (refusal?: RefreshRefusal) => void;
+  /** Its person logs in anew: new tokens, whatever became of the old ones. */
+  readonly signIn: () => void;
   readonly issuerFault: (fault: IssuerFault | undefined) => void;
   /** Time between a refresh request and its answer. The tokens rotate at once. */
   refreshDelayMs: number;
+  /** A refresh request that comes while it is set is answered once it resolves, whatever the time. */
+  refreshGate: Promise<unknown> | undefined;
 };
 
 /** An account as the backend sees it. */
@@ -141,6 +145,7 @@ export function createLedger(now: () => number): Ledger {
         access.set(tokensOf(state).accessToken, { account: state, expiresAtMs: 0 });
       },
       revoke: (refusal) => refuse(state, refusal),
+      signIn: () => void issue(state),
     });
     lifetimes.set(state, seed.lifetimeSeconds ?? TEN_DAYS);
     accounts.set(name, state);
@@ -171,6 +176,7 @@ type TokenActs = {
   readonly tokens: () => Tokens;
   readonly expire: () => void;
   readonly revoke: (refusal: RefreshRefusal) => void;
+  readonly signIn: () => void;
 };
 
 function createState(
@@ -216,10 +222,12 @@ function createState(
     },
     expireAccessToken: acts.expire,
     revokeRefreshToken: (refusal = "refresh_token_invalidated") => acts.revoke(refusal),
+    signIn: acts.signIn,
     issuerFault: (fault) => {
       issuerFault = fault;
     },
     refreshDelayMs: 0,
+    refreshGate: undefined,
   };
   return {
     handle,

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Dict, dict, text } from "../../../src/wire/json.ts";
 import type { AccountState, IssuerFault, Ledger, RefreshRefusal } from "./account.ts";
 import type { Refusal } from "./faults.ts";
@@ -52,8 +53,10 @@ export function answerTokenRequest(body: unknown, ledger: Ledger, signIns: SignI
   if (!entry) return { kind: "answer", answer: REFRESH_REFUSALS.invalid_grant };
   const { account } = entry;
   const reply = refresh(account, entry.refusal, ledger);
-  const delayMs = account.handle.refreshDelayMs;
-  return delayMs > 0 ? { kind: "later", delayMs, reply } : reply;
+  const { refreshGate, refreshDelayMs } = account.handle;
+  if (refreshGate !== undefined) return { kind: "later", wait: refreshGate, reply };
+  if (refreshDelayMs <= 0) return reply;
+  return { kind: "later", wait: sleep(refreshDelayMs, undefined, { ref: false }), reply };
 }
 
 /** Gives tokens for a code: once, and only to whom it was made for. */

@@ -21,7 +21,7 @@ export type Reply =
   | { readonly kind: "silence" }
   /** A reset connection. */
   | { readonly kind: "reset" }
-  | { readonly kind: "later"; readonly delayMs: number; readonly reply: Reply };
+  | { readonly kind: "later"; readonly wait: Promise<unknown>; readonly reply: Reply };
 
 /** How bytes are portioned. */
 export type Pace = {
@@ -76,7 +76,7 @@ export async function send(reply: Reply, exchange: Exchange, pace: Pace): Promis
       response.socket?.resetAndDestroy();
       return;
     case "later":
-      await Promise.race([sleep(reply.delayMs, undefined, { ref: false }), exchange.closed]);
+      await Promise.race([reply.wait, exchange.closed]);
       return exchange.isClosed() ? undefined : send(reply.reply, exchange, pace);
   }
 }

@@ -306,7 +306,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     bringBack: (source) => guarded(source, () => bringBack(source, steps)),
     discard: (source) => guarded(source, () => remove(source)),
     switchOff: (source, isOff) => guarded(source, () => switchOff(source, isOff)),
-    add: (name, content) => takeTurns(dir, () => putNew(dir, name, content)),
+    add: (name, content) => takeTurns(dir, () => putNew(dir, name, content, steps)),
     watch,
   };
 }

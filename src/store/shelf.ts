@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Login } from "../pool/account.ts";
 import { parseDict } from "../wire/json.ts";
-import { codeOf, diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
+import { codeOf, createDurably, diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
 import { editJson } from "./edit.ts";
 import { readLogin } from "./record.ts";
 import type { Added, Saved } from "./store.ts";
@@ -66,15 +66,25 @@ export async function switchOff(path: string, isOff: boolean): Promise<Saved> {
  * Puts a login into a new file in `dir`. It is called after the account where that name is free; nothing that is
  * there is ever replaced.
  */
-export async function putNew(dir: string, wanted: string, content: string): Promise<Added> {
+export async function putNew(
+  dir: string,
+  wanted: string,
+  content: string,
+  steps: Steps = diskSteps,
+): Promise<Added> {
   const stem =
     wanted
       .replaceAll(/[^\w.@+-]/g, "_")
       .replace(/^\.+/, "")
       .slice(0, 80) || "account";
-  const source = await freeName(join(dir, `${stem}.json`));
-  const saved = await writeDurably(source, content);
-  return saved.ok ? { ok: true, source } : saved;
+  const path = join(dir, `${stem}.json`);
+  for (let number = 1; ; number++) {
+    const source = number === 1 ? path : numbered(path, number);
+    if (await isThere(source)) continue;
+    // Free a moment ago: another process may have taken the name since.
+    const saved = await createDurably(source, content, steps);
+    if (saved !== "taken") return saved.ok ? { ok: true, source } : saved;
+  }
 }
 
 async function moveTo(from: string, to: string, steps: Steps): Promise<Saved> {

@@ -4,7 +4,6 @@ import { basename, resolve } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
-import { besideOf } from "./beside.ts";
 import { areStrangers, payloadsOf } from "./claims.ts";
 import { canWriteBeside, diskSteps, realTarget, type Steps, writeDurably } from "./durable.ts";
 import {
@@ -18,6 +17,7 @@ import {
   signatureOf,
 } from "./listing.ts";
 import { createLocks } from "./lock.ts";
+import { begunIn, orphansOf } from "./orphans.ts";
 import { type Reading, readLogin, writeCredential } from "./record.ts";
 import {
   finishRotation,
@@ -107,9 +107,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   };
 
   /** Finishes the renewals that a kill interrupted; those of a living process are left to it. */
-  const finishAll = async ({ signatures }: Listing, begun: ReadonlySet<string>): Promise<void> => {
-    for (const path of signatures.keys()) {
-      if (!begun.has(besideOf(path, "next"))) continue;
+  const finishAll = async (paths: readonly string[]): Promise<void> => {
+    for (const path of paths) {
       const taken = await locks.take(path, AT_ONCE);
       if (!taken.ok) continue;
       try {
@@ -123,9 +122,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const look = async (): Promise<Listing | string> => {
     const listing = await list(dir, files);
     if (typeof listing === "string") return listing;
-    const begun = new Set(listing.copies.filter((path) => path.endsWith(".next")));
-    if (begun.size === 0) return listing;
-    await finishAll(listing, begun);
+    const begun = begunIn(dir, listing);
+    if (begun.length === 0) return listing;
+    await finishAll(begun);
     return list(dir, files);
   };
 
@@ -149,7 +148,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       const reading = await takeTurns(path, () => load(path, signature));
       if (!reading.ok && unread.has(path)) faults.set(path, reading.fault);
     });
-    await removeStale([...listing.temporaries, ...orphansOf(listing)], clock.now());
+    const orphans = await orphansOf(dir, listing);
+    await removeStale([...listing.temporaries, ...orphans], clock.now());
     known = signatures;
     // Put together without a pause from the newest readings, so that a write of ours in the meantime is in it.
     const logins: Login[] = [];
@@ -329,17 +329,6 @@ function isReplaced(present: Login, { original }: Rotation): boolean {
     before.login.credential.refreshToken === present.credential.refreshToken &&
     before.login.credential.accessToken === present.credential.accessToken;
   return !isSame && isNewer(present, before.login);
-}
-
-/** The hidden contents of accounts that are not there. */
-function orphansOf({ signatures, copies }: Listing): readonly string[] {
-  if (copies.length === 0) return [];
-  const wanted = new Set<string>();
-  for (const path of signatures.keys()) {
-    wanted.add(besideOf(path, "next"));
-    wanted.add(besideOf(path, "last"));
-  }
-  return copies.filter((path) => !wanted.has(path));
 }
 
 /** One entry per identity, the newer tokens each time. */

@@ -14,6 +14,8 @@ export type Signature = string;
 export type Listing = {
   readonly signatures: ReadonlyMap<string, Signature>;
   readonly faults: ReadonlyMap<string, StoreFault>;
+  /** Every name in the folder, whatever it is. */
+  readonly names: readonly string[];
   /** What only a crash leaves behind. */
   readonly temporaries: readonly string[];
   /** The hidden next and last contents of account files. */
@@ -78,7 +80,8 @@ export async function list(dir: string, named: readonly string[] = []): Promise<
   const signatures = new Map([...found].sort(([a], [b]) => compare(a, b)));
   const pick = (isIt: (name: string) => boolean) =>
     entries.filter(({ name }) => isIt(name)).map(({ name }) => join(dir, name));
-  return { signatures, faults, temporaries: pick(isTemporary), copies: pick(isCopy) };
+  const names = entries.map(({ name }) => name);
+  return { signatures, faults, names, temporaries: pick(isTemporary), copies: pick(isCopy) };
 }
 
 /**

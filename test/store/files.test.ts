@@ -13,7 +13,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { besideOf } from "../../src/store/beside.ts";
 import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { openFileStore } from "../../src/store/files.ts";
@@ -413,6 +413,43 @@ describe("locked", () => {
     writeFileSync(path, "");
     await store.proved(path);
     expect(tokensOf(await store.read())).toEqual(["at-1"]);
+  });
+
+  test("B7-6: a renewal that fails leaves the copy of a spoilt file, which is all there is of it", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    await renew(await open(dir), path);
+    writeFileSync(path, "");
+    const full = async () => {
+      throw Object.assign(new Error("full"), { code: "ENOSPC" });
+    };
+    for (const reserve of [diskSteps.reserve, full]) {
+      const steps = { ...diskSteps, reserve };
+      const store = await openFileStore({
+        dir,
+        clock: systemClock,
+        scanIntervalMs: () => 0,
+        steps,
+      });
+      await store.locked(path, WISH, () => store.canSave(path));
+      expect(tokensOf(await store.read())).toEqual(["at-1"]);
+    }
+    expect(readdirSync(dir).sort()).toEqual([basename(copyOf(path)), "a.json"]);
+  });
+
+  test("B7-6: so does one during which the file is spoilt", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    await store.locked(path, WISH, async () => {
+      await store.canSave(path);
+      writeFileSync(path, '{"access_token":');
+    });
+    expect(tokensOf(await store.read())).toEqual(["at-1"]);
+    // And no copy stays of one that is whole.
+    const whole = put(dir, "b.json", { access_token: "at-b" });
+    await store.locked(whole, WISH, () => store.canSave(whole));
+    expect(existsSync(copyOf(whole))).toBe(false);
   });
 
   test("a spoilt file without a copy is left alone", async () => {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Stats } from "node:fs";
 import { mkdir, stat, unlink } from "node:fs/promises";
 import { basename, resolve } from "node:path";
@@ -68,6 +69,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const dir = resolve(options.dir);
   const locks = createLocks(clock, steps);
   const holding = new Map<string, Holding>();
+  // Which of these the running task has: in its own process, too, nobody else may take the file from under it.
+  const tasks = new AsyncLocalStorage<readonly Holding[]>();
   const readings = new Map<string, Known>();
   // By the signature of a file we wrote, the one of the file that others last wrote: our writes are no change to it.
   const origins = new Map<Signature, Signature>();
@@ -90,9 +93,14 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     return reading;
   };
 
-  /** Does `job` while no other process touches the account; one that this process holds the lock of is safe. */
+  const isInTask = (source: string): boolean => {
+    const held = holding.get(source);
+    return held !== undefined && tasks.getStore()?.includes(held) === true;
+  };
+
+  /** Does `job` while nobody else touches the account: under its lock, which the task that asks may have already. */
   const guarded = async <T>(source: string, job: () => Promise<T>): Promise<T | Refused> => {
-    if (holding.has(source)) return takeTurns(source, job);
+    if (isInTask(source)) return takeTurns(source, job);
     const target = await realTarget(source).catch(() => source);
     const taken = await locks.take(target, ACT);
     if (!taken.ok && taken.isBusy) return { ok: false, reason: taken.reason };
@@ -232,7 +240,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     try {
       const finished = await finishRotation(target, steps);
       if (!finished.ok) return finished;
-      return { ok: true, value: await task(taken.lock.isStillOurs) };
+      const within = [...(tasks.getStore() ?? []), held];
+      const value = await tasks.run(within, () => task(taken.lock.isStillOurs));
+      return { ok: true, value };
     } finally {
       await endRotation(held);
       holding.delete(source);
@@ -305,7 +315,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     aside: () => listAside(dir),
     bringBack: (source) => guarded(source, () => bringBack(source, steps)),
     discard: (source) => guarded(source, () => remove(source)),
-    switchOff: (source, isOff) => guarded(source, () => switchOff(source, isOff)),
+    switchOff: (source, isOff) => {
+      const job = () => switchOff(source, isOff);
+      // A renewal of this process puts its tokens into the file as it is by then: its owner need not wait for it.
+      return holding.has(source) ? takeTurns(source, job) : guarded(source, job);
+    },
     add: (name, content) => takeTurns(dir, () => putNew(dir, name, content, steps)),
     watch,
   };

@@ -66,7 +66,10 @@ export type Store = {
   readonly save: (source: string, credential: Credential, nowMs: number) => Promise<Saved>;
   /** The backend has accepted the tokens that were saved last: what was kept from before them can go. Never throws. */
   readonly proved: (source: string) => Promise<void>;
-  /** Takes a login out without losing it: it is kept aside, and `aside` lists it. */
+  /**
+   * Takes a login out without losing it: it is kept aside, and `aside` lists it. This, `bringBack` and `discard` wait
+   * for a task that has the login for itself, unless they are called within it.
+   */
   readonly setAside: (source: string) => Promise<Saved>;
   /** The logins that are kept aside; the source of each is where it lies now. */
   readonly aside: () => Promise<readonly Login[]>;

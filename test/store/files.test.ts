@@ -528,6 +528,61 @@ describe("locked", () => {
     });
   });
 
+  const taking: [name: string, take: (store: Store, path: string) => Promise<Saved>][] = [
+    ["setting aside", (store, path) => store.setAside(path)],
+    ["discarding", (store, path) => store.discard(path)],
+  ];
+  test.each(taking)(
+    "B7-6: %s in the same process waits for the task that has the login, which may do it at once",
+    async (_name, take) => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", OLD);
+      const store = await open(dir);
+      const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const order: string[] = [];
+      const renewal = renew(store, path, undefined, async () => {
+        begun.resolve();
+        await end.promise;
+      }).then((saved) => order.push(`saved ${saved.ok}`));
+      await begun.promise;
+      const taken = take(store, path).then(({ ok }) => order.push(`taken ${ok}`));
+      // Its owner may switch it off all the same.
+      expect(await store.switchOff(path, true)).toEqual({ ok: true });
+      expect(existsSync(path)).toBe(true);
+      end.resolve();
+      await Promise.all([renewal, taken]);
+      expect(order).toEqual(["saved true", "taken true"]);
+      expect(existsSync(path)).toBe(false);
+      const again = put(dir, "b.json", OLD);
+      const within = await store.locked(again, WISH, () => take(store, again));
+      expect(within).toEqual({ ok: true, value: { ok: true } });
+    },
+  );
+
+  test("a task has no more than its own login, and that only until it ends", async () => {
+    const dir = makeFolder();
+    const [a, b] = [put(dir, "a.json", OLD), put(dir, "b.json", OLD)];
+    const store = await open(dir);
+    const order: string[] = [];
+    let late: Promise<unknown> = Promise.resolve();
+    const [ended, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await store.locked(a, WISH, async () => {
+      late = ended.promise.then(() => store.setAside(a)).then(() => order.push("aside"));
+    });
+    const second = store.locked(a, WISH, async () => {
+      ended.resolve();
+      expect(await store.locked(b, WISH, () => store.setAside(b))).toMatchObject({
+        value: { ok: true },
+      });
+      await end.promise;
+      order.push("done");
+    });
+    await ended.promise;
+    end.resolve();
+    await Promise.all([second, late]);
+    expect(order).toEqual(["done", "aside"]);
+  });
+
   const tokenOf = (iat: number) =>
     accessTokenOf({ user: "u", workspace: WORKSPACE, iat, exp: iat + 900 });
 

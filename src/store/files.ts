@@ -3,9 +3,10 @@ import type { Stats } from "node:fs";
 import { mkdir, stat, unlink } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
+import type { Credential } from "../pool/credential.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
-import { areStrangers, payloadsOf } from "./claims.ts";
+import { areOfOthers, areOthers, areStrangers, payloadsOf } from "./claims.ts";
 import { canWriteBeside, diskSteps, realTarget, type Steps, writeDurably } from "./durable.ts";
 import {
   compare,
@@ -28,7 +29,7 @@ import {
   type Rotation,
 } from "./rotation.ts";
 import { bringBack, discard, listAside, putNew, setAside, switchOff } from "./shelf.ts";
-import type { Duplicate, LockWish, Saved, Snapshot, Store, StoreFault } from "./store.ts";
+import type { Duplicate, LockWish, Saved, Snapshot, Store, Stored, StoreFault } from "./store.ts";
 import { watchFolder } from "./watch.ts";
 
 /** Where account files are, and how often to look for changes that the platform did not report. */
@@ -171,21 +172,20 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     return last;
   };
 
-  const store = async (...[source, credential, nowMs]: SaveArguments): Promise<Saved> => {
+  const store = async (...[source, credential, nowMs]: SaveArguments): Promise<Stored> => {
     const held = holding.get(source);
     const rotation = held?.rotation;
     const found = await readContent(source);
     if (!found.ok) return { ok: false, reason: found.reason };
     const reading = readLogin(found.content, source);
     if (!reading.ok) return { ok: false, reason: reading.fault.reason };
-    if (areStrangers(payloadsOf(reading.login.credential), payloadsOf(credential))) {
-      const reason = `${basename(source)}: it holds another login by now, so the new tokens were not written to it. Log in again with "codex-proxy login".`;
-      return { ok: false, reason };
+    if (isAnother(reading.login, credential, rotation)) {
+      return othersThere(source);
     }
     // Its owner has logged in anew while the old tokens were renewed: theirs count. The next reading brings them.
     if (rotation !== undefined && isReplaced(reading.login, rotation)) {
       await rotation.abandon();
-      return { ok: true };
+      return { ok: true, isReplaced: true };
     }
     const content = writeCredential(found.content, credential, nowMs) ?? found.content;
     let signature = "";
@@ -223,8 +223,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
 
   const canSave = (source: string): Promise<Saved> =>
     takeTurns(source, async () => {
+      const before = readings.get(source)?.reading;
       const reading = await load(source);
       if (!reading.ok) return { ok: false, reason: reading.fault.reason };
+      // Put there since it was last read, so whoever asks means the one before.
+      if (before?.ok && areOthers(before.login, reading.login)) return othersThere(source);
       const held = holding.get(source);
       if (held === undefined) return canWriteBeside(source, steps);
       const found = await readContent(source);
@@ -327,6 +330,21 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
 
 type SaveArguments = Parameters<Store["save"]>;
 type Refused = Extract<Saved, { readonly ok: false }>;
+
+function othersThere(source: string): Refused {
+  const reason = `${basename(source)}: it holds another login by now, so new tokens are not written to it. Log in again with "codex-proxy login".`;
+  return { ok: false, reason };
+}
+
+/** Whether a file holds another login by now than the one that `credential` belongs to. */
+function isAnother(present: Login, credential: Credential, rotation?: Rotation): boolean {
+  const [theirs, ours] = [payloadsOf(present.credential), payloadsOf(credential)];
+  if (areStrangers(theirs, ours)) return true;
+  if (rotation === undefined) return areOfOthers(theirs, ours);
+  // The file's own words from before are compared: new tokens may say more, or less, of the same login.
+  const before = readLogin(rotation.original, present.source);
+  return before.ok && areOthers(present, before.login);
+}
 
 /** A rotation that is over must not be written to again: its file may be the account's by now. */
 async function endRotation(held: Holding): Promise<void> {

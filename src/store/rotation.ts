@@ -4,7 +4,7 @@ import { basename, dirname } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
 import { parseDict } from "../wire/json.ts";
 import { besideOf, temporaryBeside } from "./beside.ts";
-import { areStrangers, payloadsOf } from "./claims.ts";
+import { areOthers, areStrangers, payloadsOf } from "./claims.ts";
 import { explain, ROOM_BYTES, type Slot, type Steps, statsOf } from "./durable.ts";
 import { readLogin } from "./record.ts";
 import type { Saved } from "./store.ts";
@@ -200,7 +200,9 @@ function follows(
   // Untouched since this was prepared: nothing but the rename is missing, whatever dates are in it.
   if (present === last) return present !== content && !isStranger(login, before);
   const now = loginIn(present, target);
-  return now !== undefined && !isStranger(login, now) && isNewer(login, now);
+  if (now === undefined || isStranger(login, now)) return false;
+  if (before !== undefined && areOthers(now, before)) return false;
+  return isNewer(login, now);
 }
 
 function loginIn(content: string, target: string): Login | undefined {

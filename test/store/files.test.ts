@@ -17,12 +17,12 @@ import { basename, join } from "node:path";
 import { besideOf } from "../../src/store/beside.ts";
 import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { openFileStore } from "../../src/store/files.ts";
-import type { Saved, Snapshot, Store } from "../../src/store/store.ts";
+import type { Saved, Snapshot, Store, Stored } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
 import { createManualClock } from "../support/clock.ts";
 import { makeFolder } from "./folder.ts";
-import { accessTokenOf, WORKSPACE } from "./tokens.ts";
+import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
 const DAY_MS = 86_400_000;
@@ -307,7 +307,7 @@ describe("locked", () => {
     path: string,
     fresh: Parameters<Store["save"]>[1] = { accessToken: "at-2", refreshToken: "rt_2" },
     meanwhile: () => void | Promise<void> = () => {},
-  ): Promise<Saved> {
+  ): Promise<Stored> {
     const done = await store.locked(path, WISH, async (isStillOurs) => {
       const can = await store.canSave(path);
       if (!can.ok) return can;
@@ -594,6 +594,7 @@ describe("locked", () => {
     const ours = { accessToken: tokenOf(4000), refreshToken: "rt_2" };
     expect(await renew(store, path, ours, () => void put(dir, "a.json", theirs))).toEqual({
       ok: true,
+      isReplaced: true,
     });
     for (const reader of [store, await open(dir)]) {
       const { logins } = await reader.read();
@@ -651,6 +652,58 @@ describe("locked", () => {
     await store.locked(path, WISH, async () => {});
     expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
     expect(readdirSync(dir).filter((name) => name.endsWith(".next"))).toEqual([]);
+  });
+
+  // Renewed tokens that say nothing of the workspace must count all the same.
+  const workspaces: [name: string, said: (workspace: string) => object, ours: string][] = [
+    [
+      "in their tokens",
+      (workspace) => ({ access_token: accessTokenOf({ user: "u", workspace, iat: 9 }) }),
+      accessTokenOf({ user: "u", workspace: WORKSPACE, iat: 9000 }),
+    ],
+    [
+      "in the files alone",
+      (account_id) => ({ access_token: accessTokenOf({ user: "u", iat: 9 }), account_id }),
+      accessTokenOf({ user: "u", iat: 9000 }),
+    ],
+  ];
+  test.each(workspaces)(
+    "B7-5: the same person's other workspace put there while a token is renewed is not touched, named %s",
+    async (_name, said, accessToken) => {
+      const theirs = { ...said(OTHER_WORKSPACE), refresh_token: "rt_other" };
+      const before = { ...said(WORKSPACE), refresh_token: "rt_1" };
+      const ours = { accessToken, refreshToken: "rt_2" };
+      for (const isBefore of [true, false]) {
+        const dir = makeFolder();
+        const path = put(dir, "a.json", before);
+        const store = await open(dir);
+        await store.read();
+        const replace = () => void put(dir, "a.json", theirs);
+        if (isBefore) replace();
+        expect(await renew(store, path, ours, isBefore ? undefined : replace)).toMatchObject({
+          ok: false,
+          reason: expect.stringContaining("another login by now"),
+        });
+        for (const find of [store, await open(dir)]) await find.read();
+        expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
+      }
+      // Where nothing was put there, they are stored.
+      const dir = makeFolder();
+      const path = put(dir, "a.json", before);
+      expect(await renew(await open(dir), path, ours)).toEqual({ ok: true });
+      expect(parseDict(readFileSync(path, "utf8"))).toMatchObject({ refresh_token: "rt_2" });
+    },
+  );
+
+  test("tokens of another workspace are not written without the lock either; what is stored later is", async () => {
+    const dir = makeFolder();
+    const of = (workspace: string, iat: number) => accessTokenOf({ user: "u", workspace, iat });
+    const path = put(dir, "a.json", { access_token: of(OTHER_WORKSPACE, 1) });
+    const store = await open(dir);
+    const save = (accessToken: string) => store.save(path, { accessToken }, NOON);
+    expect(await save(of(WORKSPACE, 2))).toMatchObject({ ok: false });
+    expect(await save(of(OTHER_WORKSPACE, 2))).toEqual({ ok: true });
+    expect(await save("opaque")).toEqual({ ok: true });
   });
 
   test.each(["not.a.jwt", "..", "e30.e30.", "x", "a.!!!.c"])(

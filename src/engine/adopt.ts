@@ -1,4 +1,5 @@
 import { isNewer, type Login } from "../pool/account.ts";
+import { areOthers } from "../store/claims.ts";
 import { flatRecord } from "../store/flat.ts";
 import { type Entry, readAll } from "../store/record.ts";
 import type { LockWish, Store } from "../store/store.ts";
@@ -145,6 +146,8 @@ async function replaceTokens(
   const place = { ...about(entry), source: seen.source };
   // Read again, since it may have been renewed while other entries were dealt with.
   const there = (await store.reread(seen.source)) ?? seen;
+  // Its owner has put another login there in this very moment.
+  if (areOthers(there, seen)) return addNew(entry, store);
   const idle = isFresh ? undefined : whyIdle(login, there, isAside);
   if (idle !== undefined) return { ...place, outcome: "unchanged", reason: idle };
   const atMs = isFresh ? clock.now() : (login.lastRefreshedMs ?? clock.now());
@@ -165,7 +168,7 @@ function whyIdle(login: Login, there: Login, isAside: boolean): string | undefin
 async function bringBack(entry: Entry, there: Login, store: Store): Promise<Adoption> {
   const back = await store.bringBack(there.source);
   // Somebody else's file has its name by now: then it gets one of its own.
-  if (!back.ok) return addNew(entry, store);
+  if (!back.ok) return moveToNew(entry, there, store);
   const found = (await store.read()).logins.find((login) => isOneLogin(login, entry.login));
   const isOff = found?.isSwitchedOff === true;
   return {
@@ -176,10 +179,22 @@ async function bringBack(entry: Entry, there: Login, store: Store): Promise<Adop
   };
 }
 
-async function addNew(entry: Entry, store: Store): Promise<Adoption> {
+/** Gives a login that lies aside a new file, with all that is in its old one, which goes: one token in two files is spent twice. */
+async function moveToNew(entry: Entry, there: Login, store: Store): Promise<Adoption> {
+  const content = await store.content(there.source);
+  const added = await addNew(entry, store, content);
+  if (added.outcome !== "added" || content === undefined) return added;
+  const gone = await store.discard(there.source);
+  const { reason } = note(there.isSwitchedOff);
+  const stays = gone.ok ? undefined : `its old file stays aside: ${gone.reason}`;
+  const reasons = [reason, stays].filter((each) => each !== undefined);
+  return { ...added, ...(reasons.length > 0 && { reason: reasons.join("; ") }) };
+}
+
+async function addNew(entry: Entry, store: Store, present?: string): Promise<Adoption> {
   const { login, record } = entry;
   const name = login.email ?? nameFrom(entry.at);
-  const added = await store.add(name, `${JSON.stringify(record, null, 2)}\n`);
+  const added = await store.add(name, present ?? `${JSON.stringify(record, null, 2)}\n`);
   if (!added.ok) return { ...about(entry), outcome: "failed", reason: added.reason };
   const { source } = added;
   return { ...about(entry), outcome: "added", source, ...note(login.isSwitchedOff) };

@@ -1,5 +1,6 @@
 import { isNewer, type Login } from "../pool/account.ts";
 import { areSame } from "../pool/credential.ts";
+import { areOthers } from "../store/claims.ts";
 import { flatRecord } from "../store/flat.ts";
 import { type Entry, readAll } from "../store/record.ts";
 import type { LockWish, Store } from "../store/store.ts";
@@ -154,6 +155,8 @@ async function replaceTokens(
   const place = { ...about(entry), source: seen.source };
   // Read again, since it may have been renewed while other entries were dealt with.
   const there = (await store.reread(seen.source)) ?? seen;
+  // Its owner has put another login there in this very moment.
+  if (areOthers(there, seen)) return addNew(entry, store);
   const idle = isFresh ? undefined : whyIdle(login, there, isAside);
   if (idle !== undefined) return { ...place, outcome: "unchanged", reason: idle };
   const atMs = isFresh ? clock.now() : (login.lastRefreshedMs ?? clock.now());
@@ -174,7 +177,7 @@ function whyIdle(login: Login, there: Login, isAside: boolean): string | undefin
 async function bringBack(entry: Entry, there: Login, store: Store): Promise<Adoption> {
   const back = await store.bringBack(there.source);
   // Somebody else's file has its name by now: then it gets one of its own.
-  if (!back.ok) return addNew(entry, store);
+  if (!back.ok) return moveToNew(entry, there, store);
   const found = (await store.read()).logins.find((login) => isOneLogin(login, entry.login));
   const isOff = found?.isSwitchedOff === true;
   return {
@@ -185,15 +188,37 @@ async function bringBack(entry: Entry, there: Login, store: Store): Promise<Adop
   };
 }
 
-async function addNew(entry: Entry, store: Store): Promise<Adoption> {
+/** Gives a login that lies aside a new file, with all that is in its old one, which goes: one token in two files is spent twice. */
+async function moveToNew(entry: Entry, there: Login, store: Store): Promise<Adoption> {
+  const content = await store.content(there.source);
+  const added = await addNew(entry, store, content);
+  if (added.outcome !== "added" || content === undefined) return added;
+  const gone = await store.discard(there.source);
+  const off = there.isSwitchedOff ? OFF : undefined;
+  const stays = gone.ok ? undefined : `its old file stays aside: ${gone.reason}`;
+  return withReasons(added, [off, added.reason, stays]);
+}
+
+async function addNew(entry: Entry, store: Store, present?: string): Promise<Adoption> {
   const { login, record } = entry;
   const name = login.email ?? nameFrom(entry.at);
-  const added = await store.add(name, `${JSON.stringify(record, null, 2)}\n`);
+  const added = await store.add(name, present ?? `${JSON.stringify(record, null, 2)}\n`);
   if (!added.ok) return { ...about(entry), outcome: "failed", reason: added.reason };
   const { source, note } = added;
-  const reasons = [...(login.isSwitchedOff ? [OFF] : []), ...(note === undefined ? [] : [note])];
-  const reason = reasons.length === 0 ? {} : { reason: reasons.join("; ") };
-  return { ...about(entry), outcome: "added", source, ...reason };
+  const isOff = present === undefined && login.isSwitchedOff;
+  return withReasons({ ...about(entry), outcome: "added", source }, [
+    isOff ? OFF : undefined,
+    note,
+  ]);
+}
+
+/** An outcome with what its owner should know besides. */
+function withReasons(
+  { reason: _former, ...adoption }: Adoption,
+  reasons: readonly (string | undefined)[],
+): Adoption {
+  const told = reasons.filter((each) => each !== undefined);
+  return told.length === 0 ? adoption : { ...adoption, reason: told.join("; ") };
 }
 
 const OFF = 'it is switched off: set "disabled" to false in its file to use it';

@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { Account, Login } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
 import { admit } from "../pool/settle.ts";
-import type { Store } from "../store/store.ts";
+import type { LockWish, Saved, Store } from "../store/store.ts";
 import type { Clock } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Log, redact } from "../wire/log.ts";
@@ -14,7 +14,7 @@ import { chosenFrom, type Done, type Named, type Work, workOf } from "./work.ts"
 /** What recovering accounts needs. */
 export type RecoverPorts = {
   readonly pool: Pool;
-  readonly store: Pick<Store, "reread" | "setAside" | "aside" | "bringBack">;
+  readonly store: Pick<Store, "reread" | "locked" | "setAside" | "aside" | "bringBack">;
   readonly clock: Pick<Clock, "now">;
   readonly log: Log;
   readonly reload: () => Promise<void>;
@@ -40,13 +40,19 @@ type Outcome = Done<(typeof OUTCOMES)[number]>;
 export function createRecovery(ports: RecoverPorts): Recovery {
   const { pool, store, clock, log, renewer } = ports;
 
-  const setAside = async (account: Account, reason: string): Promise<Outcome> => {
-    const { source, credential } = account.login;
+  /** Only for whoever holds the lock: a login that has just been stored there is not taken out for the old one's fault. */
+  const setAsideRefused = async ({ source, credential }: Login): Promise<Saved> => {
     const stored = await store.reread(source);
     if (stored?.credential.refreshToken !== credential.refreshToken) {
-      return unchanged("Its file has changed meanwhile.");
+      return { ok: false, reason: "Its file has changed meanwhile." };
     }
-    const moved = await store.setAside(source);
+    return store.setAside(source);
+  };
+
+  const setAside = async (account: Account, reason: string): Promise<Outcome> => {
+    const { source } = account.login;
+    const done = await store.locked(source, LOCK, () => setAsideRefused(account.login));
+    const moved = done.ok ? done.value : done;
     if (!moved.ok) return unchanged(redact(moved.reason));
     log.warn("an account was set aside, since its refresh token is refused for good", {
       account: account.label,
@@ -109,6 +115,9 @@ export function createRecovery(ports: RecoverPorts): Recovery {
   };
   return { recover, retryAside };
 }
+
+// Somebody may be storing a new login in this very moment.
+const LOCK: LockWish = { holdMs: 30_000, waitMs: 60_000 };
 
 const RECOVERED: Outcome = { outcome: "recovered" };
 

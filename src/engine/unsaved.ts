@@ -49,9 +49,21 @@ export function createKeeper({ pool, store, clock, log }: KeeperPorts): Keeper {
   const use = (accountId: string, { credential, atMs }: FreshTokens): void =>
     pool.settle(accountId, { type: "renewed", credential, atMs }, clock.now());
 
+  /** The owner's own tokens are in the store by now, newer than those that were just had. */
+  const adopt = async ({ login: { identity, source } }: Account): Promise<void> => {
+    const login = await store.reread(source);
+    if (login?.identity !== identity) return;
+    pool.settle(identity, { type: "reloaded", login }, clock.now());
+  };
+
   const keep = async (account: Account, tokens: FreshTokens): Promise<boolean> => {
     const { identity, source } = account.login;
     const saved = await store.save(source, tokens.credential, tokens.atMs);
+    if (saved.ok && saved.isReplaced === true) {
+      unsaved.delete(identity);
+      await adopt(account);
+      return true;
+    }
     if (saved.ok) {
       unsaved.delete(identity);
     } else {

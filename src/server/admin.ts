@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { type Adoption, countOutcomes, type Offer } from "../engine/adopt.ts";
 import { type Ending, type LoginPorts, type LoginRun, startDeviceLogin } from "../engine/login.ts";
 import { type Logins, MOST_WAITING } from "../engine/logins.ts";
-import type { Account } from "../pool/account.ts";
+import type { Account, Login } from "../pool/account.ts";
 import type { AccountView } from "../pool/pool.ts";
 import { type Check, shape } from "../protocols/schema.ts";
 import type { Saved, Store } from "../store/store.ts";
@@ -18,7 +18,7 @@ import { LOGIN_FINISH, LOGIN_START } from "./schema.ts";
 /** What the owner's acts on accounts need. */
 export type AdminPorts = {
   readonly views: () => readonly AccountView[];
-  readonly store: Pick<Store, "read" | "switchOff" | "discard">;
+  readonly store: Pick<Store, "read" | "aside" | "switchOff" | "discard">;
   readonly adopt: (offers: readonly Offer[]) => Promise<readonly Adoption[]>;
   /** Makes the pool follow the store at once. */
   readonly reload: () => Promise<void>;
@@ -125,13 +125,14 @@ async function remove(visit: AdminVisit, ports: AdminPorts): Promise<Json | Fail
   const account = find(visit, ports);
   if ("kind" in account) return account;
   const { tag, label, login } = account;
-  const sources = [login.source, ...(await copiesOf(login.identity, ports))];
+  const sources = [login.source, ...(await copiesOf(login, ports))];
   const files = sources.map((source) => redact(basename(source)));
   if (visit.url.searchParams.get("confirm") !== tag) {
     const message = `This deletes ${label} for good, with its tokens in ${files.join(", ")}. Call it with ?confirm=${tag} if that is meant; POST /admin/accounts/${tag}/disable only switches it off.`;
     return refuse(400, "confirmation_required", message, "confirm");
   }
-  for (const source of sources) {
+  // The account itself last: while it is in use, nobody brings a copy back that lies aside, and what fails is asked for again.
+  for (const source of [...sources].reverse()) {
     const saved = await ports.store.discard(source);
     if (!saved.ok) return notStored(saved);
   }
@@ -140,12 +141,22 @@ async function remove(visit: AdminVisit, ports: AdminPorts): Promise<Json | Fail
   return { id: tag, account: label, deleted: files };
 }
 
-/** Where else the same login lies: what is left of it would be the account again. */
-async function copiesOf(identity: string, { store }: AdminPorts): Promise<readonly string[]> {
-  const { duplicates } = await store.read();
-  return duplicates
-    .filter((duplicate) => duplicate.identity === identity)
-    .map(({ ignored }) => ignored);
+/** Where else the same login lies, in use or aside: what is left of it would be the account again. */
+async function copiesOf(login: Login, { store }: AdminPorts): Promise<readonly string[]> {
+  const [{ duplicates }, aside] = [await store.read(), await store.aside()];
+  const { identity, credential } = login;
+  const isCopy = (other: Login): boolean => {
+    const { refreshToken } = other.credential;
+    // An opaque token is called after its file.
+    const isSameToken = refreshToken !== undefined && refreshToken === credential.refreshToken;
+    return other.identity === identity || isSameToken;
+  };
+  return [
+    ...duplicates
+      .filter((duplicate) => duplicate.identity === identity)
+      .map(({ ignored }) => ignored),
+    ...aside.filter(isCopy).map(({ source }) => source),
+  ];
 }
 
 function find(visit: AdminVisit, { views }: AdminPorts): Account | Failure {

@@ -1,3 +1,4 @@
+import type { Login } from "../pool/account.ts";
 import type { Credential } from "../pool/credential.ts";
 import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, number, parseDict, text } from "../wire/json.ts";
@@ -68,6 +69,29 @@ export function areStrangers(one: Payloads, other: Payloads): boolean {
     if (mine !== undefined && theirs !== undefined) return mine !== theirs;
   }
   return false;
+}
+
+/**
+ * Whether two logins certainly are two accounts: two people, or two workspaces of one. One of which nothing is known
+ * but its file's name, or that says nothing of a workspace, is not taken for another.
+ */
+export function areOthers(one: Login, other: Login): boolean {
+  const [mine, theirs] = [subjectOf(one), subjectOf(other)];
+  if (mine.startsWith("file:") || theirs.startsWith("file:")) return false;
+  return mine !== theirs || areApart(one.workspaceId, other.workspaceId);
+}
+
+/** Whether two sets of tokens certainly belong to two workspaces. */
+export function areOfOthers(one: Payloads, other: Payloads): boolean {
+  return areApart(claimsOf(one).workspaceId, claimsOf(other).workspaceId);
+}
+
+function areApart(one: string | undefined, other: string | undefined): boolean {
+  return one !== undefined && other !== undefined && one !== other;
+}
+
+function subjectOf({ identity, workspaceId }: Login): string {
+  return workspaceId === undefined ? identity : identity.slice(0, -`/${workspaceId}`.length);
 }
 
 function payloadOf(token: string | undefined): Dict {

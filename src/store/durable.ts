@@ -91,6 +91,63 @@ export async function writeDurably(
   }
 }
 
+/**
+ * Makes the file `path`, or says "taken" where there is something of that name, however short a time: of several
+ * processes that want one name, one gets it. There is never half a file, and a success survives a power cut.
+ */
+export async function createDurably(
+  path: string,
+  content: string,
+  steps: Steps = diskSteps,
+): Promise<Saved | "taken"> {
+  try {
+    const temp = temporaryBeside(path);
+    try {
+      await steps.create(temp, content, undefined);
+      if (!(await claimName(temp, path, steps))) return "taken";
+    } finally {
+      await steps.remove(temp).catch(() => {});
+    }
+    await steps.syncFolder(dirname(path));
+    return { ok: true };
+  } catch (cause) {
+    return { ok: false, reason: `${basename(path)}: cannot be written, because ${explain(cause)}` };
+  }
+}
+
+/** Gives `temp` the name `path` unless that is taken. Where there are no hard links, an empty file holds the name first. */
+async function claimName(temp: string, path: string, steps: Steps): Promise<boolean> {
+  try {
+    await steps.link(temp, path);
+    return true;
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") return false;
+    if (!CANNOT_LINK.has(codeOf(cause))) throw cause;
+  }
+  try {
+    await steps.put(path, "");
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") return false;
+    throw cause;
+  }
+  try {
+    await steps.rename(temp, path);
+    return true;
+  } catch (cause) {
+    await steps.remove(path).catch(() => {});
+    throw cause;
+  }
+}
+
+/** File systems without hard links (FAT, some network shares) say so in these ways. */
+export const CANNOT_LINK: ReadonlySet<string> = new Set([
+  "EPERM",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EMLINK",
+]);
+
 /** Whether a file can be put beside `path` now. It really makes one and takes it away again. */
 export async function canWriteBeside(path: string, steps: Steps = diskSteps): Promise<Saved> {
   try {

@@ -1,12 +1,12 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Stats } from "node:fs";
 import { mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
-import { areSame } from "../pool/credential.ts";
+import { areSame, type Credential } from "../pool/credential.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
-import { besideOf } from "./beside.ts";
-import { areStrangers, payloadsOf } from "./claims.ts";
+import { areOfOthers, areOthers, areStrangers, payloadsOf } from "./claims.ts";
 import { canWriteBeside, diskSteps, realTarget, type Steps, writeDurably } from "./durable.ts";
 import {
   compare,
@@ -19,6 +19,7 @@ import {
   signatureOf,
 } from "./listing.ts";
 import { createLocks } from "./lock.ts";
+import { begunIn, orphansOf } from "./orphans.ts";
 import { type Reading, readLogin, writeCredential } from "./record.ts";
 import {
   finishRotation,
@@ -29,7 +30,7 @@ import {
 } from "./rotation.ts";
 import { bringBack, discard, listAside, putNew, setAside, switchOff } from "./shelf.ts";
 import { removeStale } from "./stale.ts";
-import type { Duplicate, LockWish, Saved, Snapshot, Store, StoreFault } from "./store.ts";
+import type { Duplicate, LockWish, Saved, Snapshot, Store, Stored, StoreFault } from "./store.ts";
 import { watchFolder } from "./watch.ts";
 
 /** Where account files are, and how often to look for changes that the platform did not report. */
@@ -77,6 +78,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const lookOnce = (): Promise<Listing | string> => list(dir, files, except);
   const locks = createLocks(clock, steps);
   const holding = new Map<string, Holding>();
+  // Which of these the running task has: in its own process, too, nobody else may take the file from under it.
+  const tasks = new AsyncLocalStorage<readonly Holding[]>();
   const readings = new Map<string, Known>();
   // By the signature of a file we wrote, the one of the file that others last wrote: our writes are no change to it.
   const origins = new Map<Signature, Signature>();
@@ -100,9 +103,14 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     return reading;
   };
 
-  /** Does `job` while no other process touches the account; one that this process holds the lock of is safe. */
+  const isInTask = (source: string): boolean => {
+    const held = holding.get(source);
+    return held !== undefined && tasks.getStore()?.includes(held) === true;
+  };
+
+  /** Does `job` while nobody else touches the account: under its lock, which the task that asks may have already. */
   const guarded = async <T>(source: string, job: () => Promise<T>): Promise<T | Refused> => {
-    if (holding.has(source)) return takeTurns(source, job);
+    if (isInTask(source)) return takeTurns(source, job);
     const target = await realTarget(source).catch(() => source);
     const taken = await locks.take(target, ACT);
     if (!taken.ok && taken.isBusy) return { ok: false, reason: taken.reason };
@@ -117,9 +125,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   };
 
   /** Finishes the renewals that a kill interrupted; those of a living process are left to it. */
-  const finishAll = async ({ signatures }: Listing, begun: ReadonlySet<string>): Promise<void> => {
-    for (const path of signatures.keys()) {
-      if (!begun.has(besideOf(path, "next"))) continue;
+  const finishAll = async (paths: readonly string[]): Promise<void> => {
+    for (const path of paths) {
       const taken = await locks.take(path, AT_ONCE);
       if (!taken.ok) continue;
       try {
@@ -133,9 +140,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const look = async (): Promise<Listing | string> => {
     const listing = await lookOnce();
     if (typeof listing === "string") return listing;
-    const begun = new Set(listing.copies.filter((path) => path.endsWith(".next")));
-    if (begun.size === 0) return listing;
-    await finishAll(listing, begun);
+    const begun = [...begunIn(dir, listing), ...listing.elsewhere];
+    if (begun.length === 0) return listing;
+    await finishAll(begun);
     return lookOnce();
   };
 
@@ -162,7 +169,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     await Promise.all(
       changed.map(([path, signature]) => readers.run(path, () => readOne(path, signature))),
     );
-    await removeStale([...listing.temporaries, ...orphansOf(listing)], clock.now());
+    const orphans = await orphansOf(dir, listing);
+    await removeStale([...listing.temporaries, ...orphans], clock.now());
     known = signatures;
     // Put together without a pause from the newest readings, so that a write of ours in the meantime is in it.
     const logins: Login[] = [];
@@ -176,21 +184,20 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     return last;
   };
 
-  const store = async (...[source, credential, nowMs]: SaveArguments): Promise<Saved> => {
+  const store = async (...[source, credential, nowMs]: SaveArguments): Promise<Stored> => {
     const held = holding.get(source);
     const rotation = held?.rotation;
     const found = await readContent(source);
     if (!found.ok) return { ok: false, reason: found.reason };
     const reading = readLogin(found.content, source);
     if (!reading.ok) return { ok: false, reason: reading.fault.reason };
-    if (areStrangers(payloadsOf(reading.login.credential), payloadsOf(credential))) {
-      const reason = `${basename(source)}: it holds another login by now, so the new tokens were not written to it. Log in again with "codex-proxy login".`;
-      return { ok: false, reason };
+    if (isAnother(reading.login, credential, rotation)) {
+      return othersThere(source);
     }
     // Its owner has logged in anew while the old tokens were renewed: theirs count. The next reading brings them.
     if (rotation !== undefined && isReplaced(reading.login, rotation)) {
       await rotation.abandon();
-      return { ok: true };
+      return { ok: true, isReplaced: true };
     }
     const content = writeCredential(found.content, credential, nowMs) ?? found.content;
     let signature = "";
@@ -228,8 +235,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
 
   const canSave = (source: string): Promise<Saved> =>
     takeTurns(source, async () => {
+      const before = readings.get(source)?.reading;
       const reading = await load(source);
       if (!reading.ok) return { ok: false, reason: reading.fault.reason };
+      // Put there since it was last read, so whoever asks means the one before.
+      if (before?.ok && areOthers(before.login, reading.login)) return othersThere(source);
       const held = holding.get(source);
       if (held === undefined) return canWriteBeside(source, steps);
       const found = await readContent(source);
@@ -245,7 +255,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     try {
       const finished = await finishRotation(target, steps);
       if (!finished.ok) return finished;
-      return { ok: true, value: await task(taken.lock.isStillOurs) };
+      const within = [...(tasks.getStore() ?? []), held];
+      const value = await tasks.run(within, () => task(taken.lock.isStillOurs));
+      return { ok: true, value };
     } finally {
       await endRotation(held);
       holding.delete(source);
@@ -323,7 +335,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     aside: () => listAside(dir, files),
     bringBack: (source) => guarded(source, () => bringBack(source, steps)),
     discard: (source) => guarded(source, () => remove(source)),
-    switchOff: (source, isOff) => guarded(source, () => switchOff(source, isOff)),
+    switchOff: (source, isOff) => {
+      const job = () => switchOff(source, isOff);
+      // A renewal of this process puts its tokens into the file as it is by then: its owner need not wait for it.
+      return holding.has(source) ? takeTurns(source, job) : guarded(source, job);
+    },
     add: (name, content) => takeTurns(dir, () => add(name, content)),
     watch,
   };
@@ -331,6 +347,21 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
 
 type SaveArguments = Parameters<Store["save"]>;
 type Refused = Extract<Saved, { readonly ok: false }>;
+
+function othersThere(source: string): Refused {
+  const reason = `${basename(source)}: it holds another login by now, so new tokens are not written to it. Log in again with "codex-proxy login".`;
+  return { ok: false, reason };
+}
+
+/** Whether a file holds another login by now than the one that `credential` belongs to. */
+function isAnother(present: Login, credential: Credential, rotation?: Rotation): boolean {
+  const [theirs, ours] = [payloadsOf(present.credential), payloadsOf(credential)];
+  if (areStrangers(theirs, ours)) return true;
+  if (rotation === undefined) return areOfOthers(theirs, ours);
+  // The file's own words from before are compared: new tokens may say more, or less, of the same login.
+  const before = readLogin(rotation.original, present.source);
+  return before.ok && areOthers(present, before.login);
+}
 
 /** A rotation that is over must not be written to again: its file may be the account's by now. */
 async function endRotation(held: Holding): Promise<void> {
@@ -344,17 +375,6 @@ function isReplaced(present: Login, { original }: Rotation): boolean {
   const before = readLogin(original, present.source);
   if (!before.ok) return false;
   return !areSame(before.login.credential, present.credential) && isNewer(present, before.login);
-}
-
-/** The hidden contents of accounts that are not there. */
-function orphansOf({ signatures, copies }: Listing): readonly string[] {
-  if (copies.length === 0) return [];
-  const wanted = new Set<string>();
-  for (const path of signatures.keys()) {
-    wanted.add(besideOf(path, "next"));
-    wanted.add(besideOf(path, "last"));
-  }
-  return copies.filter((path) => !wanted.has(path));
 }
 
 /** One entry per identity, the newer tokens each time. */

@@ -1,6 +1,6 @@
 import type { Dirent, Stats } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseDict } from "../wire/json.ts";
 import { createLanes } from "../wire/lanes.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";
@@ -17,10 +17,14 @@ export type Signature = string;
 export type Listing = {
   readonly signatures: ReadonlyMap<string, Signature>;
   readonly faults: ReadonlyMap<string, StoreFault>;
+  /** Every name in the folder, whatever it is. */
+  readonly names: readonly string[];
   /** What only a crash leaves behind. */
   readonly temporaries: readonly string[];
   /** The hidden next and last contents of account files. */
   readonly copies: readonly string[];
+  /** Named accounts outside the folder beside which a next content lies. */
+  readonly elsewhere: readonly string[];
 };
 
 /**
@@ -91,15 +95,16 @@ export async function list(
   const signatures = new Map([...found].sort(([a], [b]) => compare(a, b)));
   const pick = (isIt: (name: string) => boolean) =>
     entries.filter(({ name }) => isIt(name)).map(({ name }) => join(dir, name));
-  const copies = named.length === 0 ? pick(isCopy) : await copiesOf([...paths]);
-  return { signatures, faults, temporaries: pick(isTemporary), copies };
+  const names = entries.map(({ name }) => name);
+  const elsewhere = await begunBeside([...paths].filter((path) => dirname(path) !== dir));
+  const copies = pick(isCopy);
+  return { signatures, faults, names, temporaries: pick(isTemporary), copies, elsewhere };
 }
 
-/** What lies hidden beside these files, wherever they are; what is others' is not for us to look at. */
-async function copiesOf(paths: readonly string[]): Promise<readonly string[]> {
-  const places = paths.flatMap((path) => [besideOf(path, "next"), besideOf(path, "last")]);
-  const found = await Promise.all(places.map(statsOf));
-  return places.filter((_, index) => found[index] !== undefined);
+/** Those of these files beside which a next content lies. */
+async function begunBeside(paths: readonly string[]): Promise<readonly string[]> {
+  const found = await Promise.all(paths.map((path) => statsOf(besideOf(path, "next"))));
+  return paths.filter((_, index) => found[index] !== undefined);
 }
 
 /**

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { number, parseDict, text } from "../wire/json.ts";
 import { besideOf, claimOf, temporaryBeside } from "./beside.ts";
-import { codeOf, diskSteps, explain, type Steps } from "./durable.ts";
+import { CANNOT_LINK, codeOf, diskSteps, explain, type Steps } from "./durable.ts";
 import { type Life, lifeOf, type Owner, ourselves } from "./owner.ts";
 import type { LockWish } from "./store.ts";
 
@@ -240,9 +240,6 @@ type Written = {
 
 const BUSY =
   "Another process is renewing this login and did not finish in time. If no other proxy uses this folder, end the process that holds the lock.";
-
-// File systems without hard links (FAT, some network shares) say so in these ways.
-const CANNOT_LINK = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
 
 function readNote(content: string): Note | undefined {
   const fields = parseDict(content);

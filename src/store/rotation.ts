@@ -4,7 +4,7 @@ import { basename, dirname } from "node:path";
 import { isNewer, type Login } from "../pool/account.ts";
 import { parseDict } from "../wire/json.ts";
 import { besideOf, temporaryBeside } from "./beside.ts";
-import { areStrangers, payloadsOf } from "./claims.ts";
+import { areOthers, areStrangers, payloadsOf } from "./claims.ts";
 import { explain, ROOM_BYTES, type Slot, type Steps, statsOf } from "./durable.ts";
 import { freeName } from "./names.ts";
 import { readLogin, withoutBom } from "./record.ts";
@@ -21,7 +21,7 @@ export type Rotation = {
    * have changed the file meanwhile. `onReady` is told of the new file just before.
    */
   readonly finish: (content: string, onReady: (stats: Stats) => void) => Promise<Saved>;
-  /** Removes all of it: the owner's own tokens are in the file by now. Never throws. */
+  /** Removes what was prepared: the owner's own tokens are in the file by now. Never throws. */
   readonly abandon: () => Promise<void>;
   /** Removes what was prepared, unless it holds tokens that are nowhere else. Never throws. */
   readonly close: () => Promise<void>;
@@ -50,22 +50,25 @@ export async function prepareRotation(
   const last = besideOf(target, "last");
   let written: string | undefined;
   let isUsed = false;
+  let isLastOurs = false;
   let slot: Slot;
+  const abandon = async (): Promise<void> => {
+    await steps.remove(next).catch(() => {});
+    // A copy from before may be all that there is of an account whose file is spoilt, or has been meanwhile.
+    if (isLastOurs && (await isWhole(target))) await steps.remove(last).catch(() => {});
+  };
   try {
     const like = await statsOf(target);
-    await keepLast(last, original, like, steps);
+    isLastOurs = await keepLast(last, original, like, steps);
     const bytes = Math.max(ROOM_BYTES, 2 * Buffer.byteLength(original));
     slot = await steps.reserve(next, bytes, like);
   } catch (cause) {
-    for (const path of [next, last]) await steps.remove(path).catch(() => {});
+    await abandon();
     return {
       ok: false,
       reason: `${basename(target)}: cannot be written, because ${explain(cause)}`,
     };
   }
-  const abandon = async (): Promise<void> => {
-    for (const path of [next, last]) await steps.remove(path).catch(() => {});
-  };
   const put = (content: string): void => {
     isUsed = true;
     slot.write(content);
@@ -159,21 +162,28 @@ export async function forgetAll(target: string, steps: Steps): Promise<void> {
   await forgetLast(target, steps);
 }
 
+/** Makes the copy of the file as it is; false where that lay there already. */
 async function keepLast(
   last: string,
   original: string,
   like: Stats | undefined,
   steps: Steps,
-): Promise<void> {
-  if ((await textOf(last)) === original) return;
+): Promise<boolean> {
+  if ((await textOf(last)) === original) return false;
   const temp = temporaryBeside(last);
   try {
     await steps.create(temp, original, like);
     await steps.rename(temp, last);
+    return true;
   } catch (cause) {
     await steps.remove(temp).catch(() => {});
     throw cause;
   }
+}
+
+/** Whether the file holds a login, so that nothing but it is needed. */
+async function isWhole(target: string): Promise<boolean> {
+  return loginIn((await textOf(target)) ?? "", target) !== undefined;
 }
 
 /** Whether `content` is what the account file should hold after `present`. */
@@ -191,7 +201,9 @@ function follows(
   // Untouched since this was prepared: nothing but the rename is missing, whatever dates are in it.
   if (present === last) return present !== content && !isStranger(login, before);
   const now = loginIn(present, target);
-  return now !== undefined && !isStranger(login, now) && isNewer(login, now);
+  if (now === undefined || isStranger(login, now)) return false;
+  if (before !== undefined && areOthers(now, before)) return false;
+  return isNewer(login, now);
 }
 
 function loginIn(content: string, target: string): Login | undefined {

@@ -2,9 +2,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Login } from "../pool/account.ts";
 import { parseDict } from "../wire/json.ts";
-import { diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
+import { createDurably, diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
 import { editJson } from "./edit.ts";
-import { ASIDE, formerName, freeName, isAccountName, isThere } from "./names.ts";
+import { ASIDE, formerName, freeName, isAccountName, isThere, numbered } from "./names.ts";
 import { readLogin } from "./record.ts";
 import type { Added, Saved } from "./store.ts";
 
@@ -74,17 +74,26 @@ export async function switchOff(path: string, isOff: boolean): Promise<Saved> {
  * Puts a login into a new file in `dir`. It is called after the account where that name is free; nothing that is
  * there is ever replaced.
  */
-export async function putNew(dir: string, wanted: string, content: string): Promise<Added> {
+export async function putNew(
+  dir: string,
+  wanted: string,
+  content: string,
+  steps: Steps = diskSteps,
+): Promise<Added> {
   const stem =
     wanted
       .replaceAll(/[^\w.@+-]/g, "_")
       .replace(/^\.+/, "")
       .slice(0, 80) || "account";
   const path = join(dir, `${stem}.json`);
-  return act(path, async () => {
-    const source = await freeName(path);
-    const saved = await writeDurably(source, content);
-    return saved.ok ? { ok: true, source } : saved;
+  return act<Added>(path, async () => {
+    for (let number = 1; ; number++) {
+      const source = numbered(path, number);
+      if (await isThere(source)) continue;
+      // Free a moment ago: another process may have taken the name since.
+      const saved = await createDurably(source, content, steps);
+      if (saved !== "taken") return saved.ok ? { ok: true, source } : saved;
+    }
   });
 }
 

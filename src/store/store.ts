@@ -4,6 +4,11 @@ import type { Credential } from "../pool/credential.ts";
 /** Outcome of writing: a full disk or a read-only folder is an expected state, not an exception. */
 export type Saved = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
+/** What became of new tokens. `isReplaced`: its owner has stored newer ones meanwhile, which stay; these were not written. */
+export type Stored =
+  | { readonly ok: true; readonly isReplaced?: true }
+  | Extract<Saved, { ok: false }>;
+
 /** What became of a new entry: where it is kept now, and what its owner must do besides for it to count. */
 export type Added =
   | { readonly ok: true; readonly source: string; readonly note?: string }
@@ -64,11 +69,17 @@ export type Store = {
   ) => Promise<Locked<T>>;
   /** Whether `save` would succeed now; asked before a refresh token is spent. Under the lock it also prepares that. */
   readonly canSave: (source: string) => Promise<Saved>;
-  /** Writes new tokens durably and keeps every field it does not know. Resolves only when they would survive a power cut. */
-  readonly save: (source: string, credential: Credential, nowMs: number) => Promise<Saved>;
+  /**
+   * Writes new tokens durably and keeps every field it does not know. Another login that is there by now is never
+   * overwritten. Resolves only when they would survive a power cut.
+   */
+  readonly save: (source: string, credential: Credential, nowMs: number) => Promise<Stored>;
   /** The backend has accepted the tokens that were saved last: what was kept from before them can go. Never throws. */
   readonly proved: (source: string) => Promise<void>;
-  /** Takes a login out without losing it: it is kept aside, and `aside` lists it. */
+  /**
+   * Takes a login out without losing it: it is kept aside, and `aside` lists it. This, `bringBack` and `discard` wait
+   * for a task that has the login for itself, unless they are called within it.
+   */
   readonly setAside: (source: string) => Promise<Saved>;
   /** The logins that are kept aside; the source of each is where it lies now. */
   readonly aside: () => Promise<readonly Login[]>;

@@ -195,17 +195,53 @@ describe("adoptAll", () => {
     expect(read(dir, "me.json")).toMatchObject({ note: "kept", refresh_token: "rt_ann_1" });
   });
 
-  test("where its old name is taken by now, it gets a file of its own", async () => {
+  test("B7-1: where its old name is taken by now, it moves to a file of its own, with all it has", async () => {
+    const { dir, ...ports } = await open();
+    await ports.store.setAside(
+      put(dir, "me.json", record("ann", 5, { note: "kept", disabled: true })),
+    );
+    put(dir, "me.json", record("bob"));
+    expect(await adoptAll(offer(record("ann", 1)), ports)).toMatchObject([
+      { outcome: "added", reason: expect.stringMatching(/^it is switched off/) },
+    ]);
+    // Its tokens are in no second file, from which they could be spent once more.
+    expect(readdirSync(dir).sort()).toEqual(["ann@example.com.json", "me.json"]);
+    expect(read(dir, "ann@example.com.json")).toMatchObject({
+      refresh_token: "rt_ann_1",
+      note: "kept",
+      disabled: true,
+    });
+    expect(read(dir, "me.json")).toMatchObject({ refresh_token: "rt_bob_0" });
+  });
+
+  test("what lies aside and cannot be removed then is told; what cannot be added stays aside", async () => {
     const { dir, ...ports } = await open();
     await ports.store.setAside(put(dir, "me.json", record("ann", 5)));
     put(dir, "me.json", record("bob"));
-    expect(await adoptAll(offer(record("ann", 1)), ports)).toMatchObject([{ outcome: "added" }]);
-    expect(readdirSync(dir).sort()).toEqual([
-      "ann@example.com.json",
-      "me.json",
-      "me.json.disabled",
+    const fail = async () => ({ ok: false, reason: "read-only." }) as const;
+    const full = { ...ports, store: { ...ports.store, add: fail } };
+    expect(await adoptAll(offer(record("ann", 2)), full)).toMatchObject([{ outcome: "failed" }]);
+    expect(read(dir, "me.json.disabled")).toMatchObject({ refresh_token: "rt_ann_2" });
+    const stuck = { ...ports, store: { ...ports.store, discard: fail } };
+    expect(await adoptAll(offer(record("ann", 1)), stuck)).toMatchObject([
+      { outcome: "added", reason: "its old file stays aside: read-only." },
     ]);
-    expect(read(dir, "me.json")).toMatchObject({ refresh_token: "rt_bob_0" });
+  });
+
+  test("a file in which another login lies by now is not touched", async () => {
+    const { dir, ...ports } = await open();
+    put(dir, "me.json", record("ann", 5));
+    const other = { access_token: access("bob"), refresh_token: "rt_bob" };
+    const racing = {
+      ...ports.store,
+      aside: async () => {
+        put(dir, "me.json", other);
+        return [];
+      },
+    };
+    const [adoption] = await adoptAll(offer(record("ann", 1)), { ...ports, store: racing });
+    expect(adoption).toMatchObject({ outcome: "added", source: join(dir, "ann@example.com.json") });
+    expect(read(dir, "me.json")).toEqual(other);
   });
 
   test("B7-6: a file that cannot be read stays to the byte, and the login goes beside it", async () => {

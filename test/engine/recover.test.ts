@@ -84,6 +84,26 @@ describe("recovering an account", () => {
     expect((await stuck.recover(ANN)).items[0]).toMatchObject({ reason: "read-only." });
   });
 
+  test("B7-5: does not set aside a login that is stored while it waits for the lock", async () => {
+    const { recover, vault, spent } = scene([ann], () => REFUSED);
+    const { locked } = vault;
+    const anew = { ...ann, credential: { ...ann.credential, refreshToken: "a new login" } };
+    const wait: typeof locked = (...given) => {
+      if (spent.length > 0) vault.logins.set(ann.source, anew);
+      return locked(...given);
+    };
+    Object.assign(vault, { locked: wait });
+    expect((await recover(ANN)).items[0]).toMatchObject({
+      outcome: "unchanged",
+      reason: "Its file has changed meanwhile.",
+    });
+    expect(vault.logins.get(ann.source)).toEqual(anew);
+    vault.logins.set(ann.source, ann);
+    Object.assign(vault, { locked: async () => ({ ok: false, reason: "busy." }) });
+    expect((await recover(ANN)).items[0]).toMatchObject({ outcome: "unchanged" });
+    expect(vault.shelved.size).toBe(0);
+  });
+
   test("leaves alone who works, where all are meant, who is switched off, and who has no refresh token", async () => {
     const off = stranger("off", { isSwitchedOff: true });
     const bare = stranger("bare", { credential: { accessToken: "opaque" } });

@@ -590,6 +590,22 @@ describe("an issuer in trouble", () => {
     await stopping;
   });
 
+  test("whose answer comes after its owner has logged in anew: the owner's tokens stay, here and there", async () => {
+    const ann = loginOf("ann", GONE_BY);
+    const newer = replaced("ann");
+    const answer = gate<Exchange>();
+    const { renewer, vault, reload, credential, spent } = stage([ann], () => answer.promise);
+    const asked = renewer.identify(ann.identity);
+    await settled();
+    vault.logins.set(ann.source, newer);
+    vault.isReplaced = true;
+    await reload();
+    answer.open(tokens("ann", 1));
+    expect(await asked).toMatchObject({ accessToken: newer.credential.accessToken });
+    expect(credential(ann)).toEqual(newer.credential);
+    expect([vault.logins.get(ann.source), renewer.unsaved(), spent.length]).toEqual([newer, [], 1]);
+  });
+
   test.each([5, 10, 30])(
     "whose tokens live for %i minutes only: the account serves all the time",
     async (minutes) => {

@@ -10,6 +10,8 @@ export type Vault = Store & {
   /** What `canSave` and `save` answer; undefined = well. */
   unwritable: string | undefined;
   full: string | undefined;
+  /** Whether `save` finds newer tokens of the owner's, which stay. */
+  isReplaced: boolean;
   /** Why nobody gets a lock; undefined = everybody does. */
   busy: string | undefined;
   /** What whoever holds a lock is told when asking whether that is still so. */
@@ -33,6 +35,7 @@ export function createVault(...logins: readonly Login[]): Vault {
     logins: held,
     unwritable: undefined,
     full: undefined,
+    isReplaced: false,
     busy: undefined,
     isStillOurs: true,
     proofs: [],
@@ -68,6 +71,7 @@ export function createVault(...logins: readonly Login[]): Vault {
       const login = place.get(source);
       if (login === undefined) return GONE;
       if (vault.full !== undefined) return { ok: false, reason: vault.full };
+      if (vault.isReplaced) return { ok: true, isReplaced: true };
       place.set(source, { ...login, credential });
       saved.push(credential);
       return { ok: true };

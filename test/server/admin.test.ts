@@ -201,6 +201,27 @@ describe("one account", () => {
     expect(pool.view(NOON)).toHaveLength(1);
   });
 
+  test("is deleted with what lies aside of it, which would come back by itself", async () => {
+    const { ask, dir, idOf, pool } = await open({
+      "a.json": record("ann", 1),
+      "a.json.disabled": record("ann", 5),
+      "old.json.disabled.2": record("ann", 9),
+      "c.json.disabled": record("carl"),
+      "opaque.json": { refresh_token: "rt_opaque" },
+      "opaque.json.disabled": { refresh_token: "rt_opaque" },
+      "other.json.disabled": { refresh_token: "rt_other" },
+    });
+    const id = idOf("ann");
+    const refused = await ask("DELETE", `/admin/accounts/${id}`);
+    expect(refused["message"]).toContain("a.json, a.json.disabled, old.json.disabled.2");
+    await ask("DELETE", `/admin/accounts/${id}?confirm=${id}`);
+    const opaque = pool.view(NOON)[0]?.account.tag ?? "";
+    expect(await ask("DELETE", `/admin/accounts/${opaque}?confirm=${opaque}`)).toMatchObject({
+      deleted: ["opaque.json", "opaque.json.disabled"],
+    });
+    expect(readdirSync(dir).sort()).toEqual(["c.json.disabled", "other.json.disabled"]);
+  });
+
   test("that is not there is 404", async () => {
     const { ask } = await open();
     for (const [method, path] of [

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { areStrangers, claimsOf, lifetimeOf, payloadsOf } from "../../src/store/claims.ts";
-import { accessTokenOf, jwtOf, WORKSPACE } from "./tokens.ts";
+import {
+  areOfOthers,
+  areOthers,
+  areStrangers,
+  claimsOf,
+  lifetimeOf,
+  payloadsOf,
+} from "../../src/store/claims.ts";
+import { accessTokenOf, jwtOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
 
 describe("payloadsOf", () => {
   test("takes anything that is no JWT as opaque", () => {
@@ -32,4 +39,29 @@ test("areStrangers only where both say who they are", () => {
   expect(areStrangers(of("a"), of("b"))).toBe(true);
   expect(areStrangers(of("a"), of("a"))).toBe(false);
   expect(areStrangers(of("a"), of())).toBe(false);
+});
+
+test("areOthers only where both say who they are: two people, or two workspaces", () => {
+  const of = (subject: string, workspaceId?: string) => ({
+    identity: workspaceId === undefined ? subject : `${subject}/${workspaceId}`,
+    ...(workspaceId !== undefined && { workspaceId }),
+    credential: {},
+    isSwitchedOff: false,
+    source: "a.json",
+  });
+  const ann = of("ann", WORKSPACE);
+  expect(areOthers(ann, of("ann", OTHER_WORKSPACE))).toBe(true);
+  expect(areOthers(ann, of("bob", WORKSPACE))).toBe(true);
+  expect(areOthers(ann, of("bob"))).toBe(true);
+  for (const same of [ann, of("ann"), of("file:a.json"), of("file:a.json", OTHER_WORKSPACE)]) {
+    expect([areOthers(ann, same), areOthers(same, ann)]).toEqual([false, false]);
+  }
+});
+
+test("areOfOthers only where both sets of tokens name their workspace", () => {
+  const of = (workspace?: string) =>
+    payloadsOf({ accessToken: accessTokenOf({ user: "a", ...(workspace && { workspace }) }) });
+  expect(areOfOthers(of(WORKSPACE), of(OTHER_WORKSPACE))).toBe(true);
+  expect(areOfOthers(of(WORKSPACE), of(WORKSPACE))).toBe(false);
+  expect(areOfOthers(of(WORKSPACE), of())).toBe(false);
 });

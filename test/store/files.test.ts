@@ -13,17 +13,17 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { besideOf } from "../../src/store/beside.ts";
 import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { openFileStore } from "../../src/store/files.ts";
 import { openStateFile, stateHead } from "../../src/store/state.ts";
-import type { Saved, Snapshot, Store } from "../../src/store/store.ts";
+import type { Saved, Snapshot, Store, Stored } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
 import { createManualClock } from "../support/clock.ts";
 import { makeFolder } from "./folder.ts";
-import { accessTokenOf, WORKSPACE } from "./tokens.ts";
+import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
 const DAY_MS = 86_400_000;
@@ -308,7 +308,7 @@ describe("locked", () => {
     path: string,
     fresh: Parameters<Store["save"]>[1] = { accessToken: "at-2", refreshToken: "rt_2" },
     meanwhile: () => void | Promise<void> = () => {},
-  ): Promise<Saved> {
+  ): Promise<Stored> {
     const done = await store.locked(path, WISH, async (isStillOurs) => {
       const can = await store.canSave(path);
       if (!can.ok) return can;
@@ -416,6 +416,43 @@ describe("locked", () => {
     expect(tokensOf(await store.read())).toEqual(["at-1"]);
   });
 
+  test("B7-6: a renewal that fails leaves the copy of a spoilt file, which is all there is of it", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    await renew(await open(dir), path);
+    writeFileSync(path, "");
+    const full = async () => {
+      throw Object.assign(new Error("full"), { code: "ENOSPC" });
+    };
+    for (const reserve of [diskSteps.reserve, full]) {
+      const steps = { ...diskSteps, reserve };
+      const store = await openFileStore({
+        dir,
+        clock: systemClock,
+        scanIntervalMs: () => 0,
+        steps,
+      });
+      await store.locked(path, WISH, () => store.canSave(path));
+      expect(tokensOf(await store.read())).toEqual(["at-1"]);
+    }
+    expect(readdirSync(dir).sort()).toEqual([basename(copyOf(path)), "a.json"]);
+  });
+
+  test("B7-6: so does one during which the file is spoilt", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const store = await open(dir);
+    await store.locked(path, WISH, async () => {
+      await store.canSave(path);
+      writeFileSync(path, '{"access_token":');
+    });
+    expect(tokensOf(await store.read())).toEqual(["at-1"]);
+    // And no copy stays of one that is whole.
+    const whole = put(dir, "b.json", { access_token: "at-b" });
+    await store.locked(whole, WISH, () => store.canSave(whole));
+    expect(existsSync(copyOf(whole))).toBe(false);
+  });
+
   test("a spoilt file without a copy is left alone", async () => {
     const dir = makeFolder();
     const path = put(dir, "a.json", "");
@@ -492,6 +529,61 @@ describe("locked", () => {
     });
   });
 
+  const taking: [name: string, take: (store: Store, path: string) => Promise<Saved>][] = [
+    ["setting aside", (store, path) => store.setAside(path)],
+    ["discarding", (store, path) => store.discard(path)],
+  ];
+  test.each(taking)(
+    "B7-6: %s in the same process waits for the task that has the login, which may do it at once",
+    async (_name, take) => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", OLD);
+      const store = await open(dir);
+      const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const order: string[] = [];
+      const renewal = renew(store, path, undefined, async () => {
+        begun.resolve();
+        await end.promise;
+      }).then((saved) => order.push(`saved ${saved.ok}`));
+      await begun.promise;
+      const taken = take(store, path).then(({ ok }) => order.push(`taken ${ok}`));
+      // Its owner may switch it off all the same.
+      expect(await store.switchOff(path, true)).toEqual({ ok: true });
+      expect(existsSync(path)).toBe(true);
+      end.resolve();
+      await Promise.all([renewal, taken]);
+      expect(order).toEqual(["saved true", "taken true"]);
+      expect(existsSync(path)).toBe(false);
+      const again = put(dir, "b.json", OLD);
+      const within = await store.locked(again, WISH, () => take(store, again));
+      expect(within).toEqual({ ok: true, value: { ok: true } });
+    },
+  );
+
+  test("a task has no more than its own login, and that only until it ends", async () => {
+    const dir = makeFolder();
+    const [a, b] = [put(dir, "a.json", OLD), put(dir, "b.json", OLD)];
+    const store = await open(dir);
+    const order: string[] = [];
+    let late: Promise<unknown> = Promise.resolve();
+    const [ended, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await store.locked(a, WISH, async () => {
+      late = ended.promise.then(() => store.setAside(a)).then(() => order.push("aside"));
+    });
+    const second = store.locked(a, WISH, async () => {
+      ended.resolve();
+      expect(await store.locked(b, WISH, () => store.setAside(b))).toMatchObject({
+        value: { ok: true },
+      });
+      await end.promise;
+      order.push("done");
+    });
+    await ended.promise;
+    end.resolve();
+    await Promise.all([second, late]);
+    expect(order).toEqual(["done", "aside"]);
+  });
+
   const tokenOf = (iat: number) =>
     accessTokenOf({ user: "u", workspace: WORKSPACE, iat, exp: iat + 900 });
 
@@ -503,6 +595,7 @@ describe("locked", () => {
     const ours = { accessToken: tokenOf(4000), refreshToken: "rt_2" };
     expect(await renew(store, path, ours, () => void put(dir, "a.json", theirs))).toEqual({
       ok: true,
+      isReplaced: true,
     });
     for (const reader of [store, await open(dir)]) {
       const { logins } = await reader.read();
@@ -560,6 +653,58 @@ describe("locked", () => {
     await store.locked(path, WISH, async () => {});
     expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
     expect(readdirSync(dir).filter((name) => name.endsWith(".next"))).toEqual([]);
+  });
+
+  // Renewed tokens that say nothing of the workspace must count all the same.
+  const workspaces: [name: string, said: (workspace: string) => object, ours: string][] = [
+    [
+      "in their tokens",
+      (workspace) => ({ access_token: accessTokenOf({ user: "u", workspace, iat: 9 }) }),
+      accessTokenOf({ user: "u", workspace: WORKSPACE, iat: 9000 }),
+    ],
+    [
+      "in the files alone",
+      (account_id) => ({ access_token: accessTokenOf({ user: "u", iat: 9 }), account_id }),
+      accessTokenOf({ user: "u", iat: 9000 }),
+    ],
+  ];
+  test.each(workspaces)(
+    "B7-5: the same person's other workspace put there while a token is renewed is not touched, named %s",
+    async (_name, said, accessToken) => {
+      const theirs = { ...said(OTHER_WORKSPACE), refresh_token: "rt_other" };
+      const before = { ...said(WORKSPACE), refresh_token: "rt_1" };
+      const ours = { accessToken, refreshToken: "rt_2" };
+      for (const isBefore of [true, false]) {
+        const dir = makeFolder();
+        const path = put(dir, "a.json", before);
+        const store = await open(dir);
+        await store.read();
+        const replace = () => void put(dir, "a.json", theirs);
+        if (isBefore) replace();
+        expect(await renew(store, path, ours, isBefore ? undefined : replace)).toMatchObject({
+          ok: false,
+          reason: expect.stringContaining("another login by now"),
+        });
+        for (const find of [store, await open(dir)]) await find.read();
+        expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
+      }
+      // Where nothing was put there, they are stored.
+      const dir = makeFolder();
+      const path = put(dir, "a.json", before);
+      expect(await renew(await open(dir), path, ours)).toEqual({ ok: true });
+      expect(parseDict(readFileSync(path, "utf8"))).toMatchObject({ refresh_token: "rt_2" });
+    },
+  );
+
+  test("tokens of another workspace are not written without the lock either; what is stored later is", async () => {
+    const dir = makeFolder();
+    const of = (workspace: string, iat: number) => accessTokenOf({ user: "u", workspace, iat });
+    const path = put(dir, "a.json", { access_token: of(OTHER_WORKSPACE, 1) });
+    const store = await open(dir);
+    const save = (accessToken: string) => store.save(path, { accessToken }, NOON);
+    expect(await save(of(WORKSPACE, 2))).toMatchObject({ ok: false });
+    expect(await save(of(OTHER_WORKSPACE, 2))).toEqual({ ok: true });
+    expect(await save("opaque")).toEqual({ ok: true });
   });
 
   test.each(["not.a.jwt", "..", "e30.e30.", "x", "a.!!!.c"])(
@@ -725,7 +870,7 @@ describe("the owner's list of files", () => {
     expect(await store.aside()).toEqual([]);
   });
 
-  test("B7-6: what a kill left beside them is finished wherever they are, and that of others left alone", async () => {
+  test("B7-6: what a kill left beside them is finished wherever they are, and that of others in the folder too", async () => {
     const [dir, elsewhere] = [makeFolder(), makeFolder()];
     const user = { user: "u1", workspace: WORKSPACE };
     const tokenAt = (iat: number) => accessTokenOf({ ...user, iat, exp: iat + 9000 });
@@ -743,8 +888,8 @@ describe("the owner's list of files", () => {
     });
     expect((await store.read()).logins).toMatchObject([{ credential: { refreshToken: "rt_2" } }]);
     expect(readdirSync(elsewhere)).toEqual(["far.json"]);
-    // It may be the only place of another proxy's newest tokens.
-    expect(existsSync(besideOf(other, "next"))).toBe(true);
+    // It was the only place of another proxy's newest tokens.
+    expect(parseDict(readFileSync(other, "utf8"))).toMatchObject({ refresh_token: "rt_2" });
   });
 
   test("a new file says that it is not among them, unless it is", async () => {

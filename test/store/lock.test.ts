@@ -390,10 +390,13 @@ describe("several processes", () => {
     await child.stdout.getReader().read();
     const path = besideOf(join(dir, "a.json"), "lock");
     const clock = createPacedClock(Date.now());
-    // Stopped again and again until that is while it holds the lock.
+    // Stopped again and again until that is while it holds the lock, and is not about to give it up: what a living
+    // process has claimed, nobody takes from it.
     for (let isHeld = false; !isHeld; ) {
       child.kill("SIGSTOP");
-      isHeld = readdirSync(dir).some((name) => path.endsWith(name));
+      const names = readdirSync(dir);
+      const isLeaving = names.some((name) => name.endsWith(".claim"));
+      isHeld = !isLeaving && names.some((name) => path.endsWith(name));
       if (!isHeld) child.kill("SIGCONT");
     }
     const locks = createLocks(clock);

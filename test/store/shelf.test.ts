@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { diskSteps } from "../../src/store/durable.ts";
+import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import {
   bringBack,
   discard,
@@ -108,6 +108,60 @@ describe("a new login", () => {
     expect(readdirSync(dir)).toEqual(["in"]);
     expect(existsSync(join(dir, "escape.json"))).toBe(false);
     expect(readdirSync(join(dir, "in"))).toHaveLength(6);
+  });
+
+  test("of two that take one name in the same moment each gets a file", async () => {
+    for (const hasLinks of [true, false]) {
+      const dir = makeFolder();
+      const refuse = async () => {
+        throw Object.assign(new Error("no links"), { code: "EPERM" });
+      };
+      const base = hasLinks ? diskSteps : { ...diskSteps, link: refuse };
+      // Between the look at the name and the taking of it, another process takes it.
+      let isTaken = false;
+      const create: Steps["create"] = async (...given) => {
+        if (!isTaken) await putNew(dir, "me", '{"refresh_token": "theirs"}', base);
+        isTaken = true;
+        return diskSteps.create(...given);
+      };
+      const added = await putNew(dir, "me", '{"refresh_token": "ours"}', { ...base, create });
+      expect(added).toEqual({ ok: true, source: join(dir, "me.2.json") });
+      expect(readFileSync(join(dir, "me.json"), "utf8")).toContain("theirs");
+      expect(readFileSync(join(dir, "me.2.json"), "utf8")).toContain("ours");
+      expect(readdirSync(dir)).toHaveLength(2);
+    }
+  });
+
+  test("of several processes that add under one name, none loses what it was told is added", async () => {
+    const dir = makeFolder();
+    const program = join(import.meta.dir, "add-loop.ts");
+    const children = ["a", "b", "c"].map((who) =>
+      Bun.spawn([process.execPath, program, dir, who, "40"], { stdout: "pipe", stderr: "inherit" }),
+    );
+    const said = await Promise.all(children.map(({ stdout }) => new Response(stdout).text()));
+    const told = said.flatMap((text) =>
+      text
+        .trim()
+        .split("\n")
+        .map((line) => line.split(" ")),
+    );
+    expect(told).toHaveLength(120);
+    for (const [token, path = ""] of told) {
+      expect(readFileSync(path, "utf8")).toBe(JSON.stringify({ refresh_token: token }));
+    }
+    expect(readdirSync(dir)).toHaveLength(120);
+  }, 30_000);
+
+  test("a disk that fails when the name is to be taken leaves nothing behind", async () => {
+    for (const code of ["EIO", "EPERM"]) {
+      const dir = makeFolder();
+      const fail = async () => {
+        throw Object.assign(new Error("broken"), { code });
+      };
+      const steps = { ...diskSteps, link: fail, rename: fail };
+      expect(await putNew(dir, "me", ACCOUNT, steps)).toMatchObject({ ok: false });
+      expect(readdirSync(dir)).toEqual([]);
+    }
   });
 
   test("a folder that takes nothing is told", async () => {

@@ -73,6 +73,8 @@ function tell(ending: Ending, config: Config, { print, complain }: Telling): num
   const { adoption } = ending;
   const what = adoption.outcome === "added" ? "The account is" : "The new tokens are";
   print(`\n${outcomeOf(adoption)}`);
+  // What its owner has to do first is in the line itself.
+  if (adoption.reason !== undefined) return 0;
   print(
     `${what} in ${config["auth-dir"]}. A proxy that runs on this folder takes notice by itself;`,
   );

@@ -144,7 +144,7 @@ describe("codex-proxy login", () => {
     "in a terminal the time runs in one line, and Ctrl-C ends it",
     async () => {
       const { home } = await newUser();
-      const words = ["script", "-qefc", `'${PROGRAM}' login --device`, "/dev/null"];
+      const words = ["script", "-qefc", `exec '${PROGRAM}' login --device`, "/dev/null"];
       const child = Bun.spawn(words, {
         cwd: home,
         stdin: "pipe",

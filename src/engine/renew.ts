@@ -1,19 +1,21 @@
 import { basename } from "node:path";
 import type { Account, Login } from "../pool/account.ts";
-import { areSame, type Credential, isAlive, isEnding } from "../pool/credential.ts";
+import { isAlive, isEnding } from "../pool/credential.ts";
 import { isDue } from "../pool/due.ts";
 import type { Failure } from "../turn/failure.ts";
-import { createStop, type Stop } from "../turn/stop.ts";
+import type { Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
-import type { Exchange, RefreshReason, Refused } from "../upstream/oauth.ts";
+import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createAside } from "./aside.ts";
 import { createBackoff } from "./backoff.ts";
 import type { DeadTokens } from "./dead.ts";
 import { createFamilies, type Place } from "./families.ts";
-import { failed, familiesOf, merge, NO_REFRESH_TOKEN, type Renewed, SPENT } from "./fresh.ts";
+import { familiesOf, type Renewed } from "./fresh.ts";
+import { createPatience, SLOW } from "./patience.ts";
 import { createRefusals, type RenewalWish } from "./refusals.ts";
-import { createKeeper, type KeeperPorts, LATE_ANSWER_MS, LOST_LOCK, lockWish } from "./unsaved.ts";
+import { createSpender, GONE } from "./spend.ts";
+import { createKeeper, type KeeperPorts } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {
@@ -96,154 +98,18 @@ export function createRenewer(ports: RenewPorts): Renewer {
   const refusals = createRefusals({ ...ports, policies, backoff });
   const running = new Map<string, Renewal>();
   const runningAside = new Set<Promise<Renewed>>();
-  /** For which accounts requests wait after a 401, and how many. */
-  const awaited = new Map<string, number>();
   let isStopping = false;
-
-  const adoptNewer = async (account: Account): Promise<Account | undefined> => {
-    const stored = await store.reread(account.login.source);
-    if (stored === undefined) return account;
-    if (stored.identity !== account.login.identity) {
-      // A login that does not say whose it is may do so since its file was last read.
-      if (isNameless(stored) || isNameless(account.login)) return account;
-      // Its owner has put another login there, which is to be seen before anything is written to it.
-      inBackground(ports.reload());
-      return undefined;
-    }
-    const isOlder = ageOf(stored) < ageOf(account.login);
-    const isSpent = keeper.isSpent(stored.identity, stored.credential);
-    if (areSame(stored.credential, account.login.credential) || isOlder || isSpent) return account;
-    pool.settle(stored.identity, { type: "reloaded", login: stored }, clock.now());
-    log.info("adopted newer tokens that another program had stored", { account: account.label });
-    return pool.get(stored.identity);
-  };
-
-  // Questions to the issuer that are open.
-  const open = new Set<Stop>();
-
-  /** The issuer spends a token as it reads the question, so that an answer that comes late is still the only one there is. */
-  const exchange = async (refreshToken: string, reason: RefreshReason): Promise<Exchange> => {
-    const stop = createStop();
-    open.add(stop);
-    const bound = ports.options().timeoutMs + LATE_ANSWER_MS;
-    const cancel = clock.after(bound, () => stop.stop(TOO_SLOW));
-    return ports.exchange(refreshToken, reason, stop).finally(() => {
-      cancel();
-      open.delete(stop);
-    });
-  };
-
-  /** What a renewal comes to for who waits no longer than the issuer should take; the renewal itself goes on. */
-  const waitFor = async (
-    accountId: string,
-    done: Promise<Renewed>,
-  ): Promise<Failure | undefined> => {
-    const { timeoutMs } = ports.options();
-    const late = Promise.withResolvers<undefined>();
-    const cancel = clock.after(timeoutMs, () => late.resolve(undefined));
-    const result = await Promise.race([done, late.promise]).finally(cancel);
-    if (result !== undefined) return failureOf(result);
-    const login = pool.get(accountId)?.login;
-    const now = clock.now();
-    if (login !== undefined && !isAlive(login.credential, now)) {
-      // It can serve nobody till the answer comes, and the next request should not wait for that as well.
-      const resting = { ...SLOW, resetsAtMs: now + timeoutMs };
-      pool.settle(accountId, { type: "refused", failure: resting }, now);
-    }
-    return SLOW;
-  };
-
-  /**
-   * Whether the account has other tokens than those that were refused: somebody else has spent them first, and has
-   * stored what they got.
-   */
-  const isOvertaken = async ({ login }: Account, result: Refused): Promise<boolean> => {
-    const present = pool.get(login.identity);
-    if (present !== undefined) await adoptNewer(present);
-    const now = pool.get(login.identity)?.login.credential;
-    if (now === undefined || areSame(now, login.credential)) return false;
-    if (result.isPermanent) dead.add(login.credential.refreshToken ?? "", result.message);
-    return true;
-  };
-
-  /** One question to the issuer; others of the family wait a moment after it. */
-  const ask = async (login: Login, refreshToken: string, reason: RefreshReason) => {
-    const result = await exchange(refreshToken, reason);
-    families.rest(familiesOf(login));
-    return result;
-  };
-
-  const spend = async (
-    account: Account,
-    { reason }: RenewalWish,
-    isStillOurs: () => Promise<boolean>,
-  ): Promise<Renewed> => {
-    const { identity, source, credential } = account.login;
-    const { refreshToken } = credential;
-    if (refreshToken === undefined) return refusals.giveUp(account, NO_REFRESH_TOKEN, reason);
-    const writable = await store.canSave(source);
-    if (!writable.ok) {
-      const why = `Not renewed, since it could not be stored: ${writable.reason}`;
-      return refusals.postpone(account, why);
-    }
-    if (!(await isStillOurs())) return refusals.postpone(account, LOST_LOCK);
-    const first = await ask(account.login, refreshToken, reason);
-    const isAgain = !first.ok && refusals.asksAgain(first) && (await isStillOurs());
-    const result = isAgain ? await ask(account.login, refreshToken, reason) : first;
-    if (!result.ok) {
-      const isBeside = await isOvertaken(account, result);
-      return isBeside ? { type: "adopted" } : refusals.take(account, result, reason);
-    }
-    const atMs = clock.now();
-    const fresh = merge(credential, result, atMs);
-    backoff.succeed(identity, atMs, lifeOf(fresh));
-    if (fresh.refreshToken !== refreshToken) dead.add(refreshToken, SPENT);
-    const isSaved = await keeper.keep(account, { credential: fresh, spent: credential, atMs });
-    log.info("renewed a token", { account: account.label, reason });
-    if (isSaved && account.login.workspaceId === undefined) await ports.reload();
-    return { type: "renewed" };
-  };
-
-  /** Whether there is nothing to renew: the refused token has been replaced, or the present one is not due. */
-  const isInOrder = (account: Account, { usedToken, isByHand = false }: RenewalWish): boolean => {
-    const { identity, credential } = account.login;
-    const { accessToken } = credential;
-    if (usedToken !== undefined)
-      return accessToken !== usedToken && isAlive(credential, clock.now());
-    if (isByHand) return accessToken !== undefined && isAlive(credential, clock.now());
-    return !isDue(account, clock.now()) || backoff.isRecent(identity, clock.now());
-  };
-
-  /** Looks at the stored tokens, and spends the account's own only where that is needed and allowed. */
-  const renewNow = async (
-    accountId: string,
-    wish: RenewalWish,
-    go: (current: Account) => Renewed | Promise<Renewed>,
-  ): Promise<Renewed> => {
-    const account = keeper.look(accountId);
-    if (account === undefined) return GONE;
-    const current = await adoptNewer(account);
-    if (current === undefined) return GONE;
-    if (isInOrder(current, wish)) return { type: current === account ? "in-order" : "adopted" };
-    return refusals.standing(current, wish) ?? go(current);
-  };
-
-  const wantLock = () => ({
-    ...lockWish(ports.options().timeoutMs),
+  const spender = createSpender({
+    ...ports,
+    keeper,
+    refusals,
+    backoff,
+    timeoutMs: () => ports.options().timeoutMs,
+    // Others of the family wait a moment after it.
+    onAsked: (login) => families.rest(familiesOf(login)),
     isWanted: () => !isStopping,
   });
-
-  /** Renews under the lock; where that cannot be had, tokens that others have stored are adopted all the same. */
-  const renewLocked = async (accountId: string, wish: RenewalWish): Promise<Renewed> => {
-    const account = keeper.look(accountId);
-    if (account === undefined) return GONE;
-    const done = await store.locked(account.login.source, wantLock(), (isStillOurs) =>
-      renewNow(accountId, wish, (current) => spend(current, wish, isStillOurs)),
-    );
-    if (done.ok) return done.value;
-    const why = `Not renewed: ${done.reason}`;
-    return renewNow(accountId, wish, (current) => refusals.postpone(current, why));
-  };
+  const patience = createPatience(ports);
 
   /** The account's renewal: the one that waits or runs already, or a new one. */
   const once = (
@@ -262,7 +128,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const place = families.enter(keys, async (): Promise<Renewed> => {
       renewal.hasBegun = true;
       if (isStopping || !wanted.some((isStill) => isStill())) return { type: "left" };
-      return renewLocked(accountId, renewal.wish);
+      return spender.renew(accountId, renewal.wish);
     });
     const done = place.done.finally(() => running.delete(accountId));
     const renewal: Renewal = { wish, hasBegun: false, wanted, done, hurry: place.hurry };
@@ -288,35 +154,17 @@ export function createRenewer(ports: RenewPorts): Renewer {
     });
   };
 
-  /** Whether a further request may wait for the account after a 401. */
-  const mayWait = (accountId: string): boolean => {
-    const { mostAwaited } = ports.options();
-    return mostAwaited <= 0 || awaited.has(accountId) || awaited.size < mostAwaited;
-  };
-
-  const awaitRenewal = async <T>(accountId: string, work: () => Promise<T>): Promise<T> => {
-    awaited.set(accountId, (awaited.get(accountId) ?? 0) + 1);
-    try {
-      return await work();
-    } finally {
-      const left = (awaited.get(accountId) ?? 1) - 1;
-      if (left > 0) awaited.set(accountId, left);
-      else awaited.delete(accountId);
-    }
-  };
-
   const renew: Renewer["renew"] = async (accountId, usedToken) => {
     const account = keeper.look(accountId);
     if (account === undefined) return GONE.failure;
     const { credential } = account.login;
     if (credential.accessToken !== usedToken && isAlive(credential, clock.now())) return undefined;
     const wish = { reason: "unauthorized_recovery", usedToken } as const;
-    if (!mayWait(accountId)) {
-      inBackground(force(accountId, wish));
-      return NO_PLACE;
-    }
-    const work = () => waitFor(accountId, force(accountId, wish, { isUrgent: true }));
-    return awaitRenewal(accountId, work);
+    const begin = () => force(accountId, wish, { isUrgent: true });
+    const waiting = patience.waitAfterRefusal(accountId, begin);
+    if (waiting !== undefined) return waiting;
+    inBackground(force(accountId, wish));
+    return NO_PLACE;
   };
 
   /** What must be waited for before the account's token can be used. */
@@ -325,18 +173,18 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const current = running.get(identity);
     // Somebody's token was refused: it is this one's as well.
     if (current?.wish.reason === "unauthorized_recovery") {
-      if (!mayWait(identity)) return Promise.resolve(NO_PLACE);
-      current.hurry();
-      const work = () => waitFor(identity, current.done);
-      return awaitRenewal(identity, work).then((failure) =>
-        failure === SLOW ? STILL_REFUSED : failure,
-      );
+      const waiting = patience.waitAfterRefusal(identity, () => {
+        current.hurry();
+        return current.done;
+      });
+      if (waiting === undefined) return Promise.resolve(NO_PLACE);
+      return waiting.then((failure) => (failure === SLOW ? STILL_REFUSED : failure));
     }
     if (!isDue(account, clock.now())) return undefined;
     if (isEnding(credential, clock.now())) {
       const renewal = once(identity, PROACTIVE);
       renewal.hurry();
-      return waitFor(identity, renewal.done);
+      return patience.waitFor(identity, renewal.done);
     }
     // What has just failed is not looked into again by each request.
     const isHopeless =
@@ -387,7 +235,16 @@ export function createRenewer(ports: RenewPorts): Renewer {
     await Promise.allSettled(due);
   };
 
-  const aside = createAside({ pool, store, clock, log, dead, ask, chance, wish: wantLock });
+  const aside = createAside({
+    pool,
+    store,
+    clock,
+    log,
+    dead,
+    chance,
+    ask: spender.ask,
+    wish: spender.wantLock,
+  });
 
   const saveLate = async (): Promise<void> => {
     const saving = keeper.pending().map((accountId) => {
@@ -424,9 +281,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
       isStopping = true;
       families.close();
       const under = [...running.values()].map(({ done }) => done);
-      const cancel = clock.after(ports.options().timeoutMs, () => {
-        for (const stop of open) stop.stop(TOO_SLOW);
-      });
+      const cancel = clock.after(ports.options().timeoutMs, spender.giveUp);
       await Promise.allSettled([...under, ...runningAside]);
       cancel();
       await saveLate();
@@ -452,7 +307,6 @@ const SHORTEST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 3000;
 
 const PROACTIVE: RenewalWish = { reason: "proactive_expiry" };
-const GONE = failed("The account was taken out of the pool.");
 const NO_PLACE: Failure = {
   kind: "renewal-failed",
   message:
@@ -462,29 +316,8 @@ const ENDED: Failure = {
   kind: "renewal-failed",
   message: "The account's access token has ended and could not be renewed.",
 };
-const TOO_SLOW: Failure = {
-  kind: "timeout",
-  message: "The issuer did not answer in time (refresh-single-timeout-sec).",
-};
-const SLOW: Failure = { ...TOO_SLOW, kind: "renewal-failed" };
 /** The same, for a token that the backend has refused. */
 const STILL_REFUSED: Failure = { ...SLOW };
-
-/** How long an access token lives, as far as it says so. */
-function lifeOf({ issuedAtMs, expiresAtMs }: Credential): Millis | undefined {
-  return issuedAtMs === undefined || expiresAtMs === undefined
-    ? undefined
-    : expiresAtMs - issuedAtMs;
-}
-
-/** Whether a login does not say whose it is. */
-function isNameless({ identity }: Login): boolean {
-  return identity.startsWith("file:");
-}
-
-function failureOf(result: Renewed): Failure | undefined {
-  return result.type === "failed" ? result.failure : undefined;
-}
 
 /** One renewal for two wishes: what either wants. */
 function both(one: RenewalWish, other: RenewalWish): RenewalWish {
@@ -494,9 +327,4 @@ function both(one: RenewalWish, other: RenewalWish): RenewalWish {
     usedToken: other.usedToken ?? one.usedToken,
     isByHand: one.isByHand === true || other.isByHand === true,
   };
-}
-
-/** Of two states of one login the one with the later moment has the newer tokens. */
-function ageOf({ credential, lastRefreshedMs }: Login): Millis {
-  return credential.issuedAtMs ?? lastRefreshedMs ?? 0;
 }

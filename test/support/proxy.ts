@@ -109,6 +109,7 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
       setup.binary === true
         ? await startProgram(config, home, setup.launcher ?? [])
         : await startInside(config, home, setup.clock ?? systemClock);
+    if (setup.accounts.length > 0) await hasBegun(running);
     const stop = async (): Promise<void> => {
       try {
         await running.stop();
@@ -128,6 +129,16 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
     await rm(home, { recursive: true, force: true });
     throw cause;
   }
+}
+
+const BEGINNING_MS = 300;
+
+/**
+ * Waits until the program has read the model list, as it does on its own at the start: a test that makes tokens
+ * invalid right after would otherwise meet it by chance. Where that hangs, as it may be meant to, nobody waits long.
+ */
+async function hasBegun({ logs }: Pick<TestProxy, "logs">): Promise<void> {
+  await until("the model list", () => logs().includes("model list"), BEGINNING_MS).catch(() => {});
 }
 
 type Running = Pick<TestProxy, "url" | "logs" | "kill" | "exited" | "stop">;

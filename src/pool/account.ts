@@ -76,6 +76,8 @@ export type Account = {
   readonly consecutiveFailures: number;
   /** Health checks in a row that failed by the account's own fault; requests are counted above. */
   readonly failedChecks: number;
+  /** When somebody else last put other tokens into its file: its owner, or a program that shares the login. */
+  readonly replacedMs?: Millis;
 };
 
 /** How an account stands at `now`, derived: passed cooldowns are over, a spent quota or a dead token shows. */

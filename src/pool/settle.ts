@@ -342,13 +342,18 @@ function switchedOff(now: Millis): Availability {
 
 function reload(account: Account, login: Login, now: Millis): Account {
   // A file's first renewal may bring the e-mail address with it; the hash in the label stays.
-  const known: Account = { ...account, login, label: labelOf(login.email, account.tag) };
+  const isNew = !areSame(login.credential, account.login.credential);
+  const known: Account = {
+    ...account,
+    login,
+    label: labelOf(login.email, account.tag),
+    ...(isNew ? { replacedMs: now } : {}),
+  };
   const { availability } = account;
   const isOff = availability.kind === "disabled" && availability.by === "file";
   if (login.isSwitchedOff) {
     return isOff ? known : { ...known, availability: switchedOff(now) };
   }
-  const isNew = !areSame(login.credential, account.login.credential);
   // New tokens in the file of an account that is out are its owner's act: it is tried again.
   if (isOff || (isNew && availability.kind === "disabled")) {
     return { ...known, availability: { kind: "ready" } };

@@ -158,6 +158,7 @@ function accountOf(
         : Math.round((tally.tokens.cached / tally.tokens.input) * 1000) / 1000,
     last_used_at: isoOf(tally.lastUsedMs),
     last_refreshed_at: isoOf(login.lastRefreshedMs),
+    tokens_replaced_at: isoOf(account.replacedMs),
     token_expires_at: isoOf(login.credential.expiresAtMs),
     unsaved_tokens: unsaved.includes(login.identity),
     file: redact(basename(login.source)),

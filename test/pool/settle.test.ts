@@ -455,6 +455,15 @@ describe("a file that was read again", () => {
     expect(reload(still, {}).availability).toEqual({ kind: "ready" });
   });
 
+  test("B7-5: tells when somebody else has put other tokens there", () => {
+    expect(reload(fresh, { plan: "pro" }).replacedMs).toBeUndefined();
+    const other = reload(fresh, { credential: { accessToken: "other" } });
+    expect(other.replacedMs).toBe(NOON + 5);
+    const credential = { accessToken: "ours", refreshToken: "r" };
+    const ours = after(other, { type: "renewed", credential, atMs: NOON + 9 }, NOON + 9);
+    expect(ours.replacedMs).toBe(NOON + 5);
+  });
+
   test("without new tokens ends no trouble", () => {
     for (const availability of [DEAD, DISABLED, cooling("unauthorized", NOON + DAY)]) {
       expect(reload(accountOf({ availability }), { plan: "pro" }).availability).toBe(availability);

@@ -149,6 +149,7 @@ describe("statsOf", () => {
         cached_ratio: 0.333,
         last_used_at: "2026-11-20T12:00:00.000Z",
         last_refreshed_at: "2026-11-20T11:59:59.000Z",
+        tokens_replaced_at: null,
         token_expires_at: "2026-11-30T12:00:00.000Z",
         unsaved_tokens: false,
         file: "ann.json",
@@ -168,6 +169,7 @@ describe("statsOf", () => {
       cached_ratio: null,
       last_used_at: null,
       last_refreshed_at: null,
+      tokens_replaced_at: null,
       token_expires_at: null,
       unsaved_tokens: false,
     });

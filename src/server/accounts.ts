@@ -20,37 +20,18 @@ export type AccountCall = {
   readonly onFault: (cause: unknown) => void;
 };
 
-/** `POST /refresh`: without a body all accounts that are not disabled. */
-export async function refreshAccounts(
-  call: AccountCall,
-  { refresh }: Pick<AccountRoutes, "refresh">,
-): Promise<Response> {
-  const selection = await readSelection(call.request, { by: "all" });
-  if ("kind" in selection) return call.refuse(selection);
-  return answer(call, refresh(selection));
-}
+/** The accounts that a body means which is not there, where that says enough. */
+export const ALL: Selection = { by: "all" };
 
-/** `POST /check-quota`: without a body all accounts. */
-export async function checkQuotas(
+/** Has `act` done on the accounts that the body names; `fallback` where there is no body. */
+export async function workOn(
   call: AccountCall,
-  { checkQuota }: Pick<AccountRoutes, "checkQuota">,
+  act: (selection: Selection) => Work | undefined | Promise<Work | undefined>,
+  fallback?: Selection,
 ): Promise<Response> {
-  const selection = await readSelection(call.request, { by: "all" });
+  const selection = await readSelection(call.request, fallback);
   if ("kind" in selection) return call.refuse(selection);
-  return answer(call, checkQuota(selection));
-}
-
-/** `POST /recover-auth`: which accounts must be said. */
-export async function recoverAccounts(
-  call: AccountCall,
-  { recover }: Pick<AccountRoutes, "recover">,
-): Promise<Response> {
-  const selection = await readSelection(call.request, undefined);
-  if ("kind" in selection) return call.refuse(selection);
-  return answer(call, await recover(selection));
-}
-
-function answer(call: AccountCall, work: Work | undefined): Promise<Response> | Response {
+  const work = await act(selection);
   if (work === undefined) return call.refuse(NOT_FOUND);
   return replyWithProgress(call.request, work, call.onFault);
 }

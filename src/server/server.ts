@@ -10,13 +10,7 @@ import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
-import {
-  type AccountCall,
-  type AccountRoutes,
-  checkQuotas,
-  recoverAccounts,
-  refreshAccounts,
-} from "./accounts.ts";
+import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
 import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
 import type { LocalCall } from "./local.ts";
@@ -152,20 +146,21 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       method: "POST",
       path: "/refresh",
       guard: "credentials",
-      serve: (visit) => refreshAccounts(accountCall(visit, ports), ports.accounts),
+      serve: (visit) => workOn(accountCall(visit, ports), ports.accounts.refresh, ALL),
     },
     {
       method: "POST",
       path: "/recover-auth",
       guard: "credentials",
-      serve: (visit) => recoverAccounts(accountCall(visit, ports), ports.accounts),
+      // Whom it means must be said: what is refused for good is set aside.
+      serve: (visit) => workOn(accountCall(visit, ports), ports.accounts.recover),
     },
     { method: "GET", path: "/explain/*", guard: "admin", serve: (visit) => explain(visit, ports) },
     {
       method: "POST",
       path: "/check-quota",
       guard: "admin",
-      serve: (visit) => checkQuotas(accountCall(visit, ports), ports.accounts),
+      serve: (visit) => workOn(accountCall(visit, ports), ports.accounts.checkQuota, ALL),
     },
   ];
 }

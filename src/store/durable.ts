@@ -115,21 +115,36 @@ export async function createDurably(
   }
 }
 
-/** Gives `temp` the name `path` unless that is taken. Where there are no hard links, an empty file holds the name first. */
-async function claimName(temp: string, path: string, steps: Steps): Promise<boolean> {
+/**
+ * Makes `path` another name of `temp`, or, where there are no hard links, a file of its own that holds `instead`; in
+ * one step either way, so that of two who want the name one gets it.
+ */
+export async function enter(
+  path: string,
+  temp: string,
+  instead: () => Promise<string>,
+  steps: Steps,
+): Promise<"linked" | "put" | "taken"> {
   try {
     await steps.link(temp, path);
-    return true;
+    return "linked";
   } catch (cause) {
-    if (codeOf(cause) === "EEXIST") return false;
+    if (codeOf(cause) === "EEXIST") return "taken";
     if (!CANNOT_LINK.has(codeOf(cause))) throw cause;
   }
   try {
-    await steps.put(path, "");
+    await steps.put(path, await instead());
+    return "put";
   } catch (cause) {
-    if (codeOf(cause) === "EEXIST") return false;
+    if (codeOf(cause) === "EEXIST") return "taken";
     throw cause;
   }
+}
+
+/** Gives `temp` the name `path` unless that is taken. Where there are no hard links, an empty file holds the name first. */
+async function claimName(temp: string, path: string, steps: Steps): Promise<boolean> {
+  const linked = await enter(path, temp, async () => "", steps);
+  if (linked !== "put") return linked === "linked";
   try {
     await steps.rename(temp, path);
     return true;
@@ -140,7 +155,7 @@ async function claimName(temp: string, path: string, steps: Steps): Promise<bool
 }
 
 /** File systems without hard links (FAT, some network shares) say so in these ways. */
-export const CANNOT_LINK: ReadonlySet<string> = new Set([
+const CANNOT_LINK: ReadonlySet<string> = new Set([
   "EPERM",
   "ENOTSUP",
   "EOPNOTSUPP",

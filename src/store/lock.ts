@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { number, parseDict, text } from "../wire/json.ts";
 import { besideOf, claimOf, temporaryBeside } from "./beside.ts";
-import { CANNOT_LINK, codeOf, diskSteps, explain, type Steps } from "./durable.ts";
+import { codeOf, diskSteps, enter, explain, type Steps } from "./durable.ts";
 import { type Life, lifeOf, type Owner, ourselves } from "./owner.ts";
 import type { LockWish } from "./store.ts";
 
@@ -104,23 +104,9 @@ export function createLocks(
     return life === "dead" || (life === "unknown" && clock.now() >= note.untilMs);
   };
 
-  /** Makes the file `path` as another name of `temp`; false where there is one. */
-  const enter = async (path: string, temp: string): Promise<boolean> => {
-    try {
-      await steps.link(temp, path);
-      return true;
-    } catch (cause) {
-      if (codeOf(cause) === "EEXIST") return false;
-      if (!CANNOT_LINK.has(codeOf(cause))) throw cause;
-    }
-    try {
-      await steps.put(path, (await read(temp)) ?? "");
-      return true;
-    } catch (cause) {
-      if (codeOf(cause) === "EEXIST") return false;
-      throw cause;
-    }
-  };
+  /** Whether `path` could be made as another name of `temp`; false where there is one. */
+  const gets = async (path: string, temp: string): Promise<boolean> =>
+    (await enter(path, temp, async () => (await read(temp)) ?? "", steps)) !== "taken";
 
   /** Removes `path` if it still holds `content`; false when somebody else has the right to do so now. */
   const remove = async (
@@ -130,7 +116,7 @@ export function createLocks(
     depth = 0,
   ): Promise<boolean> => {
     const claim = claimOf(path, content);
-    if (!(await enter(claim, temp))) {
+    if (!(await gets(claim, temp))) {
       const claimed = await read(claim);
       if (claimed !== undefined && depth < CLAIM_DEPTH && (await isAbandoned(claimed))) {
         await remove(claim, claimed, temp, depth + 1);
@@ -196,7 +182,7 @@ export function createLocks(
     const written = await write(target, holdMs);
     try {
       if (present !== undefined) await remove(path, present, written.temp);
-      if (await enter(path, written.temp)) return lockOf(path, written);
+      if (await gets(path, written.temp)) return lockOf(path, written);
     } catch (cause) {
       await forget(written);
       throw cause;

@@ -1,12 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Selection } from "../../src/engine/selection.ts";
 import type { Work } from "../../src/engine/work.ts";
-import {
-  type AccountCall,
-  readSelection,
-  recoverAccounts,
-  refreshAccounts,
-} from "../../src/server/accounts.ts";
+import { type AccountCall, ALL, readSelection, workOn } from "../../src/server/accounts.ts";
 
 function post(
   body?: string | Uint8Array<ArrayBuffer>,
@@ -18,8 +13,6 @@ function post(
     ...(body === undefined ? {} : { body }),
   });
 }
-
-const ALL: Selection = { by: "all" };
 
 describe("readSelection", () => {
   const rows: [body: string | undefined, selection: Selection][] = [
@@ -78,16 +71,16 @@ describe("the routes", () => {
       return selection.by === "email" ? undefined : work;
     };
     const streaming = post('{"all":true}', { accept: "text/event-stream" });
-    const refreshed = await refreshAccounts(callOf(streaming), { refresh: find });
+    const refreshed = await workOn(callOf(streaming), find, ALL);
     expect(await refreshed.text()).toContain("event: done");
-    const recovered = await recoverAccounts(callOf(post('{"all":true}')), {
-      recover: async (selection) => find(selection),
-    });
+    const recovered = await workOn(callOf(post('{"all":true}')), async (selection) =>
+      find(selection),
+    );
     expect(await recovered.json()).toMatchObject({ total: 1 });
     const nobody = '{"email":"nobody@example.com"}';
-    const missed = await refreshAccounts(callOf(post(nobody)), { refresh: find });
+    const missed = await workOn(callOf(post(nobody)), find, ALL);
     expect([missed.status, await missed.json()]).toEqual([404, { code: "account_not_found" }]);
-    const lost = await recoverAccounts(callOf(post(nobody)), { recover: async () => undefined });
+    const lost = await workOn(callOf(post(nobody)), async () => undefined);
     expect(lost.status).toBe(404);
     expect(asked.map(({ by }) => by)).toEqual(["all", "all", "email"]);
   });
@@ -96,7 +89,7 @@ describe("the routes", () => {
     const never = () => {
       throw new Error("it was begun");
     };
-    expect((await refreshAccounts(callOf(post("{")), { refresh: never })).status).toBe(400);
-    expect((await recoverAccounts(callOf(post()), { recover: never })).status).toBe(400);
+    expect((await workOn(callOf(post("{")), never, ALL)).status).toBe(400);
+    expect((await workOn(callOf(post()), never)).status).toBe(400);
   });
 });

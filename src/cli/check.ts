@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { baseUrl } from "../config/schema.ts";
 import { systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
-import type { Settings } from "./settings.ts";
+import { loadOnce, type Settings } from "./settings.ts";
 import { shownName, whoOf } from "./told.ts";
 
 /**
@@ -14,11 +14,8 @@ export async function check(
   print: (line: string) => void,
   complain: (line: string) => void,
 ): Promise<number> {
-  const reading = await settings.load();
-  if (!reading.ok) {
-    for (const line of reading.lines) complain(`error: ${line}`);
-    return 2;
-  }
+  const reading = await loadOnce(settings, (line) => complain(`error: ${line}`));
+  if (reading === undefined) return 2;
   const { config, warnings } = reading;
   print(`configuration: ${settings.path ?? "built-in defaults"}, well-formed`);
   for (const warning of warnings) print(`warning: ${warning}`);

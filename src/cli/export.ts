@@ -8,7 +8,7 @@ import type { Store } from "../store/store.ts";
 import { systemClock } from "../wire/clock.ts";
 import { redact } from "../wire/log.ts";
 import { openAccounts } from "./accounts.ts";
-import type { Settings } from "./settings.ts";
+import { loadOnce, type Settings } from "./settings.ts";
 import { shownName, type Telling, whoOf } from "./told.ts";
 
 /**
@@ -20,11 +20,8 @@ export async function exportLogins(
   dir: string,
   { print, complain }: Telling,
 ): Promise<number> {
-  const reading = await settings.load();
-  if (!reading.ok) {
-    for (const line of reading.lines) complain(line);
-    return 2;
-  }
+  const reading = await loadOnce(settings, complain);
+  if (reading === undefined) return 2;
   const from = reading.config["auth-dir"];
   const store = await openAccounts(reading.config, systemClock);
   const fault = (await makeFolder(dir)) ?? (await sameFault(from, dir));

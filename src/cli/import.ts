@@ -4,7 +4,7 @@ import { type Adoption, adoptAll, countOutcomes } from "../engine/adopt.ts";
 import { systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
 import { collectOffers, type OfferPorts } from "./offers.ts";
-import type { Settings } from "./settings.ts";
+import { loadOnce, type Settings } from "./settings.ts";
 import { lineOf, shownName, type Telling } from "./told.ts";
 
 /**
@@ -17,11 +17,8 @@ export async function importLogins(
   { print, complain }: Telling,
   ports: OfferPorts = ownOffers,
 ): Promise<number> {
-  const reading = await settings.load();
-  if (!reading.ok) {
-    for (const line of reading.lines) complain(line);
-    return 2;
-  }
+  const reading = await loadOnce(settings, complain);
+  if (reading === undefined) return 2;
   const { config } = reading;
   const store = await openAccounts(config, systemClock);
   const { offers, faults, shared } = await collectOffers(paths, ports);

@@ -16,7 +16,7 @@ import { createStop } from "../turn/stop.ts";
 import type { Random } from "../upstream/login.ts";
 import { type Clock, type Millis, systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
-import type { Settings } from "./settings.ts";
+import { loadOnce, type Settings } from "./settings.ts";
 import { outcomeOf, standardTelling, type Telling } from "./told.ts";
 
 /** Where a login happens: the terminal, the clock and chance. */
@@ -41,11 +41,8 @@ export async function login(
   isDevice: boolean,
   scene: LoginScene = standardScene,
 ): Promise<number> {
-  const reading = await settings.load();
-  if (!reading.ok) {
-    for (const line of reading.lines) scene.complain(line);
-    return 2;
-  }
+  const reading = await loadOnce(settings, scene.complain);
+  if (reading === undefined) return 2;
   const { config } = reading;
   const { clock, random } = scene;
   const dir = config["auth-dir"];

@@ -15,6 +15,17 @@ export type Reading =
   | Extract<Loaded, { ok: true }>
   | { readonly ok: false; readonly lines: readonly string[] };
 
+/** The configuration of a command that runs once; undefined when it does not hold and `complain` was told why. */
+export async function loadOnce(
+  settings: Settings,
+  complain: (line: string) => void,
+): Promise<Extract<Reading, { ok: true }> | undefined> {
+  const reading = await settings.load();
+  if (reading.ok) return reading;
+  for (const line of reading.lines) complain(line);
+  return undefined;
+}
+
 const USUAL_PATH = "config.yaml";
 
 /**

@@ -7,7 +7,8 @@ import { numbered } from "./names.ts";
 export type Copied =
   | {
       readonly ok: true;
-      readonly name: string /** The very same lay there already. */;
+      readonly name: string;
+      /** The very same lay there already. */
       readonly isOld: boolean;
     }
   | { readonly ok: false; readonly reason: string };

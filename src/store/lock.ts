@@ -94,14 +94,18 @@ export function createLocks(
     return processes.lifeOf(note);
   };
 
+  /** Whether its owner is dead, or cannot be checked and has had its time. */
+  const isOver = async (note: Note): Promise<boolean> => {
+    const life = await lifeOfNote(note);
+    return life === "dead" || (life === "unknown" && clock.now() >= note.untilMs);
+  };
+
   const isStale = async (path: string, content: string): Promise<boolean> => {
     const seen = watched.get(path);
     const watchedMs = seen?.content === content ? seen.ms : 0;
     const note = readNote(content);
     if (note === undefined) return watchedMs >= GARBAGE_MS;
-    if (watchedMs >= note.holdMs) return true;
-    const life = await lifeOfNote(note);
-    return life === "dead" || (life === "unknown" && clock.now() >= note.untilMs);
+    return watchedMs >= note.holdMs || isOver(note);
   };
 
   /** Whether `path` could be made as another name of `temp`; false where there is one. */
@@ -133,9 +137,7 @@ export function createLocks(
 
   const isAbandoned = async (claimed: string): Promise<boolean> => {
     const note = readNote(claimed);
-    if (note === undefined) return false;
-    const life = await lifeOfNote(note);
-    return life === "dead" || (life === "unknown" && clock.now() >= note.untilMs);
+    return note !== undefined && isOver(note);
   };
 
   const write = async (target: string, holdMs: Millis): Promise<Written> => {

@@ -121,35 +121,35 @@ async function adoptOne(
   const shelved = stock.aside.find((other) => isOneLogin(other, login));
   const there = stored ?? shelved;
   if (there === undefined) return addNew(entry, ports.store);
-  return renewStored(entry, there, stored === undefined, ports, isFresh);
+  return renewStored({ entry, seen: there, isAside: stored === undefined, isFresh }, ports);
 }
+
+/** New tokens for a login that the store has. */
+type Renewal = {
+  readonly entry: Entry;
+  /** The login as it was when the store was looked through. */
+  readonly seen: Login;
+  readonly isAside: boolean;
+  /** The tokens have just been made, so they win over whatever is stored. */
+  readonly isFresh: boolean;
+};
 
 // Longer than a renewal takes: a login that has just been made must not be lost to one.
 const LOCK: LockWish = { holdMs: 30_000, waitMs: 120_000 };
 
-/** Puts the tokens of `entry` into the place of a login that is there, unless that has newer ones by now. */
-async function renewStored(
-  entry: Entry,
-  seen: Login,
-  isAside: boolean,
-  { store, clock }: AdoptPorts,
-  isFresh: boolean,
-): Promise<Adoption> {
-  const place = { ...about(entry), source: seen.source };
+/** Puts the new tokens into the login's place, unless that has newer ones by now. */
+async function renewStored(renewal: Renewal, ports: AdoptPorts): Promise<Adoption> {
+  const { entry, seen } = renewal;
   // A proxy that runs may be renewing it in this very moment.
-  const done = await store.locked(seen.source, LOCK, () =>
-    replaceTokens(entry, seen, isAside, { store, clock }, isFresh),
-  );
-  return done.ok ? done.value : { ...place, outcome: "failed", reason: done.reason };
+  const done = await ports.store.locked(seen.source, LOCK, () => replaceTokens(renewal, ports));
+  if (done.ok) return done.value;
+  return { ...about(entry), source: seen.source, outcome: "failed", reason: done.reason };
 }
 
 /** As `renewStored`, for whoever holds the login's lock. */
 async function replaceTokens(
-  entry: Entry,
-  seen: Login,
-  isAside: boolean,
+  { entry, seen, isAside, isFresh }: Renewal,
   { store, clock }: AdoptPorts,
-  isFresh: boolean,
 ): Promise<Adoption> {
   const { login } = entry;
   const place = { ...about(entry), source: seen.source };

@@ -289,6 +289,7 @@ type Asked = { readonly token: string | undefined; readonly answer: UsageAnswer 
 function unasked(failure: Failure): Asked {
   return { token: undefined, answer: { ok: false, failure } };
 }
+
 type Failed = { readonly token: string; readonly failure: Failure };
 
 const TOO_SLOW: Failure = {

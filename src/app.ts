@@ -25,6 +25,7 @@ import { isError, reportFault, reportRequest } from "./engine/report.ts";
 import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createWays } from "./engine/ways.ts";
+import { type Ask, createEgress } from "./net/egress.ts";
 import { createAffinity } from "./pool/affinity.ts";
 import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
@@ -81,6 +82,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   let perConfig = derive(config);
   const upstream = baseUrl(initial);
   const startedMs = clock.now();
+  const { ask } = createEgress();
 
   const store = await openFileStore({
     ...placeOf(initial),
@@ -113,7 +115,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       exchange(
         token,
         reason,
-        { issuer: issuerUrl(initial), headers: config["upstream-headers"] },
+        { issuer: issuerUrl(initial), headers: config["upstream-headers"], ask },
         stop,
       ),
   });
@@ -128,7 +130,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     fetch: (identity, etag, stop) => {
       const headers = config["upstream-headers"];
       const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
-      const options = { baseUrl: upstream, headers, clientVersion, etag };
+      const options = { baseUrl: upstream, headers, clientVersion, etag, ask };
       return fetchModels(identity, options, stop, clock);
     },
   });
@@ -142,7 +144,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     pacer: createPacer({ clock, chance: Math.random }),
     options: () => perConfig.gauge,
     fetch: (identity, stop) => {
-      const options = { baseUrl: upstream, headers: config["upstream-headers"] };
+      const options = { baseUrl: upstream, headers: config["upstream-headers"], ask };
       return fetchUsage(identity, options, stop, clock);
     },
   });
@@ -191,7 +193,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         shortage: (model) => describeShortage(pool.view(clock.now()), model, clock.now()),
         send: (turn, identity, request) => {
           const options = { ...perConfig.send, baseUrl: upstream };
-          return sendTurn(turn, identity, request, { options, clock });
+          return sendTurn(turn, identity, request, { options, clock, ask });
         },
         accepted: renewer.accepted,
       }),
@@ -209,7 +211,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     newRequestId,
   });
 
-  const issuerNow = () => ({ ...loginIssuer(config, clock), issuer: issuerUrl(initial) });
+  const issuerNow = () => ({ ...loginIssuer(config, clock, ask), issuer: issuerUrl(initial) });
   const { run: inTurn } = createLanes(() => 1);
   /** Logins and imports take turns, so that none finds missing what another adds. */
   const adopting = <T>(task: () => Promise<T>): Promise<T> => inTurn("adopt", task);
@@ -320,11 +322,12 @@ export function placeOf(config: Config) {
 }
 
 /** How a configuration's logins ask the issuer. */
-export function loginIssuer(config: Config, clock: Clock): LoginPorts["issuer"] {
+export function loginIssuer(config: Config, clock: Clock, ask: Ask): LoginPorts["issuer"] {
   return {
     issuer: issuerUrl(config),
     headers: config["upstream-headers"],
     clock,
+    ask,
     timeoutMs: config["refresh-single-timeout-sec"] * SECOND,
   };
 }

@@ -10,6 +10,7 @@ import {
   type LoginRun,
   startDeviceLogin,
 } from "../engine/login.ts";
+import { createEgress } from "../net/egress.ts";
 import { CALLBACK_PORTS, openBrowserLogin } from "../server/callback.ts";
 import { canWriteBeside } from "../store/durable.ts";
 import { createStop } from "../turn/stop.ts";
@@ -54,7 +55,7 @@ export async function login(
     return 1;
   }
   const ports: LoginPorts = {
-    issuer: loginIssuer(config, clock),
+    issuer: loginIssuer(config, clock, createEgress().ask),
     random,
     keep: (tokens) => adoptTokens(tokens, { store, clock }),
   };

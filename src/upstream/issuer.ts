@@ -1,3 +1,4 @@
+import type { Ask } from "../net/egress.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { Stop } from "../turn/stop.ts";
 import { type Dict, dict, parseDict, text } from "../wire/json.ts";
@@ -14,6 +15,7 @@ export type IssuerAddress = {
   readonly issuer: string;
   /** The configured identity headers. */
   readonly headers: Readonly<Record<string, string>>;
+  readonly ask: Ask;
 };
 
 /** A question to the issuer: a form, or JSON. */
@@ -48,14 +50,14 @@ export const BROKEN_OFF = "The issuer's answer broke off, or is far too long.";
 /** Asks the issuer. Bounded in size; never throws. How long it may take is the business of who stops it. */
 export async function askIssuer(
   { path, body: question, accept }: Question,
-  { issuer, headers }: IssuerAddress,
+  { issuer, headers, ask }: IssuerAddress,
   stop: Stop,
 ): Promise<Heard | Unheard> {
   const isForm = question instanceof URLSearchParams;
   // What is left of a body that is too long must not be waited for.
   const reading = stop.child();
   try {
-    const response = await fetch(`${issuer}${path}`, {
+    const response = await ask(`${issuer}${path}`, {
       method: "POST",
       headers: {
         ...lowerNames(headers),
@@ -64,9 +66,6 @@ export async function askIssuer(
       },
       body: isForm ? question.toString() : JSON.stringify(question),
       signal: reading.signal,
-      // A redirect would carry a token or a code to somebody else.
-      redirect: "manual",
-      timeout: false,
     });
     const { text: body, isWhole } = await readBounded(response, MOST_BYTES);
     const why = stop.reason();

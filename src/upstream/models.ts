@@ -1,3 +1,4 @@
+import type { Ask } from "../net/egress.ts";
 import { classifyRefusal } from "../turn/classify.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { Stop } from "../turn/stop.ts";
@@ -26,16 +27,17 @@ export async function fetchModels(
     readonly headers: Readonly<Record<string, string>>;
     readonly clientVersion: string;
     readonly etag: string | undefined;
+    readonly ask: Ask;
   },
   stop: Stop,
   clock: Clock,
 ): Promise<ModelsAnswer> {
-  const { baseUrl, headers, clientVersion, etag } = options;
+  const { baseUrl, headers, clientVersion, etag, ask } = options;
   // What is left of a body that is too long must not be waited for.
   const reading = stop.child();
   try {
     const query = new URLSearchParams({ client_version: clientVersion });
-    const response = await fetch(`${baseUrl}/models?${query}`, {
+    const response = await ask(`${baseUrl}/models?${query}`, {
       headers: {
         ...lowerNames(headers),
         ...accountHeaders(identity),
@@ -43,8 +45,6 @@ export async function fetchModels(
         ...(etag === undefined ? {} : { "if-none-match": etag }),
       },
       signal: reading.signal,
-      redirect: "manual",
-      timeout: false,
     });
     if (response.status === 304) return { type: "unchanged" };
     const { text: body } = await readBounded(response, MOST_BYTES);

@@ -1,3 +1,4 @@
+import type { Ask } from "../net/egress.ts";
 import { classifyEnd, classifyEvent, classifyRefusal } from "../turn/classify.ts";
 import { readRefusal } from "../turn/compaction.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -37,6 +38,7 @@ export type SendOptions = StreamLimits & {
 export type SendPorts = {
   readonly options: SendOptions;
   readonly clock: Clock;
+  readonly ask: Ask;
 };
 
 /**
@@ -174,7 +176,7 @@ async function post(
   turn: TurnRequest,
   identity: Identity,
   stop: Stop,
-  { options, clock }: SendPorts,
+  { options, clock, ask }: SendPorts,
 ): Promise<Posted> {
   const isByEndpoint = turn.compaction?.way === "endpoint";
   // An answer in one piece has its headers when the work is done: that is silence inside an answer, not before one.
@@ -184,14 +186,11 @@ async function post(
   const cancel = limitMs > 0 ? clock.after(limitMs, () => stop.stop(silence)) : () => {};
   try {
     const path = isByEndpoint ? "/responses/compact" : "/responses";
-    const response = await fetch(`${options.baseUrl}${path}`, {
+    const response = await ask(`${options.baseUrl}${path}`, {
       method: "POST",
       headers: turnHeaders(turn, identity, options.headers),
       body: turn.bytes,
       signal: stop.signal,
-      redirect: "manual",
-      // The runtime's own timeout is coarse and counts from anywhere; the clocks here are the only ones.
-      timeout: false,
     });
     return { ok: true, response };
   } catch (cause) {

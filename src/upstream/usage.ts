@@ -1,3 +1,4 @@
+import type { Ask } from "../net/egress.ts";
 import type { Quota } from "../pool/quota.ts";
 import { classifyRefusal } from "../turn/classify.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -32,7 +33,11 @@ const DONE: Failure = { kind: "client-left", message: "The answer has been read.
  */
 export async function fetchUsage(
   identity: Pick<Identity, "accessToken" | "workspaceId">,
-  options: { readonly baseUrl: string; readonly headers: Readonly<Record<string, string>> },
+  options: {
+    readonly baseUrl: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly ask: Ask;
+  },
   stop: Stop,
   clock: Clock,
 ): Promise<UsageAnswer> {
@@ -40,7 +45,7 @@ export async function fetchUsage(
   const reading = stop.child();
   try {
     const agent = lowerNames(options.headers)["user-agent"];
-    const response = await fetch(usageUrl(options.baseUrl), {
+    const response = await options.ask(usageUrl(options.baseUrl), {
       // No `version` and no `originator`: the official client sends neither here.
       headers: {
         ...(agent === undefined ? {} : { "user-agent": agent }),
@@ -48,8 +53,6 @@ export async function fetchUsage(
         accept: "*/*",
       },
       signal: reading.signal,
-      redirect: "manual",
-      timeout: false,
     });
     const { text: body } = await readBounded(response, MOST_BYTES);
     const stopped = stop.reason();

@@ -1,6 +1,7 @@
 import type { LoginPorts } from "../../src/engine/login.ts";
 import type { LoginTokens } from "../../src/upstream/login.ts";
 import type { Clock } from "../../src/wire/clock.ts";
+import { ask } from "../support/egress.ts";
 
 /** Chance that is always the same, and differs from call to call. */
 export function countedRandom(): (count: number) => Uint8Array {
@@ -19,7 +20,7 @@ export function loginPorts(
   timeoutMs = 30_000,
 ): LoginPorts {
   return {
-    issuer: { issuer, headers: { originator: "codex_cli_rs" }, clock, timeoutMs },
+    issuer: { issuer, headers: { originator: "codex_cli_rs" }, ask, clock, timeoutMs },
     random: countedRandom(),
     keep: async (tokens) => {
       kept.push(tokens);

@@ -10,6 +10,7 @@ import { openFileStore } from "../../src/store/files.ts";
 import { exchange } from "../../src/upstream/oauth.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { createManualClock } from "../support/clock.ts";
+import { ask } from "../support/egress.ts";
 
 // Renews every account of a folder, once or for ever, for a test that kills it:
 // `bun renewals.ts FOLDER ISSUER once|forever [POINT]`. With a POINT it kills itself there, of all the points between
@@ -97,7 +98,7 @@ const renewer = createRenewer({
   chance: Math.random,
   exchange: async (token, reason, stop) => {
     pass("before the exchange");
-    const result = await exchange(token, reason, { issuer, headers: {} }, stop);
+    const result = await exchange(token, reason, { issuer, headers: {}, ask }, stop);
     const owner = pool
       .view(clock.now())
       .find(({ account }) => account.login.credential.refreshToken === token);

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createStop } from "../../src/turn/stop.ts";
 import { askIssuer, isOutage, type Question, readRefusal } from "../../src/upstream/issuer.ts";
+import { ask as egress } from "../support/egress.ts";
 import { type RawServer, startRaw } from "./raw.ts";
 import { settleDown, watchRejections } from "./scene.ts";
 
@@ -19,7 +20,11 @@ afterAll(async () => {
 const QUESTION: Question = { path: "/oauth/token", body: { a: 1 }, accept: "*/*" };
 
 function ask(question = QUESTION, stop = createStop()) {
-  return askIssuer(question, { issuer: raw.url, headers: { Originator: "my-tool" } }, stop);
+  return askIssuer(
+    question,
+    { issuer: raw.url, headers: { Originator: "my-tool" }, ask: egress },
+    stop,
+  );
 }
 
 function answer(body: string, length = body.length, type = "application/json"): string {

@@ -14,6 +14,7 @@ import { NOON } from "../engine/parts.ts";
 import { browse, countedRandom } from "../engine/scene.ts";
 import { startBackend } from "../support/backend/backend.ts";
 import { createManualClock } from "../support/clock.ts";
+import { ask } from "../support/egress.ts";
 import { until } from "../support/until.ts";
 
 const ends: (() => unknown)[] = [];
@@ -43,7 +44,7 @@ function scripted(...answers: readonly Answer[]) {
 
 function optionsFor(issuer: string, more: Partial<IssuerOptions> = {}): IssuerOptions {
   const headers = { Originator: "my-tool", "user-agent": "a/1" };
-  return { issuer, headers, clock: systemClock, timeoutMs: 5000, ...more };
+  return { issuer, headers, ask, clock: systemClock, timeoutMs: 5000, ...more };
 }
 
 const REDIRECT = "http://127.0.0.1:1455/auth/callback";

@@ -4,6 +4,7 @@ import { fetchModels } from "../../src/upstream/models.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CATALOGUE } from "../support/backend/models.ts";
+import { ask } from "../support/egress.ts";
 import { startRaw } from "./raw.ts";
 import { identityOf, settleDown, watchRejections } from "./scene.ts";
 
@@ -24,6 +25,7 @@ const settings = (baseUrl: string, etag?: string) => ({
   headers: { "User-Agent": "codex_cli_rs/0.169.0" },
   clientVersion: "0.169.0",
   etag,
+  ask,
 });
 
 describe("fetchModels", () => {

@@ -3,6 +3,7 @@ import { createStop } from "../../src/turn/stop.ts";
 import { exchange, readAnswer } from "../../src/upstream/oauth.ts";
 import type { IssuerFault } from "../support/backend/account.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import { ask } from "../support/egress.ts";
 import { startRaw } from "./raw.ts";
 import { settleDown, watchRejections } from "./scene.ts";
 
@@ -111,7 +112,7 @@ describe("readAnswer", () => {
 describe("exchange", () => {
   const headers = { originator: "codex_cli_rs", "User-Agent": "codex_cli_rs/0.169.0" };
   const spend = (token: string, stop = createStop()) =>
-    exchange(token, "proactive_expiry", { issuer: backend.issuer, headers }, stop);
+    exchange(token, "proactive_expiry", { issuer: backend.issuer, headers, ask }, stop);
 
   test("asks as the Codex CLI does, and brings new tokens", async () => {
     const account = backend.account("asker");
@@ -174,7 +175,7 @@ describe("exchange", () => {
     const answer = await exchange(
       "rt_secret-token",
       "unauthorized_recovery",
-      { issuer: raw.url, headers },
+      { issuer: raw.url, headers, ask },
       createStop(),
     );
     expect(answer).toMatchObject({ ok: false, isPermanent: false });
@@ -188,7 +189,7 @@ describe("exchange", () => {
   test("an answer without end is given up, but tokens in what came of it are not lost", async () => {
     const raw = await startRaw();
     const endless = async (beginning: string) => {
-      const options = { issuer: raw.url, headers };
+      const options = { issuer: raw.url, headers, ask };
       const answer = exchange("rt_x", "proactive_expiry", options, createStop());
       const peer = await raw.next();
       const body = `${beginning}${" ".repeat(300_000)}`;
@@ -215,7 +216,7 @@ describe("exchange", () => {
     const raw = await startRaw();
     const elsewhere = await startRaw();
     try {
-      const options = { issuer: raw.url, headers };
+      const options = { issuer: raw.url, headers, ask };
       const answer = exchange("rt_x", "proactive_expiry", options, createStop());
       const peer = await raw.next();
       await peer.write(

@@ -18,6 +18,7 @@ import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { FAULTS, type FaultName } from "../support/backend/faults.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { createManualClock } from "../support/clock.ts";
+import { ask } from "../support/egress.ts";
 import { chunk, type Peer, type RawServer, STREAM_HEAD, startRaw } from "./raw.ts";
 import { advanceUntil, identityOf, makeTurn, settleDown, watchRejections } from "./scene.ts";
 
@@ -67,6 +68,7 @@ function send(
   return sendTurn(makeTurn(), identityOf(account), request, {
     options,
     clock: systemClock,
+    ask,
     ...ports,
   });
 }
@@ -76,7 +78,7 @@ function sendRaw(limits: Partial<SendOptions> = {}, request: Stop = createStop()
   const clock = createManualClock(1_795_219_200_000);
   const identity = { accessToken: "token", workspaceId: "workspace", tag: "one" };
   const options = { ...OPTIONS, ...limits, baseUrl: raw.url };
-  const attempt = sendTurn(makeTurn(), identity, request, { options, clock });
+  const attempt = sendTurn(makeTurn(), identity, request, { options, clock, ask });
   return { attempt, clock, request };
 }
 
@@ -133,7 +135,7 @@ describe("a turn that is served", () => {
     const account = newAccount();
     const turn = makeTurn();
     const options = { ...OPTIONS, baseUrl: backend.url };
-    const ports = { options, clock: systemClock };
+    const ports = { options, clock: systemClock, ask };
     await readOn(await served(sendTurn(turn, identityOf(account), createStop(), ports)));
     const [request] = backend.turns();
     expect(request?.method).toBe("POST");
@@ -219,7 +221,7 @@ describe("a turn that is served", () => {
     try {
       const account = sliced.account("sliced");
       const options = { ...OPTIONS, baseUrl: sliced.url };
-      const ports = { options, clock: systemClock };
+      const ports = { options, clock: systemClock, ask };
       const attempt = await served(sendTurn(makeTurn(), identityOf(account), createStop(), ports));
       const { events, batch } = await readOn(attempt);
       expect(batch.type).toBe("end");
@@ -583,6 +585,7 @@ describe("an attempt that is over leaves nothing on the request it was made for"
       const attempt = await sendTurn(turn, identityOf(account), request, {
         options: { ...OPTIONS, baseUrl: backend.url },
         clock: systemClock,
+        ask,
       });
       if (attempt.ok) await readOn(attempt);
       expect(parts()).toBe(0);
@@ -598,6 +601,7 @@ describe("a compaction by the endpoint", () => {
     sendTurn(turn, identityOf(account), request, {
       options: { ...OPTIONS, baseUrl: backend.url },
       clock: systemClock,
+      ask,
     });
 
   test("is posted there as it is, and its answer comes as finished events", async () => {
@@ -635,7 +639,7 @@ describe("a compaction by the endpoint", () => {
     const clock = createManualClock(1_795_219_200_000);
     const options = { ...OPTIONS, ...limits, baseUrl: raw.url };
     const identity = { accessToken: "token", workspaceId: "workspace", tag: "one" };
-    return { attempt: sendTurn(turn, identity, createStop(), { options, clock }), clock };
+    return { attempt: sendTurn(turn, identity, createStop(), { options, clock, ask }), clock };
   };
   const HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
 
@@ -693,6 +697,7 @@ describe("a compaction by a trigger", () => {
     sendTurn(turn, identityOf(account), createStop(), {
       options: { ...OPTIONS, baseUrl: backend.url },
       clock: systemClock,
+      ask,
     });
   const item = (id: string) => ({ type: "compaction", id, encrypted_content: `g${id}` });
 
@@ -871,7 +876,7 @@ describe("the connection", () => {
       for (let turn = 0; turn < TURNS; turn++) {
         const options = { ...OPTIONS, baseUrl: fresh.url };
         const identity = { accessToken: "token", workspaceId: undefined, tag: "one" };
-        const ports = { options, clock: createManualClock(0) };
+        const ports = { options, clock: createManualClock(0), ask };
         const attempt = sendTurn(makeTurn(), identity, createStop(), ports);
         const peer = await fresh.next();
         await peer.write(STREAM_HEAD + chunk(CREATED + DELTA));

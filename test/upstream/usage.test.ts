@@ -5,6 +5,7 @@ import { fetchUsage, usageUrl } from "../../src/upstream/usage.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import type { FaultName } from "../support/backend/faults.ts";
+import { ask } from "../support/egress.ts";
 import { startRaw } from "./raw.ts";
 import { identityOf, settleDown, watchRejections } from "./scene.ts";
 
@@ -23,8 +24,11 @@ afterAll(async () => {
 const HEADERS = { "User-Agent": "codex_cli_rs/0.169.0", Originator: "codex", version: "0.169.0" };
 const IDENTITY = { accessToken: "token", workspaceId: "workspace" };
 
-function ask(identity: { readonly accessToken: string; readonly workspaceId: string | undefined }) {
-  const options = { baseUrl: backend.url, headers: HEADERS };
+function read(identity: {
+  readonly accessToken: string;
+  readonly workspaceId: string | undefined;
+}) {
+  const options = { baseUrl: backend.url, headers: HEADERS, ask };
   return fetchUsage(identity, options, createStop(), systemClock);
 }
 
@@ -42,7 +46,7 @@ describe("fetchUsage", () => {
   test("brings a reading, asked for with the headers of the official client and no more", async () => {
     const account = backend.account("reader");
     account.usage(29, 58);
-    const answer = await ask(identityOf(account));
+    const answer = await read(identityOf(account));
     expect(answer).toMatchObject({
       ok: true,
       quota: {
@@ -84,7 +88,7 @@ describe("fetchUsage", () => {
   test.each(faults)("%s is a failure of kind %s", async (fault, kind) => {
     const account = backend.account(`with ${fault}`);
     account.usageFault(fault);
-    expect(await ask(identityOf(account))).toMatchObject({ ok: false, failure: { kind } });
+    expect(await read(identityOf(account))).toMatchObject({ ok: false, failure: { kind } });
   });
 
   const page = "<!doctype html><title>Just a moment...</title>";
@@ -100,7 +104,7 @@ describe("fetchUsage", () => {
   test.each(bodies)("%s is a failure, and nobody is followed", async (_name, head, body, kind) => {
     const raw = await startRaw();
     try {
-      const options = { baseUrl: raw.url, headers: {} };
+      const options = { baseUrl: raw.url, headers: {}, ask };
       const answer = fetchUsage(IDENTITY, options, createStop(), systemClock);
       const peer = await raw.next();
       expect(peer.head).not.toMatch(/version:|originator:/i);
@@ -115,7 +119,7 @@ describe("fetchUsage", () => {
   test("a body without end is not read to its end", async () => {
     const raw = await startRaw();
     try {
-      const options = { baseUrl: raw.url, headers: {} };
+      const options = { baseUrl: raw.url, headers: {}, ask };
       const answer = fetchUsage(IDENTITY, options, createStop(), systemClock);
       const peer = await raw.next();
       await peer.write("HTTP/1.1 200 OK\r\ncontent-length: 999999999\r\n\r\n");
@@ -129,7 +133,7 @@ describe("fetchUsage", () => {
 
   test("never throws: silence until it is stopped, and nobody at the address", async () => {
     const raw = await startRaw();
-    const options = { baseUrl: raw.url, headers: {} };
+    const options = { baseUrl: raw.url, headers: {}, ask };
     const stop = createStop();
     const answer = fetchUsage(IDENTITY, options, stop, systemClock);
     const peer = await raw.next();

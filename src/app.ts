@@ -22,10 +22,14 @@ import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
+import { smallCall } from "./engine/small-call.ts";
 import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
+import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
+import { createConnections } from "./net/connections.ts";
 import { type Ask, createEgress } from "./net/egress.ts";
+import { createSessions } from "./net/session.ts";
 import { createAffinity } from "./pool/affinity.ts";
 import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
@@ -82,7 +86,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   let perConfig = derive(config);
   const upstream = baseUrl(initial);
   const startedMs = clock.now();
-  const { ask } = createEgress();
+  const sessions = createSessions(() => perConfig.keep);
+  const { ask } = createEgress({ sessions });
+  const mostConnections = (): number => config["max-conns-per-host"];
+  const waits = createWaits({ limit: mostConnections, log });
+  const connections = createConnections({ limit: mostConnections, onFree: () => line.callNext() });
 
   const store = await openFileStore({
     ...placeOf(initial),
@@ -131,7 +139,12 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       const headers = config["upstream-headers"];
       const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
       const options = { baseUrl: upstream, headers, clientVersion, etag, ask };
-      return fetchModels(identity, options, stop, clock);
+      return smallCall(
+        { connections, isShared: false },
+        stop,
+        () => fetchModels(identity, options, stop, clock),
+        (failure) => ({ type: "failed", failure }),
+      );
     },
   });
   const gauge = createGauge({
@@ -145,7 +158,12 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     options: () => perConfig.gauge,
     fetch: (identity, stop) => {
       const options = { baseUrl: upstream, headers: config["upstream-headers"], ask };
-      return fetchUsage(identity, options, stop, clock);
+      return smallCall(
+        { connections, isShared: false },
+        stop,
+        () => fetchUsage(identity, options, stop, clock),
+        (failure) => ({ ok: false, failure }),
+      );
     },
   });
   const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;
@@ -163,7 +181,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const line = createLine({
     clock,
     pick: (wish) => pool.pick(wish, clock.now()),
+    hasPlace: (wish) => pool.hasPlace(wish, clock.now()),
     isCrowded: (wish) => pool.isCrowded(wish, clock.now()),
+    connections,
+    isShared: () => false,
+    waits,
     options: () => perConfig.line,
   });
 
@@ -249,6 +271,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       unsaved: renewer.unsaved,
       totals: () => counter.read(clock.now()),
       waiting: line.count,
+      connections: () => ({
+        now: connections.counts(),
+        waits: { ...waits.counts(), now: line.countForConnection() },
+        mostIdle: config["max-idle-conns-per-host"],
+      }),
       nowMs: clock.now,
       startedMs,
       newRequestId,
@@ -293,6 +320,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     configure: (next) => {
       config = next;
       perConfig = derive(next);
+      connections.look();
     },
     stop: async () => {
       unwatch();
@@ -384,6 +412,11 @@ function derive(config: Config) {
     line: {
       waitMs: config["account-wait-sec"] * SECOND,
       mostInFlight: config["account-max-in-flight"],
+      mostConnections: config["max-conns-per-host"],
+    },
+    keep: {
+      most: config["max-idle-conns-per-host"],
+      pingEveryMs: config["keepalive-interval"] * SECOND,
     },
     explain: { selector: config.selector, mostInFlight: config["account-max-in-flight"] },
     gauge: {

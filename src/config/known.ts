@@ -22,11 +22,8 @@ export const LATER: { readonly [key: string]: string | null } = {
   "enable-http2": null,
   "enable-listen-h2c": null,
   "h2-max-concurrent-streams": null,
-  "keepalive-interval": null,
   "listen-idle-timeout-sec": null,
   "listen-max-header-bytes": null,
-  "max-conns-per-host": null,
-  "max-idle-conns-per-host": null,
   "startup-async-load": null,
   "startup-load-retry-interval": null,
 };

@@ -20,6 +20,7 @@ import {
 export const GROUPS = {
   access: "Listening and access",
   backend: "The backend",
+  connections: "Connections to the backend",
   accounts: "Accounts and tokens",
   health: "Quota and health of accounts",
   choice: "Choosing an account and retrying",
@@ -194,6 +195,28 @@ export const SCHEMA = Type.Object(
         nameRule: headerName,
         rule: headerValue,
         sample: [],
+      },
+    ),
+
+    "max-conns-per-host": key(Type.Integer({ default: 12, minimum: 0, maximum: 65_535 }), {
+      group: "connections",
+      live: true,
+      description:
+        "How many connections to the backend are in use at a time, at most, by whichever way they go out. A running turn has one to itself until its stream ends (over HTTP/2 a hundred turns share one), so this is how many turns run side by side: set it to the number of agents that work at the same time, sub-agents included, and some more; 0 means no limit. Further turns wait in a line, each caller in its turn, for account-wait-sec at most. The first that waits for more than a second is told in the log.",
+    }),
+    "max-idle-conns-per-host": key(Type.Integer({ default: 8, minimum: 0, maximum: 65_535 }), {
+      group: "connections",
+      live: true,
+      description:
+        "How many idle connections to the backend are kept for the next turns, at most, for each way out of its own; the runtime keeps no more than 64. 0: none, so that each turn connects anew.",
+    }),
+    "keepalive-interval": seconds(
+      { default: 60, minimum: 0, maximum: 3600 },
+      {
+        group: "connections",
+        live: true,
+        description:
+          "How often kept connections are used by a small request without credentials, so that nobody on the way closes them and the first turn after a pause connects to nothing. So many as max-idle-conns-per-host says are kept warm, less those in use. Must be shorter than what the backend allows an idle connection. 0 turns it off.",
       },
     ),
 
@@ -378,7 +401,7 @@ export const SCHEMA = Type.Object(
         group: "choice",
         live: true,
         description:
-          "How long a request waits for a place where every account that could serve it has as many as account-max-in-flight allows. Then it is answered with 429. 0: it does not wait.",
+          "How long a request waits where every account that could serve it has as many requests as account-max-in-flight allows, or the backend as many as max-conns-per-host does. Then it is answered with 429. 0: it does not wait.",
       },
     ),
     "max-retry": key(Type.Integer({ default: 2, minimum: 0, maximum: 20 }), {

@@ -1,3 +1,4 @@
+import type { Permit } from "../net/connections.ts";
 import type { Lease, Wish } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
 import { otherWay, withoutParameter } from "../turn/amend.ts";
@@ -11,7 +12,7 @@ import type { Attempt } from "../upstream/send.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import type { Ledger } from "./ledger.ts";
-import type { Place } from "./line.ts";
+import type { Place, Seat } from "./line.ts";
 import { type TurnRecord, tellOwner } from "./record.ts";
 import type { RefusedParameters } from "./refused.ts";
 import { unlessStopped } from "./wait.ts";
@@ -31,7 +32,12 @@ export type Ports = {
   /** The backend has accepted this token of the account's. */
   readonly accepted: (accountId: string, accessToken: string) => void;
   readonly renew: (accountId: string, usedToken: string) => Promise<Failure | undefined>;
-  readonly send: (turn: TurnRequest, identity: Identity, request: Stop) => Promise<Attempt>;
+  readonly send: (
+    turn: TurnRequest,
+    identity: Identity,
+    request: Stop,
+    connection: Permit,
+  ) => Promise<Attempt>;
   /** Parameters that the backend has refused before. */
   readonly refused: RefusedParameters;
   /** Whose ciphertext a conversation holds. */
@@ -132,7 +138,7 @@ type Run = {
   readonly tried: ReadonlySet<string>;
   readonly mayPost: () => boolean;
   /** All that is tried on one account: once, again with a new token, again with a part taken out. */
-  readonly onAccount: (lease: Lease) => Promise<Served | undefined>;
+  readonly onAccount: (lease: Seat) => Promise<Served | undefined>;
   /** The failure to tell: the last real one, or else the last of the accounts' own. */
   readonly last: () => Failure | undefined;
 };
@@ -157,7 +163,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   };
 
   const attempt = async (
-    lease: Lease,
+    lease: Seat,
     identity: Identity,
     isRenewed: boolean,
   ): Promise<Served | Failure> => {
@@ -176,7 +182,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       });
     };
     job.record.removed = fitting.removed;
-    const sent = await ports.send(fitting, identity, job.stop);
+    const sent = await ports.send(fitting, identity, job.stop, lease.connection);
     const headers = sent.ok ? sent.stream.headers : sent.headers;
     const quota = headers && quotaFromHeaders(headers, ports.clock.now());
     if (quota !== undefined) ports.settle(lease.accountId, { type: "measured", quota });
@@ -210,8 +216,11 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       job.record.reason = undefined;
       return { turn: watched, body: finished?.body };
     } finally {
-      // The lease stays: the same account may be tried again.
-      if (!isServed) sent.stream.close();
+      // The lease stays: the same account may be tried again, on the same connection.
+      if (!isServed) {
+        sent.stream.close();
+        await sent.stream.drained();
+      }
     }
   };
 
@@ -306,7 +315,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     return undefined;
   };
 
-  const onAccount = async (lease: Lease): Promise<Served | undefined> => {
+  const onAccount = async (lease: Seat): Promise<Served | undefined> => {
     tried.add(lease.accountId);
     let isRenewed = false;
     let served: Served | undefined;

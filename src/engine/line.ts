@@ -1,41 +1,72 @@
+import type { Connections, Permit } from "../net/connections.ts";
 import type { Lease, Wish } from "../pool/pool.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { Stop } from "../turn/stop.ts";
 import type { Cancel, Clock, Millis } from "../wire/clock.ts";
+import type { Waits } from "./waits.ts";
+
+/** An account and a connection to the backend, for as long as one request needs them. */
+export type Seat = Omit<Lease, "release"> & {
+  readonly connection: Permit;
+  /** Gives both back, the connection as soon as `busy` is over where there is that; more calls do nothing. */
+  readonly release: (now: Millis, busy?: Promise<unknown>) => void;
+};
 
 /** What came of asking for an account: one, none that could serve, or no place in time. */
-export type Place = Lease | Failure | undefined;
+export type Place = Seat | Failure | undefined;
 
 /**
- * Requests that wait for an account with a place. The caller that is served least comes first, and of one caller's
- * requests the oldest: one who sends a hundred at once does not keep the others waiting behind them.
+ * Requests that wait for an account with a place and for a connection, which they get together: who waits has chosen
+ * no account yet. The caller that is served least comes first, and of one caller's requests the oldest: one who sends
+ * a hundred at once does not keep the others waiting behind them.
  */
 export type Line = {
   /**
-   * An account for `wish`, at once where there is one. Where all that could serve are full, waits for the first that
-   * is given back; not longer than `stop` lets it, nor than is left after `waitedMs` of waiting before. Leases of the
-   * line must be given back like any other: that is what calls the next.
+   * An account for `wish`, at once where there is one. Where all that could serve are full, or all connections in use,
+   * waits for the first that is given back; not longer than `stop` lets it, nor than is left after `waitedMs` of
+   * waiting before. Seats must be given back like any lease: that is what calls the next.
    */
   readonly take: (wish: Wish, stop: Stop, waitedMs: Millis) => Place | Promise<Place>;
+  /** Calls whom a connection that has come free can serve. */
+  readonly callNext: () => void;
   /** How many wait now. */
   readonly count: () => number;
+  /** How many of them wait for a connection. */
+  readonly countForConnection: () => number;
 };
 
 /** What a line stands before. */
 export type LinePorts = {
   readonly clock: Clock;
   readonly pick: (wish: Wish) => Lease | undefined;
+  /** Whether an account with a place could serve. */
+  readonly hasPlace: (wish: Wish) => boolean;
   /** Whether an account could serve if only it were not full. */
   readonly isCrowded: (wish: Wish) => boolean;
+  readonly connections: Pick<Connections, "hasFree" | "take">;
+  /** Whether the account's requests share connections. */
+  readonly isShared: (accountId: string) => boolean;
+  readonly waits: Pick<Waits, "begun" | "long">;
   readonly options: () => LineOptions;
 };
 
 /** The bounds of waiting; read anew at each use. */
-export type LineOptions = { readonly waitMs: Millis; readonly mostInFlight: number };
+export type LineOptions = {
+  readonly waitMs: Millis;
+  readonly mostInFlight: number;
+  readonly mostConnections: number;
+};
+
+/** What a request lacks that could be served otherwise. */
+type Lack = "account" | "connection";
 
 type Waiter = {
   readonly wish: Wish;
   readonly sinceMs: Millis;
+  /** What it lacked when it was looked at last. */
+  lacks: Lack;
+  /** Whether it has been told of that it has waited for long. */
+  isTold: boolean;
   /** Takes it out of the line with what it has come to. */
   readonly leave: (place: Place) => void;
 };
@@ -50,6 +81,9 @@ const OWN_ACCOUNT_MS: Millis = 2000;
 // What no account that is given back tells: rests that end, new accounts, other limits.
 const LOOK_EVERY_MS: Millis = 250;
 
+// Whoever waits for a connection longer than that should know that the limit is why.
+const LONG_MS: Millis = 1000;
+
 // For the client that is sent away: places come free all the time.
 const COME_BACK_MS: Millis = 5000;
 
@@ -62,15 +96,19 @@ export function createLine(ports: LinePorts): Line {
   const served = new Map<string, number>();
   let cancelLook: Cancel = () => {};
 
-  const watched = (lease: Lease, caller: string): Lease => {
+  const watched = (lease: Lease, caller: string): Seat => {
+    const connection = ports.connections.take(ports.isShared(lease.accountId));
     served.set(caller, servedOf(caller) + 1);
     let isHeld = true;
     return {
       ...lease,
-      release: (now) => {
-        lease.release(now);
-        if (isHeld) discount(caller);
+      connection,
+      release: (now, busy) => {
+        if (!isHeld) return;
         isHeld = false;
+        lease.release(now);
+        discount(caller);
+        connection.release(busy);
         callNext();
       },
     };
@@ -84,13 +122,25 @@ export function createLine(ports: LinePorts): Line {
     else served.delete(caller);
   };
 
-  const pick = (wish: Wish, keepsHome: boolean): Lease | undefined => {
+  const pick = (wish: Wish, keepsHome: boolean): Seat | undefined => {
+    if (!ports.connections.hasFree()) return undefined;
     const lease = ports.pick({ ...wish, keepsHome });
     return lease === undefined ? undefined : watched(lease, callerOf(wish));
   };
 
+  /** What `wish` lacks; undefined where nobody could serve it, so that there is nothing to wait for. */
+  const lackOf = (wish: Wish): Lack | undefined => {
+    if (!ports.connections.hasFree() && ports.hasPlace(wish)) return "connection";
+    return ports.isCrowded(wish) ? "account" : undefined;
+  };
+
   /** Gives everybody what there is for them, in order. */
   const callNext = (): void => {
+    // Also spares looking at a thousand for whom there is nothing, each time that one is served.
+    if (waiters.size > 0 && ports.connections.hasFree()) callAll();
+  };
+
+  const callAll = (): void => {
     let queue = inTurn([...waiters]);
     for (let at = 0; at >= 0; ) {
       at = queue.findIndex(call);
@@ -100,46 +150,72 @@ export function createLine(ports: LinePorts): Line {
   };
 
   /** Whether there was an account for it. */
-  const call = ({ wish, sinceMs, leave }: Waiter): boolean => {
-    const lease = pick(wish, clock.now() - sinceMs < OWN_ACCOUNT_MS);
+  const call = (waiter: Waiter): boolean => {
+    const { wish, sinceMs, leave } = waiter;
+    const seat = pick(wish, clock.now() - sinceMs < OWN_ACCOUNT_MS);
+    if (seat !== undefined) {
+      leave(seat);
+      return true;
+    }
+    const lack = lackOf(wish);
     // Where all that could serve have begun to rest, there is nothing left to wait for.
-    if (lease !== undefined || !ports.isCrowded(wish)) leave(lease);
-    return lease !== undefined;
+    if (lack === undefined) leave(undefined);
+    else waiter.lacks = lack;
+    return false;
   };
 
-  /** First those of the callers that are served least; sorting keeps the order of who came first. */
+  /**
+   * First those of the callers that are served least, of these those that have been served already and failed, then
+   * who came first, whose order sorting keeps.
+   */
   const inTurn = (queue: readonly Waiter[]): readonly Waiter[] =>
-    queue.toSorted((one, other) => servedOf(callerOf(one.wish)) - servedOf(callerOf(other.wish)));
+    queue.toSorted(
+      ({ wish: one }, { wish: other }) =>
+        servedOf(callerOf(one)) - servedOf(callerOf(other)) || other.tried.size - one.tried.size,
+    );
 
   const look = (): void => {
     cancelLook = clock.after(LOOK_EVERY_MS, () => {
-      callNext();
+      callAll();
+      for (const waiter of waiters) tellIfLong(waiter);
       if (waiters.size > 0) look();
     });
   };
 
+  const tellIfLong = (waiter: Waiter): void => {
+    if (waiter.isTold || waiter.lacks !== "connection") return;
+    if (clock.now() - waiter.sinceMs < LONG_MS) return;
+    waiter.isTold = true;
+    ports.waits.long();
+  };
+
   /** The last chance of one that waits no longer: also away from its own account. */
-  const giveUp = (wish: Wish, why: string): Place =>
-    pick(wish, false) ?? crowded(ports.options().mostInFlight, why, clock.now() + COME_BACK_MS);
+  const giveUp = (wish: Wish, lack: Lack, why: string): Place => {
+    const { mostInFlight, mostConnections } = ports.options();
+    const limit = lack === "account" ? mostInFlight : mostConnections;
+    return pick(wish, false) ?? crowded(LIMITS[lack](limit), why, clock.now() + COME_BACK_MS);
+  };
 
   const tooLong = (): string => {
     const { waitMs } = ports.options();
-    return waitMs > 0 ? `, and none had a place within ${waitMs / 1000} s (account-wait-sec)` : "";
+    return waitMs > 0 ? `, and none came free within ${waitMs / 1000} s (account-wait-sec)` : "";
   };
 
-  const wait = (wish: Wish, stop: Stop, mostMs: Millis): Promise<Place> =>
+  const wait = (wish: Wish, lacks: Lack, stop: Stop, mostMs: Millis): Promise<Place> =>
     new Promise((resolve) => {
       const leave = (place: Place): void => {
+        tellIfLong(waiter);
         waiters.delete(waiter);
         cancel();
         stop.signal.removeEventListener("abort", onStop);
         if (waiters.size === 0) cancelLook();
         resolve(place);
       };
-      const waiter: Waiter = { wish, sinceMs: clock.now(), leave };
+      const waiter: Waiter = { wish, sinceMs: clock.now(), lacks, isTold: false, leave };
       const onStop = (): void => leave(undefined);
-      const cancel = clock.after(mostMs, () => leave(giveUp(wish, tooLong())));
+      const cancel = clock.after(mostMs, () => leave(giveUp(wish, waiter.lacks, tooLong())));
       stop.signal.addEventListener("abort", onStop, { once: true });
+      if (lacks === "connection") ports.waits.begun();
       waiters.add(waiter);
       if (waiters.size === 1) look();
     });
@@ -147,13 +223,18 @@ export function createLine(ports: LinePorts): Line {
   return {
     take: (wish, stop, waitedMs) => {
       const mostMs = ports.options().waitMs - waitedMs;
-      const lease = pick(wish, mostMs > 0);
-      if (lease !== undefined) return lease;
-      if (stop.reason() !== undefined || !ports.isCrowded(wish)) return undefined;
-      if (waiters.size >= MOST_WAITING) return giveUp(wish, `, and ${MOST_WAITING} wait already`);
-      return mostMs > 0 ? wait(wish, stop, mostMs) : giveUp(wish, tooLong());
+      const seat = pick(wish, mostMs > 0);
+      if (seat !== undefined) return seat;
+      const lack = stop.reason() === undefined ? lackOf(wish) : undefined;
+      if (lack === undefined) return undefined;
+      if (waiters.size >= MOST_WAITING) {
+        return giveUp(wish, lack, `, and ${MOST_WAITING} wait already`);
+      }
+      return mostMs > 0 ? wait(wish, lack, stop, mostMs) : giveUp(wish, lack, tooLong());
     },
+    callNext,
     count: () => waiters.size,
+    countForConnection: () => [...waiters].filter(({ lacks }) => lacks === "connection").length,
   };
 }
 
@@ -161,10 +242,16 @@ function callerOf({ caller = "" }: Wish): string {
   return caller;
 }
 
+/** Which limit keeps a request from being served. */
+const LIMITS: Readonly<Record<Lack, (limit: number) => string>> = {
+  account: (limit) =>
+    `Every account that could serve this is serving as many requests as account-max-in-flight allows (${limit})`,
+  connection: (limit) =>
+    `As many requests are with the backend as max-conns-per-host allows (${limit})`,
+};
+
 /** What a client is told that found no place. */
-function crowded(mostInFlight: number, why: string, resetsAtMs: Millis): Failure {
-  const message =
-    `Every account that could serve this is serving as many requests as account-max-in-flight allows (${mostInFlight})${why}. ` +
-    "Try again in a moment, or allow more.";
+function crowded(limit: string, why: string, resetsAtMs: Millis): Failure {
+  const message = `${limit}${why}. Try again in a moment, or allow more.`;
   return { kind: "rate-limited", code: "rate_limit_exceeded", message, resetsAtMs };
 }

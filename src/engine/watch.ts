@@ -1,4 +1,3 @@
-import type { Lease } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
 import { classifyEnd, classifyEvent } from "../turn/classify.ts";
 import type { Step } from "../turn/step.ts";
@@ -8,6 +7,7 @@ import type { Batch, TurnStream } from "../upstream/stream.ts";
 import type { Clock } from "../wire/clock.ts";
 import { dict, text } from "../wire/json.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Seat } from "./line.ts";
 import { type TurnRecord, tellOwner } from "./record.ts";
 
 /** A running turn whose account learns from it as it is read. */
@@ -32,7 +32,7 @@ export type WatchPorts = {
 
 /** Who serves the turn. */
 export type Server = {
-  readonly lease: Lease;
+  readonly lease: Pick<Seat, "accountId" | "release">;
   readonly model: string;
   readonly tag: string;
   /** Whether the response's headers held a quota reading: the event at the stream's beginning only repeats it. */
@@ -113,7 +113,7 @@ export function watchTurn(
     },
     close: () => {
       stream.close();
-      lease.release(ports.clock.now());
+      lease.release(ports.clock.now(), stream.drained());
     },
   };
 }

@@ -1,3 +1,5 @@
+import { createSessions, type Sessions } from "./session.ts";
+
 /** A request that leaves this machine. */
 export type Outgoing = {
   /** GET where it says nothing. */
@@ -17,12 +19,19 @@ export type Ask = (url: string, request: Outgoing) => Promise<Response>;
 /** The way out: every call to backend and issuer goes through it. */
 export type Egress = { readonly ask: Ask };
 
+/** What a way out needs. */
+export type EgressPorts = { readonly sessions: Sessions };
+
+// For commands, which ask a few things and end.
+const FEW: EgressPorts = { sessions: createSessions(() => ({ most: 8, pingEveryMs: 0 })) };
+
 /** Opens the way out. */
-export function createEgress(): Egress {
+export function createEgress({ sessions }: EgressPorts = FEW): Egress {
   return {
     ask: (url, request) =>
       fetch(url, {
         ...request,
+        session: sessions.of("direct"),
         redirect: "manual",
         // The runtime's own timeout is coarse and counts from anywhere; the callers' clocks are the only ones.
         timeout: false,

@@ -90,6 +90,8 @@ export type Pool = {
   readonly sync: (logins: readonly Login[], now: Millis) => SyncResult;
   readonly get: (accountId: string) => Account | undefined;
   readonly pick: (wish: Wish, now: Millis) => Lease | undefined;
+  /** Whether an account with a place could serve. */
+  readonly hasPlace: (wish: Wish, now: Millis) => boolean;
   /** Whether an account could serve if only it were not full: waiting for a place makes sense. */
   readonly isCrowded: (wish: Wish, now: Millis) => boolean;
   readonly settle: (accountId: string, outcome: Outcome, now: Millis) => void;
@@ -460,6 +462,10 @@ export function createPool(
         couldServe(former, { ...wish, tried: NOBODY }, now);
       if (!isKept) affinity.bind(wish.sessionKey, fresh, now);
       return lease(slot, fresh, false, now);
+    },
+    hasPlace: (wish, now) => {
+      refresh(now);
+      return best(wish, now) !== undefined;
     },
     isCrowded: (wish, now) => {
       refresh(now);

@@ -17,7 +17,7 @@ import type { LocalCall } from "./local.ts";
 import { findModel, listModels, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
 import { type Sockets, type Wire, wireOptions } from "./sockets.ts";
-import { healthOf, statsOf } from "./status.ts";
+import { type ConnectionStatus, healthOf, statsOf } from "./status.ts";
 
 /** What the routes are made of. */
 export type ServerPorts = {
@@ -38,6 +38,7 @@ export type ServerPorts = {
   readonly totals: () => Totals;
   /** How many requests wait for a place on an account. */
   readonly waiting: () => number;
+  readonly connections: () => ConnectionStatus;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
   readonly nowMs: () => Millis;
@@ -372,6 +373,7 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
     unsaved: ports.unsaved(),
     totals: ports.totals(),
     waiting: ports.waiting(),
+    connections: ports.connections(),
     startedMs: ports.startedMs,
     nowMs: ports.nowMs(),
   };

@@ -1,6 +1,8 @@
 import { basename } from "node:path";
 import { windowsOf } from "../engine/check-quota.ts";
 import type { Totals } from "../engine/totals.ts";
+import type { WaitCounts } from "../engine/waits.ts";
+import type { ConnectionCounts } from "../net/connections.ts";
 import type { AccountView } from "../pool/pool.ts";
 import { obstacleOf, WORDS } from "../pool/words.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
@@ -17,8 +19,18 @@ export type StatusSource = {
   readonly totals: Totals;
   /** How many requests wait for a place on an account. */
   readonly waiting: number;
+  readonly connections: ConnectionStatus;
   readonly startedMs: Millis;
   readonly nowMs: Millis;
+};
+
+/** The connections to the backend, as far as this program knows of them: the runtime does not tell how many are idle. */
+export type ConnectionStatus = {
+  readonly now: ConnectionCounts;
+  /** Turns that wait for one, and those that ever have. */
+  readonly waits: WaitCounts & { readonly now: number };
+  /** How many idle ones are kept, at most. */
+  readonly mostIdle: number;
 };
 
 /** How many accounts are in each state. */
@@ -71,9 +83,11 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
     return refuse(400, "invalid_value", `'state' must be one of ${STATES.join(", ")}.`, "state");
   }
   const summary = summaryOf(source);
+  const connections = connectionsOf(source.connections);
   const isPaged = ["page", "page_size", "q", "state"].some((name) => query.has(name));
   if (!isPaged) {
-    return { summary, accounts: source.views.map((view) => accountOf(view, source)) };
+    const accounts = source.views.map((view) => accountOf(view, source));
+    return { summary, connections, accounts };
   }
   const wanted = source.views.filter(
     (view) =>
@@ -82,6 +96,7 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   const shown = wanted.slice((page - 1) * size, page * size);
   return {
     summary,
+    connections,
     accounts: shown.map((view) => accountOf(view, source)),
     pagination: {
       page,
@@ -107,6 +122,18 @@ function summaryOf({ views, totals, waiting, startedMs, nowMs }: StatusSource) {
     cooldown: states.cooling,
     total_input_tokens: totals.tokens.input,
     total_output_tokens: totals.tokens.output,
+  };
+}
+
+function connectionsOf({ now, waits, mostIdle }: ConnectionStatus) {
+  return {
+    limit: now.limit,
+    in_use: now.inUse,
+    http2_streams: now.streams,
+    idle_limit: mostIdle,
+    waiting: waits.now + now.waiting,
+    waited_total: waits.total,
+    waited_long_total: waits.long,
   };
 }
 

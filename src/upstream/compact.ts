@@ -108,7 +108,12 @@ function withOneTold(step: Step): Step {
 
 /** A stream that has been read to its end. */
 export function endedStream(headers: Headers): TurnStream {
-  return { headers, read: async () => ({ type: "end" }), close: () => {} };
+  return {
+    headers,
+    read: async () => ({ type: "end" }),
+    close: () => {},
+    drained: () => undefined,
+  };
 }
 
 const NOTHING: Failure = {

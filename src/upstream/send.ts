@@ -80,6 +80,8 @@ export async function sendTurn(
   const begun = await readBeginning(stream, turn, ports);
   if (begun.ok) return { ok: true, held: begun.steps, stream };
   stream.close();
+  // Whoever tries again may do so on the same connection.
+  await stream.drained();
   return { ok: false, failure: request.reason() ?? begun.failure, headers };
 }
 

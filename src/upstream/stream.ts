@@ -20,6 +20,8 @@ export type TurnStream = {
   readonly read: () => Promise<Batch>;
   /** Ends the backend's work if it is still running. Call it on every path; more calls do nothing. */
   readonly close: () => void;
+  /** What keeps the connection busy after the turn's last event, where there is that. It ends by itself, and soon. */
+  readonly drained: () => Promise<void> | undefined;
 };
 
 /** The clocks of a running stream. 0 = no limit. */
@@ -75,6 +77,7 @@ export function readTurn(
     if (!isOver) stop.stop(CLOSED);
   };
 
+  let draining: Promise<void> | undefined;
   const drain = async (): Promise<void> => {
     const cancel = clock.after(DRAIN_MS, () => stop.stop(CLOSED));
     try {
@@ -94,7 +97,7 @@ export function readTurn(
       if (!isTerminal(step.role)) continue;
       isOver = true;
       dog.stop();
-      void drain();
+      draining = drain();
       break;
     }
     return { type: "steps", steps };
@@ -149,7 +152,7 @@ export function readTurn(
     if (batch.type === "broken") broken = batch;
     return batch;
   };
-  return { headers: response.headers, read, close };
+  return { headers: response.headers, read, close, drained: () => draining };
 }
 
 const BLANK_LINE = new Uint8Array([10, 10]);

@@ -320,9 +320,9 @@ describe("policies by status", () => {
 
 describe("warnings", () => {
   test("keys that come later are named in one line", () => {
-    const text = "keepalive-interval: 60\nenable-http2: true\nmax-conns-per-host: 12\n";
+    const text = "startup-async-load: true\ndb-port: 5432\ndb-name: codex_proxy\n";
     expect(warningsOf(load(text, { CODEX_PROXY_DB_PASSWORD: "hunter22" }))).toEqual([
-      "not in effect in this version: db-password, enable-http2, keepalive-interval, max-conns-per-host",
+      "not in effect in this version: db-name, db-password, db-port, startup-async-load",
     ]);
   });
 

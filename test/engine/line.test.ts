@@ -1,21 +1,24 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { createLine, type LineOptions, type Place } from "../../src/engine/line.ts";
-import { createPool, type Lease, type Wish } from "../../src/pool/pool.ts";
+import { createLine, type LineOptions, type Place, type Seat } from "../../src/engine/line.ts";
+import { createWaits } from "../../src/engine/waits.ts";
+import { type Connections, createConnections } from "../../src/net/connections.ts";
+import { createPool, type Wish } from "../../src/pool/pool.ts";
 import type { Outcome } from "../../src/pool/settle.ts";
 import { createStop, type Stop } from "../../src/turn/stop.ts";
 import { createManualClock } from "../support/clock.ts";
-import { loginOf, NOON } from "./parts.ts";
+import { listen, loginOf, NOON } from "./parts.ts";
 
 const MODEL = "gpt-5.4";
 const LEFT = { kind: "client-left", message: "The client went away." } as const;
 const spent: Outcome = { type: "failed", failure: { kind: "exhausted", message: "said so" } };
 
-/** A real pool of these accounts behind a line. */
+/** A real pool of these accounts behind a line, and as many connections as are allowed. */
 function stage(names: readonly string[], options: Partial<LineOptions> = {}) {
-  const bounds: { waitMs: number; mostInFlight: number } = {
+  const bounds: { -readonly [name in keyof LineOptions]: number } = {
     waitMs: 20_000,
     mostInFlight: 1,
+    mostConnections: 0,
     ...options,
   };
   const clock = createManualClock(NOON);
@@ -27,10 +30,18 @@ function stage(names: readonly string[], options: Partial<LineOptions> = {}) {
   }));
   const logins = names.map((name) => loginOf(name));
   pool.sync(logins, NOON);
+  const { log, lines } = listen();
+  const limit = () => bounds.mostConnections;
+  const connections: Connections = createConnections({ limit, onFree: () => line.callNext() });
+  const waits = createWaits({ limit, log });
   const line = createLine({
     clock,
     pick: (wish) => pool.pick(wish, clock.now()),
+    hasPlace: (wish) => pool.hasPlace(wish, clock.now()),
     isCrowded: (wish) => pool.isCrowded(wish, clock.now()),
+    connections,
+    isShared: () => false,
+    waits,
     options: () => bounds,
   });
   let sessions = 0;
@@ -50,7 +61,7 @@ function stage(names: readonly string[], options: Partial<LineOptions> = {}) {
     return asked;
   };
   const ids = logins.map(({ identity }) => identity);
-  return { bounds, clock, pool, line, ask, ids, logins };
+  return { bounds, clock, pool, line, connections, waits, lines, ask, ids, logins };
 }
 
 type Asked = {
@@ -61,7 +72,7 @@ type Asked = {
   isDone: boolean;
 };
 
-function leaseOf({ place }: Asked): Lease | undefined {
+function leaseOf({ place }: Asked): Seat | undefined {
   return place !== undefined && "release" in place ? place : undefined;
 }
 
@@ -146,7 +157,7 @@ describe("a line", () => {
       kind: "rate-limited",
       code: "rate_limit_exceeded",
       message:
-        "Every account that could serve this is serving as many requests as account-max-in-flight allows (1), and none had a place within 20 s (account-wait-sec). Try again in a moment, or allow more.",
+        "Every account that could serve this is serving as many requests as account-max-in-flight allows (1), and none came free within 20 s (account-wait-sec). Try again in a moment, or allow more.",
       resetsAtMs: NOON + 25_000,
     });
     expect(line.count()).toBe(0);
@@ -173,6 +184,19 @@ describe("a line", () => {
     expect(line.count()).toBe(1000);
     leaseOf(first)?.release(NOON);
     expect(line.count()).toBe(999);
+  });
+
+  test("of equals begins with whoever has been served already, and failed", async () => {
+    const { ask, ids } = stage(["a", "b"]);
+    const [first, other] = [ask(), ask()];
+    const fresh = ask();
+    const again = ask({ tried: new Set(ids.slice(0, 1)) });
+    leaseOf(other)?.release(NOON);
+    await hear();
+    expect([fresh.isDone, again.isDone]).toEqual([false, true]);
+    leaseOf(first)?.release(NOON);
+    await hear();
+    expect(fresh.isDone).toBe(true);
   });
 
   test("is left by whoever goes, who then holds nothing", async () => {
@@ -260,6 +284,122 @@ describe("a line", () => {
   });
 });
 
+describe("a line before few connections", () => {
+  test("gives an account and a connection together", async () => {
+    const { ask, pool, connections } = stage(["a", "b"], { mostInFlight: 0, mostConnections: 1 });
+    const first = ask({ caller: "busy" });
+    const [second, third] = [ask({ caller: "busy" }), ask({ caller: "quiet" })];
+    await hear();
+    expect([second.isDone, third.isDone, connections.counts().inUse]).toEqual([false, false, 1]);
+    // Who waits has chosen nobody.
+    expect(pool.view(NOON).map(({ inFlight }) => inFlight)).toEqual([1, 0]);
+    leaseOf(first)?.release(NOON);
+    await hear();
+    // Both callers are served as little by now, and so who came first is first.
+    expect([leaseOf(second)?.accountId, third.isDone]).toEqual([expect.any(String), false]);
+    leaseOf(second)?.release(NOON);
+    leaseOf(second)?.release(NOON);
+    await hear();
+    expect([third.isDone, connections.counts().inUse]).toEqual([true, 1]);
+  });
+
+  test("shares them among callers", async () => {
+    const { ask } = stage(["a"], { mostInFlight: 0, mostConnections: 2 });
+    const burst = Array.from({ length: 6 }, () => ask({ caller: "busy" }));
+    const quiet = ask({ caller: "quiet" });
+    leaseOf(burst[0] ?? quiet)?.release(NOON);
+    await hear();
+    expect([quiet.isDone, burst[2]?.isDone]).toEqual([true, false]);
+  });
+
+  test("waits until the connection is no longer busy, though the account is free", async () => {
+    const { ask, pool } = stage(["a"], { mostInFlight: 1, mostConnections: 1 });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const first = ask();
+    const second = ask();
+    leaseOf(first)?.release(NOON, promise);
+    await hear();
+    expect([second.isDone, pool.view(NOON)[0]?.inFlight]).toEqual([false, 0]);
+    resolve();
+    await hear();
+    expect(leaseOf(second)).toBeDefined();
+  });
+
+  test("names the limit that it was", async () => {
+    const { ask, clock, waits, lines, bounds } = stage(["a"], {
+      mostInFlight: 0,
+      mostConnections: 1,
+    });
+    ask();
+    const asked = ask();
+    expect(waits.counts()).toEqual({ total: 1, long: 0 });
+    clock.advance(999);
+    expect([waits.counts().long, lines]).toEqual([0, []]);
+    clock.advance(251);
+    expect(waits.counts().long).toBe(1);
+    expect(lines).toMatchObject([
+      {
+        level: "warn",
+        message: expect.stringContaining("max-conns-per-host"),
+        facts: '{"limit":1}',
+      },
+    ]);
+    clock.advance(20_000);
+    await hear();
+    expect(asked.place).toMatchObject({
+      kind: "rate-limited",
+      code: "rate_limit_exceeded",
+      message:
+        "As many requests are with the backend as max-conns-per-host allows (1), and none came free within 20 s (account-wait-sec). Try again in a moment, or allow more.",
+    });
+    // Each limit is warned of once.
+    ask();
+    clock.advance(2000);
+    expect(lines).toHaveLength(1);
+    bounds.mostConnections = 2;
+    clock.advance(250);
+    ask();
+    clock.advance(2000);
+    expect([waits.counts(), lines.length]).toEqual([{ total: 3, long: 3 }, 2]);
+  });
+
+  test("says nothing of connections where accounts are what is missing", async () => {
+    const { ask, clock, waits, lines, line } = stage(["a"], { mostConnections: 1 });
+    const first = ask();
+    const asked = ask();
+    expect(line.countForConnection()).toBe(0);
+    clock.advance(30_000);
+    await hear();
+    expect(asked.place).toMatchObject({
+      message: expect.stringContaining("account-max-in-flight"),
+    });
+    expect([waits.counts(), lines]).toEqual([{ total: 0, long: 0 }, []]);
+    leaseOf(first)?.release(NOON);
+  });
+
+  test("is none for whom no account could serve", () => {
+    const { ask, ids, line } = stage(["a"], { mostInFlight: 0, mostConnections: 1 });
+    ask();
+    expect(ask({ tried: new Set(ids) })).toMatchObject({ isDone: true, place: undefined });
+    expect(line.count()).toBe(0);
+  });
+
+  test("sees that more are allowed", async () => {
+    const { ask, clock, bounds, line } = stage(["a"], { mostInFlight: 0, mostConnections: 1 });
+    ask();
+    const asked = [ask(), ask(), ask()];
+    expect([line.count(), line.countForConnection()]).toEqual([3, 3]);
+    bounds.mostConnections = 3;
+    clock.advance(250);
+    await hear();
+    expect(asked.map(({ isDone }) => isDone)).toEqual([true, true, false]);
+    bounds.mostConnections = 0;
+    clock.advance(250);
+    await hear();
+    expect(asked[2]?.isDone).toBe(true);
+  });
+});
+
 type Act =
   | { readonly do: "ask"; readonly tried: readonly number[] }
   | { readonly do: "release" | "go"; readonly which: number }
@@ -291,15 +431,19 @@ const anAct: fc.Arbitrary<Act> = fc.oneof(
   },
 );
 
-test("whatever happens, nobody is forgotten or overtaken, and no account is kept", async () => {
+test("whatever happens, nobody is forgotten or overtaken, and no account or connection is kept", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(anAct, { maxLength: 60 }),
       fc.integer({ min: 1, max: 3 }),
-      async (acts, mostInFlight) => {
-        const { ask, clock, line, pool, ids } = stage(["a", "b", "c"], { mostInFlight });
+      fc.integer({ min: 0, max: 5 }),
+      async (acts, mostInFlight, mostConnections) => {
+        const { ask, clock, line, pool, ids, connections } = stage(["a", "b", "c"], {
+          mostInFlight,
+          mostConnections,
+        });
         const everyone: Asked[] = [];
-        const held: Lease[] = [];
+        const held: Seat[] = [];
         const heard = new Set<Asked>();
         const waiting = () => everyone.filter(({ isDone }) => !isDone);
 
@@ -307,6 +451,7 @@ test("whatever happens, nobody is forgotten or overtaken, and no account is kept
         const open = ({ wish }: Asked): readonly string[] =>
           pool
             .view(clock.now())
+            .filter(() => connections.hasFree())
             .filter((view) => view.standing.kind === "ready" && view.inFlight < mostInFlight)
             .map(({ account }) => account.login.identity)
             .filter((id) => !wish.tried.has(id));
@@ -320,12 +465,16 @@ test("whatever happens, nobody is forgotten or overtaken, and no account is kept
             if (lease === undefined) continue;
             held.push(lease);
             // Nobody who came before could have had this account.
-            const before = waiting().filter(({ name }) => name < asked.name);
+            const { size } = asked.wish.tried;
+            const before = waiting().filter(
+              ({ name, wish }) => name < asked.name && wish.tried.size >= size,
+            );
             for (const { wish } of before) expect(wish.tried).toContain(lease.accountId);
           }
           expect(line.count()).toBe(waiting().length);
           const inFlight = pool.view(clock.now()).reduce((sum, view) => sum + view.inFlight, 0);
-          expect(inFlight).toBe(held.length);
+          expect([inFlight, connections.counts().inUse]).toEqual([held.length, held.length]);
+          expect(held.length).toBeLessThanOrEqual(mostConnections || held.length);
         };
 
         const act = (next: Act): void => {

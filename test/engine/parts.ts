@@ -1,8 +1,8 @@
 import { createLedger, type Ledger } from "../../src/engine/ledger.ts";
+import type { Seat } from "../../src/engine/line.ts";
 import type { AttemptRecord, TurnRecord } from "../../src/engine/record.ts";
 import { openRecord } from "../../src/engine/record.ts";
 import type { Login } from "../../src/pool/account.ts";
-import type { Lease } from "../../src/pool/pool.ts";
 import type { Failure, FailureKind } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
 import { readStep, type Step } from "../../src/turn/step.ts";
@@ -64,6 +64,7 @@ export function streamOf(batches: readonly Batch[], headers = new Headers()): Fa
     close: () => {
       closes += 1;
     },
+    drained: () => undefined,
     reads: () => reads,
     closes: () => closes,
   };
@@ -74,13 +75,14 @@ export function steps(...all: readonly Step[]): Batch {
   return { type: "steps", steps: all };
 }
 
-/** A lease that counts how often it was given back. */
-export function leaseOf(accountId: string): Lease & { readonly releases: () => number } {
+/** A seat that counts how often it was given back. */
+export function leaseOf(accountId: string): Seat & { readonly releases: () => number } {
   let releases = 0;
   return {
     accountId,
     label: accountId,
     isBound: false,
+    connection: { isShared: false, release: () => {} },
     release: () => {
       releases += 1;
     },

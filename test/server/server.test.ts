@@ -62,6 +62,11 @@ const ports: ServerPorts = {
   access: () => access,
   proxy: (call) => answer(call),
   sockets: { accept: () => WIRE },
+  connections: () => ({
+    now: { limit: 0, inUse: 0, streams: 0, waiting: 0 },
+    waits: { now: 0, total: 0, long: 0 },
+    mostIdle: 8,
+  }),
   hasSockets: () => hasSockets,
   protocols: createProtocols(portsOf()),
   local: (call) => answerLocally(call),

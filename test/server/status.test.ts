@@ -21,6 +21,11 @@ function sourceOf(pool: Pool): StatusSource {
     unsaved: [],
     totals: TOTALS,
     waiting: 3,
+    connections: {
+      now: { limit: 12, inUse: 10, streams: 3, waiting: 1 },
+      waits: { now: 2, total: 9, long: 4 },
+      mostIdle: 8,
+    },
     startedMs: NOON - 61_500,
     nowMs: NOON,
   };
@@ -50,6 +55,19 @@ function zoo(): Pool {
   );
   return pool;
 }
+
+test("/stats tells how the connections to the backend stand", () => {
+  expect(ask(zoo())["connections"]).toEqual({
+    limit: 12,
+    in_use: 10,
+    http2_streams: 3,
+    idle_limit: 8,
+    waiting: 3,
+    waited_total: 9,
+    waited_long_total: 4,
+  });
+  expect(ask(zoo(), "page=1")["connections"]).toBeDefined();
+});
 
 describe("healthOf", () => {
   test("200 while one account can be used, and counts alone", () => {

@@ -40,6 +40,7 @@ function read(steps: readonly Step[], last?: Batch): Promise<Compacted> {
     headers: new Headers(),
     read: async () => batches.shift() ?? { type: "end" },
     close: () => {},
+    drained: () => undefined,
   };
   return readCompaction(stream, (each) =>
     each.role === "failed" ? { kind: "server-error", message: "It failed." } : undefined,
@@ -103,6 +104,7 @@ describe("readCompaction", () => {
       headers: new Headers(),
       read: async () => ({ type: "steps", steps: [noise] }),
       close: () => {},
+      drained: () => undefined,
     };
     expect(await readCompaction(stream, () => undefined)).toMatchObject({
       failure: { kind: "no-compaction" },

@@ -27,7 +27,7 @@ import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
-import { createConnections } from "./net/connections.ts";
+import { askWith, createConnections } from "./net/connections.ts";
 import { type Ask, createEgress } from "./net/egress.ts";
 import { createSessions } from "./net/session.ts";
 import { createAffinity } from "./pool/affinity.ts";
@@ -90,7 +90,12 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const { ask } = createEgress({ sessions });
   const mostConnections = (): number => config["max-conns-per-host"];
   const waits = createWaits({ limit: mostConnections, log });
-  const connections = createConnections({ limit: mostConnections, onFree: () => line.callNext() });
+  const connections = createConnections({
+    clock,
+    limit: mostConnections,
+    onFree: () => line.callNext(),
+  });
+  const small = { connections, isShared: false, ask };
 
   const store = await openFileStore({
     ...placeOf(initial),
@@ -138,11 +143,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     fetch: (identity, etag, stop) => {
       const headers = config["upstream-headers"];
       const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
-      const options = { baseUrl: upstream, headers, clientVersion, etag, ask };
+      const options = { baseUrl: upstream, headers, clientVersion, etag };
       return smallCall(
-        { connections, isShared: false },
+        small,
         stop,
-        () => fetchModels(identity, options, stop, clock),
+        (own) => fetchModels(identity, { ...options, ask: own }, stop, clock),
         (failure) => ({ type: "failed", failure }),
       );
     },
@@ -157,11 +162,11 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     pacer: createPacer({ clock, chance: Math.random }),
     options: () => perConfig.gauge,
     fetch: (identity, stop) => {
-      const options = { baseUrl: upstream, headers: config["upstream-headers"], ask };
+      const options = { baseUrl: upstream, headers: config["upstream-headers"] };
       return smallCall(
-        { connections, isShared: false },
+        small,
         stop,
-        () => fetchUsage(identity, options, stop, clock),
+        (own) => fetchUsage(identity, { ...options, ask: own }, stop, clock),
         (failure) => ({ ok: false, failure }),
       );
     },
@@ -213,9 +218,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         renew: renewer.renew,
         refused,
         shortage: (model) => describeShortage(pool.view(clock.now()), model, clock.now()),
-        send: (turn, identity, request) => {
+        send: (turn, identity, request, connection) => {
           const options = { ...perConfig.send, baseUrl: upstream };
-          return sendTurn(turn, identity, request, { options, clock, ask });
+          const own = askWith(connection, ask);
+          return sendTurn(turn, identity, request, { options, clock, ask: own });
         },
         accepted: renewer.accepted,
       }),

@@ -1,18 +1,34 @@
-import type { Connections, Permit } from "../net/connections.ts";
+import type { Connections } from "../net/connections.ts";
+import type { Ask } from "../net/egress.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { Stop } from "../turn/stop.ts";
 
+/** Whom a small call asks, and with which connections. */
+export type SmallCallPorts = {
+  readonly connections: Pick<Connections, "enter">;
+  readonly isShared: boolean;
+  readonly ask: Ask;
+};
+
 /** A call of the backend that is no turn, made with a connection of the limited ones; `inVain` where none came free. */
 export async function smallCall<T>(
-  { connections, isShared }: { readonly connections: Connections; readonly isShared: boolean },
+  { connections, isShared, ask }: SmallCallPorts,
   stop: Stop,
-  call: (connection: Permit) => Promise<T>,
+  call: (ask: Ask) => Promise<T>,
   inVain: (failure: Failure) => T,
 ): Promise<T> {
   const connection = await connections.enter(isShared, stop.signal);
   if (connection === undefined) return inVain(NO_CONNECTION);
   try {
-    return await call(connection);
+    return await call(async (url, request) => {
+      try {
+        return await ask(url, request);
+      } catch (cause) {
+        // An answer that has been read is stopped as well, and its connection is idle.
+        connection.uses(request.signal);
+        throw cause;
+      }
+    });
   } finally {
     connection.release();
   }

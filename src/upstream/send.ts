@@ -70,8 +70,9 @@ export async function sendTurn(
     return { ok: false, failure: request.reason() ?? read.failure, headers };
   }
   if (status !== 200 || body === null || !isStream) {
-    const { text: words } = await readText(response, ERROR_BODY, stop, clock);
-    stop.stop(DONE);
+    const { text: words, isWhole } = await readText(response, ERROR_BODY, stop, clock);
+    // The connection of one that has been read to its end can be used again at once.
+    if (!isWhole) stop.stop(DONE);
     stop.detach();
     const refusal = classifyRefusal({ status, headers, body: words }, turn.model, clock.now());
     return { ok: false, failure: request.reason() ?? readRefusal(refusal, turn), headers };

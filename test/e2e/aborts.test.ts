@@ -22,7 +22,8 @@ let proxy: TestProxy;
 beforeAll(async () => {
   backend = await startBackend();
   accounts = ["a", "b", "c"].map((name) => backend.account(`abort-${name}`));
-  proxy = await startProxy({ backend, accounts, binary: true });
+  const config = { "max-conns-per-host": 0 };
+  proxy = await startProxy({ backend, accounts, config, binary: true });
 });
 afterAll(async () => {
   await proxy.stop();

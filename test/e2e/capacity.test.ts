@@ -21,7 +21,8 @@ afterAll(() => backend.stop());
 test(`${MANY} streams held open all make progress, and the program stops cleanly under them`, async () => {
   const accounts = ["1-a", "1-b", "1-c"].map((name) => backend.account(name));
   for (const account of accounts) account.always({ kind: "hang-mid-text" });
-  const proxy = await startProxy({ backend, accounts, binary: true });
+  const config = { "max-conns-per-host": 0 };
+  const proxy = await startProxy({ backend, accounts, config, binary: true });
   try {
     const lines = await openTurns(proxy, MANY);
     const begun = Promise.all(lines.map((line) => line.hears("output_text.delta")));

@@ -870,7 +870,9 @@ test("B6-1, B6-5: accounts that are known to be used up cost no attempt", async 
   }
   const take = (wish: Wish): Place => {
     const lease = pool.pick(wish, NOON);
-    return lease && { ...lease, connection: { isShared: false, release: () => {} } };
+    return (
+      lease && { ...lease, connection: { isShared: false, uses: () => {}, release: () => {} } }
+    );
   };
   const { run, posted } = stage({ take });
   expect(told(await run())).toBe("ok");

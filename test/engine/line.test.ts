@@ -32,7 +32,11 @@ function stage(names: readonly string[], options: Partial<LineOptions> = {}) {
   pool.sync(logins, NOON);
   const { log, lines } = listen();
   const limit = () => bounds.mostConnections;
-  const connections: Connections = createConnections({ limit, onFree: () => line.callNext() });
+  const connections: Connections = createConnections({
+    clock,
+    limit,
+    onFree: () => line.callNext(),
+  });
   const waits = createWaits({ limit, log });
   const line = createLine({
     clock,

@@ -82,7 +82,7 @@ export function leaseOf(accountId: string): Seat & { readonly releases: () => nu
     accountId,
     label: accountId,
     isBound: false,
-    connection: { isShared: false, release: () => {} },
+    connection: { isShared: false, uses: () => {}, release: () => {} },
     release: () => {
       releases += 1;
     },

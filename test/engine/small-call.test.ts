@@ -3,13 +3,17 @@ import { smallCall } from "../../src/engine/small-call.ts";
 import { createConnections } from "../../src/net/connections.ts";
 import type { Failure } from "../../src/turn/failure.ts";
 import { createStop } from "../../src/turn/stop.ts";
-import { failure } from "./parts.ts";
+import { createManualClock } from "../support/clock.ts";
+import { failure, NOON } from "./parts.ts";
+
+const ask = () => Promise.reject(new Error("nobody is asked here"));
 
 const inVain = ({ kind }: Failure): string => kind;
 
 function stage() {
-  const connections = createConnections({ limit: () => 1, onFree: () => {} });
-  return { connections, options: { connections, isShared: false } };
+  const clock = createManualClock(NOON);
+  const connections = createConnections({ clock, limit: () => 1, onFree: () => {} });
+  return { clock, connections, options: { connections, isShared: false, ask } };
 }
 
 test("a small call has a connection for as long as it lasts, also where it fails", async () => {
@@ -38,4 +42,19 @@ test("one that finds none in time says so, and that is no trouble of the backend
   stop.stop(failure("timeout"));
   expect(await called).toBe("out-of-time");
   expect(connections.counts()).toMatchObject({ inUse: 1, waiting: 0 });
+});
+
+test("a connection that was being opened for one that was given up counts for a moment more", async () => {
+  const { clock, connections, options } = stage();
+  const request = { headers: {}, signal: AbortSignal.abort() };
+  const called = smallCall<unknown>(
+    options,
+    createStop(),
+    (own) => own("http://backend", request),
+    inVain,
+  );
+  await expect(called).rejects.toThrow("nobody is asked here");
+  expect(connections.counts().inUse).toBe(1);
+  clock.advance(50);
+  expect(connections.counts().inUse).toBe(0);
 });

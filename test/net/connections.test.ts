@@ -1,12 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { createConnections, type Permit } from "../../src/net/connections.ts";
+import { askWith, createConnections, type Permit } from "../../src/net/connections.ts";
+import { createManualClock } from "../support/clock.ts";
 
 /** A count with this limit, whose turns wait in `turns`. */
 function stage(limit: number) {
   const bounds = { limit };
   const turns: ((permit: Permit) => void)[] = [];
+  const clock = createManualClock(0);
   const connections = createConnections({
+    clock,
     limit: () => bounds.limit,
     onFree: () => {
       while (turns.length > 0 && connections.hasFree()) turns.shift()?.(connections.take(false));
@@ -21,6 +24,7 @@ function stage(limit: number) {
   };
   return {
     bounds,
+    clock,
     connections,
     order,
     turn: (name: string) => {
@@ -81,6 +85,22 @@ describe("connections", () => {
       await hear();
       expect(connections.hasFree()).toBe(true);
     }
+  });
+
+  test("stay in use for a moment where a request was stopped", async () => {
+    const { connections, clock } = stage(1);
+    const answer = async () => new Response();
+    const ask = async (signal: AbortSignal): Promise<void> => {
+      const permit = connections.take(false);
+      await askWith(permit, answer)("http://backend", { headers: {}, signal });
+      permit.release();
+    };
+    await ask(new AbortController().signal);
+    expect(connections.hasFree()).toBe(true);
+    await ask(AbortSignal.abort());
+    expect(connections.hasFree()).toBe(false);
+    clock.advance(50);
+    expect(connections.hasFree()).toBe(true);
   });
 
   test("go to small calls in the order of asking", async () => {

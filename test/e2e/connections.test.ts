@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { dict } from "../../src/wire/json.ts";
+import { turnBody } from "../support/backend/ask.ts";
+import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
+import type { Outcome } from "../support/backend/outcome.ts";
+import { CODEX, call, lastType } from "../support/call.ts";
+import { startForwarder } from "../support/forwarder.ts";
+import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
+import { openLine, postBytes } from "../support/socket.ts";
+import { until, within } from "../support/until.ts";
+
+setDefaultTimeout(120_000);
+
+let backend: FakeBackend;
+
+beforeAll(async () => {
+  backend = await startBackend();
+});
+afterAll(() => backend.stop());
+
+/** `connections` of `/stats`. */
+async function connectionsOf(proxy: TestProxy) {
+  const response = await fetch(`${proxy.url}/stats`, {
+    headers: { authorization: `Bearer ${KEY}` },
+  });
+  return dict(dict(await response.json())["connections"]);
+}
+
+function postTurn(proxy: TestProxy, words: string): Buffer {
+  const headers = { authorization: `Bearer ${KEY}`, ...CODEX };
+  return postBytes(`${proxy.url}/v1/responses`, JSON.stringify(turnBody(words)), headers);
+}
+
+describe("max-conns-per-host", () => {
+  test("keeps further turns waiting, and says so", async () => {
+    const account = backend.account("wait");
+    account.script({ kind: "hang-mid-text" });
+    const config = { "max-conns-per-host": 1, "account-wait-sec": 60 };
+    await using proxy = await startProxy({ backend, accounts: [account], config });
+    const first = await openLine(proxy.url);
+    first.send(postTurn(proxy, "The first"));
+    await within("the first has begun", first.hears("output_text.delta"));
+    const second = call(proxy, { body: turnBody("The second"), headers: CODEX });
+    await until("it is in the log", () => proxy.logs().includes("max-conns-per-host"));
+    expect(await connectionsOf(proxy)).toEqual({
+      limit: 1,
+      in_use: 1,
+      http2_streams: 0,
+      idle_limit: 8,
+      waiting: 1,
+      waited_total: 1,
+      waited_long_total: 1,
+    });
+    first.leave("close");
+    expect(lastType((await within("the second is served", second)).events)).toBe(
+      "response.completed",
+    );
+    await until("all is given back", async () => (await connectionsOf(proxy))["in_use"] === 0);
+    expect(proxy.logs().match(/max-conns-per-host/g)).toHaveLength(1);
+  });
+
+  test("tells a client that waits in vain which limit it was", async () => {
+    const account = backend.account("vain");
+    account.script({ kind: "hang-mid-text" });
+    const config = { "max-conns-per-host": 1, "account-wait-sec": 0 };
+    await using proxy = await startProxy({ backend, accounts: [account], config });
+    const first = await openLine(proxy.url);
+    first.send(postTurn(proxy, "The first"));
+    await within("the first has begun", first.hears("output_text.delta"));
+    const refused = await call(proxy, { body: turnBody("Another") });
+    expect([refused.status, refused.error["code"]]).toEqual([429, "rate_limit_exceeded"]);
+    expect(refused.error["message"]).toContain("max-conns-per-host allows (1)");
+    first.leave("close");
+  });
+
+  test("is never exceeded at the backend, whenever and however clients leave", async () => {
+    const LIMIT = 3;
+    const accounts = ["a", "b"].map((name) => backend.account(`limit-${name}`));
+    await using router = await startForwarder(backend.url);
+    const config = {
+      "base-url": router.url,
+      "max-conns-per-host": LIMIT,
+      "account-wait-sec": 60,
+      "health-check-start-delay": 0,
+    };
+    await using proxy = await startProxy({ backend, accounts, config, binary: true });
+    const random = createRandom(20_261_128);
+    const outcomes: readonly Outcome[] = [
+      { kind: "ok" },
+      { kind: "hang-before-headers" },
+      { kind: "hang-after-created" },
+      { kind: "hang-mid-text" },
+      { kind: "cut-mid-text" },
+      { kind: "fault", name: "500" },
+    ];
+    for (let round = 0; round < 12; round++) {
+      for (const account of accounts) {
+        account.always(outcomes[Math.floor(random() * outcomes.length)]);
+      }
+      const clients = Array.from({ length: 20 }, async (_, at) => {
+        const line = await openLine(proxy.url);
+        line.send(postTurn(proxy, `Round ${round}, client ${at}`));
+        await Promise.race([line.closed, Bun.sleep(random() * 150)]);
+        line.leave(random() < 0.5 ? "close" : "reset");
+      });
+      await within(`round ${round}`, Promise.all(clients), 30_000);
+    }
+    for (const account of accounts) account.always(undefined);
+    await until("all is given back", async () => (await connectionsOf(proxy))["in_use"] === 0);
+    expect(await connectionsOf(proxy)).toMatchObject({ waiting: 0, limit: LIMIT });
+    expect(router.mostOpen()).toBe(LIMIT);
+    const answers = Array.from({ length: 10 }, () => call(proxy, { headers: CODEX }));
+    for (const answer of await Promise.all(answers)) {
+      expect(lastType(answer.events)).toBe("response.completed");
+    }
+    expect(router.mostOpen()).toBe(LIMIT);
+  });
+
+  test("turns that end well use one connection again and again", async () => {
+    const account = backend.account("again");
+    await using router = await startForwarder(backend.url);
+    const config = { "base-url": router.url, "max-conns-per-host": 1 };
+    await using proxy = await startProxy({ backend, accounts: [account], config });
+    await Promise.all(Array.from({ length: 25 }, () => call(proxy, { headers: CODEX })));
+    expect([router.opened(), router.mostOpen()]).toEqual([1, 1]);
+  });
+});
+
+/** Numbers from 0 to 1 that are the same each time. */
+function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}

@@ -29,6 +29,7 @@ import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
 import { askWith, createConnections } from "./net/connections.ts";
 import { type Ask, createEgress } from "./net/egress.ts";
+import { createKeepAlive } from "./net/keepalive.ts";
 import { createSessions } from "./net/session.ts";
 import { createAffinity } from "./pool/affinity.ts";
 import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
@@ -48,6 +49,7 @@ import { openStateFile } from "./store/state.ts";
 import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
 import { resolveModel } from "./turn/model.ts";
+import { lowerNames } from "./upstream/headers.ts";
 import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
@@ -174,6 +176,23 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;
   const meter = createMeter({ pool, clock, gauge, most: mostReadings });
   const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health });
+  const keepAlive = createKeepAlive({
+    ask,
+    connections,
+    isShared: () => false,
+    clock,
+    log,
+    options: () => ({
+      url: upstream,
+      userAgent: lowerNames(config["upstream-headers"])["user-agent"],
+      mostIdle: config["max-idle-conns-per-host"],
+    }),
+  });
+  const keepWarm = async (): Promise<void> => {
+    // Nobody's turns could go out.
+    const isUsed = pool.view(clock.now()).some(({ standing }) => standing.kind === "ready");
+    if (isUsed) await keepAlive.round();
+  };
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
   const refused = createRefusedParameters();
@@ -312,6 +331,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },
+      { name: "keepalive", everyMs: () => perConfig.keep.pingEveryMs, run: keepWarm },
     ],
     clock,
     log,

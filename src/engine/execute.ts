@@ -278,6 +278,10 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         if (failure.kind === "empty") empties += 1;
         if (empties > limits.emptyRetryMax) isOver = true;
         return false;
+      case "any-account":
+        // With a place of its own in the line: many may have been turned away at once, and by HTTP/1.1 fewer have room.
+        tried.delete(lease.accountId);
+        return false;
       case "renew-and-resend":
         return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
       case "amend-and-resend": {

@@ -277,6 +277,7 @@ export function createGauge(ports: GaugePorts): Gauge {
 
 const OUTAGES: ReadonlySet<FailureKind> = new Set<FailureKind>([
   "network",
+  "unreachable",
   "timeout",
   "server-error",
   "overloaded",

@@ -22,7 +22,7 @@ export async function smallCall<T>(
   try {
     return await call(async (url, request) => {
       try {
-        return await ask(url, request);
+        return await ask(url, { ...request, isShared });
       } catch (cause) {
         // An answer that has been read is stopped as well, and its connection is idle.
         connection.uses(request.signal);

@@ -166,6 +166,6 @@ export function createConnections({ clock, limit, onFree }: ConnectionsPorts): C
 export function askWith(permit: Permit, ask: Ask): Ask {
   return (url, request) => {
     permit.uses(request.signal);
-    return ask(url, request);
+    return ask(url, { ...request, isShared: permit.isShared });
   };
 }

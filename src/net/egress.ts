@@ -7,6 +7,10 @@ export type Outgoing = {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array<ArrayBuffer> | string;
   readonly signal: AbortSignal;
+  /** Absent: HTTP/1.1. */
+  readonly protocol?: "http2";
+  /** Whether it must share its connection with others, and so be HTTP/2. */
+  readonly isShared?: boolean;
 };
 
 /**

@@ -9,7 +9,9 @@ export type NextStep =
   /** The same account may serve it once its access token has been renewed. */
   | "renew-and-resend"
   /** The same account may serve it once the part that was refused has been taken out. */
-  | "amend-and-resend";
+  | "amend-and-resend"
+  /** Any account may serve it, this one too: nobody has worked on it yet. */
+  | "any-account";
 
 /** What a failed attempt means for the account that made it. */
 export type AccountEffect =
@@ -63,7 +65,11 @@ export const FAILURES = {
   overloaded: { next: "other-account", account: "count", status: 503 },
   /** The backend is broken, or says something that nobody has seen yet. */
   "server-error": { next: "other-account", account: "count", status: 502 },
-  /** The backend could not be reached, or the connection broke before an answer. */
+  /** The backend could not be reached, and so has not seen the request. */
+  unreachable: { next: "other-account", account: "none", status: 502 },
+  /** The backend gave the request back without having worked on it, as HTTP/2 can say. */
+  "turned-away": { next: "any-account", account: "none", status: 502 },
+  /** The connection broke before an answer; the backend may have seen the request. */
   network: { next: "other-account", account: "count", status: 502 },
   /** One of the clocks ran out. */
   timeout: { next: "other-account", account: "count", status: 504 },

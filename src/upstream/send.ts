@@ -1,4 +1,5 @@
 import type { Ask } from "../net/egress.ts";
+import { codeOf, reachOf } from "../net/trouble.ts";
 import { classifyEnd, classifyEvent, classifyRefusal } from "../turn/classify.ts";
 import { readRefusal } from "../turn/compaction.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -7,7 +8,7 @@ import { isPreamble, type Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
 import { readUsage } from "../turn/usage.ts";
 import type { Clock } from "../wire/clock.ts";
-import { dict, text } from "../wire/json.ts";
+import { dict } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
 import { endedStream, readAnswer, readCompaction } from "./compact.ts";
 import { createDisguise } from "./disguise.ts";
@@ -203,11 +204,17 @@ async function post(
   }
 }
 
-/** A failure to reach the backend, in words that name the runtime's error code and nothing private. */
+/** Why there was no answer, in words that name the runtime's error code and nothing private. */
 export function describeNetwork(cause: unknown): Failure {
-  const { code, message } = dict(
-    cause instanceof Error ? { message: cause.message, code: Reflect.get(cause, "code") } : {},
-  );
-  const said = text(code) ?? text(message) ?? "unknown error";
-  return { kind: "network", message: `The backend could not be reached (${redact(said)}).` };
+  const said = codeOf(cause) ?? (cause instanceof Error ? cause.message : "unknown error");
+  const kind = KINDS[reachOf(cause)];
+  return { kind, message: `${WORDS[kind]} (${redact(said)}).` };
 }
+
+const KINDS = { no: "unreachable", unworked: "turned-away", perhaps: "network" } as const;
+
+const WORDS = {
+  unreachable: "The backend could not be reached",
+  "turned-away": "The backend gave the request back before it had worked on it",
+  network: "The backend broke the connection before it answered",
+} as const;

@@ -201,6 +201,17 @@ describe("execute, what each failure leads to", () => {
     expect(posted()).toBe("abc");
   });
 
+  test("what was turned away goes to any account, the same one too, from a place of its own", async () => {
+    const once = stage({ answers: ["turned-away", "ok"] });
+    expect(told(await once.run())).toBe("ok");
+    expect([once.posted(), once.leases.map((lease) => lease.releases())]).toEqual(["aa", [1, 0]]);
+    const always = stage({ answers: ["turned-away", "turned-away", "turned-away", "ok"] });
+    expect(told(await always.run())).toBe("turned-away");
+    expect(always.posted()).toBe("aaa");
+    const later = stage({ answers: ["network", "turned-away", "ok"] });
+    expect([told(await later.run()), later.posted()]).toEqual(["ok", "abb"]);
+  });
+
   test("the number of accounts bounds the posts too", async () => {
     const { run, posted } = stage({ accounts: ["a"], answers: ["network"] });
     expect(told(await run())).toBe("network");

@@ -113,6 +113,6 @@ describe("fetchModels", () => {
     await peer.closed;
     raw.stop();
     const refused = await fetchModels(identity, settings(raw.url), createStop(), systemClock);
-    expect(refused).toMatchObject({ type: "failed", failure: { kind: "network" } });
+    expect(refused).toMatchObject({ type: "failed", failure: { kind: "unreachable" } });
   });
 });

@@ -18,6 +18,8 @@ export type Peer = {
 export type RawServer = {
   readonly url: string;
   readonly connections: () => number;
+  /** How many requests have been read whole. */
+  readonly requests: () => number;
   /** The next request that has been read whole. */
   readonly next: () => Promise<Peer>;
   readonly stop: () => void;
@@ -38,7 +40,9 @@ export async function startRaw(): Promise<RawServer> {
   const ready: Peer[] = [];
   const sockets = new Set<Socket>();
   let connections = 0;
+  let requests = 0;
   const arrive = (peer: Peer): void => {
+    requests += 1;
     const taker = waiting.shift();
     if (taker === undefined) ready.push(peer);
     else taker(peer);
@@ -69,6 +73,7 @@ export async function startRaw(): Promise<RawServer> {
   return {
     url: `http://127.0.0.1:${port}`,
     connections: () => connections,
+    requests: () => requests,
     next: () =>
       new Promise((resolve) => {
         const peer = ready.shift();

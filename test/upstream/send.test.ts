@@ -299,10 +299,10 @@ describe("a failure before any output", () => {
     expect(["network", "cut-short"]).toContain((await failed(attempt)).failure.kind);
   });
 
-  test("nobody at the address is a failure of the network", async () => {
+  test("nobody at the address has not seen the request", async () => {
     raw.stop();
     const { failure } = await failed(sendRaw().attempt);
-    expect(failure).toMatchObject({ kind: "network" });
+    expect(failure).toMatchObject({ kind: "unreachable" });
     expect(clientStatus(failure)).toBe(502);
   });
 
@@ -917,17 +917,73 @@ describe("the connection", () => {
   });
 });
 
-describe("describeNetwork", () => {
-  const coded = Object.assign(new Error("No."), { code: "ECONNREFUSED" });
-  const rows: [words: string, cause: unknown][] = [
-    ["ECONNREFUSED", coded],
-    ["The socket closed.", new Error("The socket closed.")],
-    ["Bearer [token] refused", new Error("Bearer abcdef0123456789 refused")],
-    ["unknown error", "odd"],
-    ["unknown error", undefined],
+describe("a connection that has died while nobody used it", () => {
+  /** A turn that goes well, so that its connection is kept. */
+  const begin = async (): Promise<Peer> => {
+    const { attempt } = sendRaw();
+    const peer = await raw.next();
+    await peer.write(STREAM_HEAD + chunk(CREATED + DELTA + COMPLETED) + chunk(""));
+    expect(await readAll((await served(attempt)).stream.read)).toEqual({ type: "end" });
+    return peer;
+  };
+
+  test.each(["end", "reset"] as const)("by the backend's %s is not used again", async (how) => {
+    const peer = await begin();
+    peer[how]();
+    await peer.closed;
+    await settleDown(10);
+    await begin();
+    expect(raw.connections()).toBe(2);
+  });
+
+  const deaths: [name: string, die: (peer: Peer) => Promise<void> | void][] = [
+    ["a reset after the request", (peer) => peer.reset()],
+    ["an end after the request", (peer) => peer.end()],
+    [
+      "an end in the answer's head",
+      async (peer) => {
+        await peer.write("HTTP/1.1 200 OK\r\ncontent-ty");
+        peer.end();
+      },
+    ],
   ];
-  test.each(rows)("says %s", (words, cause) => {
-    const message = `The backend could not be reached (${words}).`;
-    expect(describeNetwork(cause)).toEqual({ kind: "network", message });
+  // Whether the backend has begun to work on it cannot be known: only the attempts decide whether it is sent again.
+  test.each(deaths)("and shows it by %s: the request is sent once", async (_name, die) => {
+    await begin();
+    const { attempt } = sendRaw();
+    await die(await raw.next());
+    expect((await failed(attempt)).failure.kind).toBe("network");
+    await settleDown(10);
+    await begin();
+    // The second request came on the first connection, and the third on a new one: there was no other.
+    expect([raw.connections(), raw.requests()]).toEqual([2, 3]);
+  });
+});
+
+describe("describeNetwork", () => {
+  const coded = (code: string) => Object.assign(new Error("No."), { code });
+  const rows: [kind: FailureKind, message: string, cause: unknown][] = [
+    ["unreachable", "The backend could not be reached (ECONNREFUSED).", coded("ECONNREFUSED")],
+    [
+      "turned-away",
+      "The backend gave the request back before it had worked on it (HTTP2RefusedStream).",
+      coded("HTTP2RefusedStream"),
+    ],
+    ...(
+      [
+        ["ECONNRESET", coded("ECONNRESET")],
+        ["The socket closed.", new Error("The socket closed.")],
+        ["Bearer [token] refused", new Error("Bearer abcdef0123456789 refused")],
+        ["unknown error", "odd"],
+        ["unknown error", undefined],
+      ] as const
+    ).map(([words, cause]): [FailureKind, string, unknown] => [
+      "network",
+      `The backend broke the connection before it answered (${words}).`,
+      cause,
+    ]),
+  ];
+  test.each(rows)("tells %s: %s", (kind, message, cause) => {
+    expect(describeNetwork(cause)).toEqual({ kind, message });
   });
 });

@@ -145,6 +145,6 @@ describe("fetchUsage", () => {
     await peer.closed;
     raw.stop();
     const refused = await fetchUsage(IDENTITY, options, createStop(), systemClock);
-    expect(refused).toMatchObject({ ok: false, failure: { kind: "network" } });
+    expect(refused).toMatchObject({ ok: false, failure: { kind: "unreachable" } });
   });
 });

@@ -61,6 +61,8 @@ function shouldRetry(failure: Failure, waitSeconds: number | undefined): boolean
     case "forbidden":
     case "overloaded":
     case "server-error":
+    case "unreachable":
+    case "turned-away":
     case "network":
     case "timeout":
     case "cut-short":

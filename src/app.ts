@@ -29,6 +29,7 @@ import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
 import { askWith, createConnections } from "./net/connections.ts";
 import { type Ask, createEgress } from "./net/egress.ts";
+import { createHttp2 } from "./net/http2.ts";
 import { createKeepAlive } from "./net/keepalive.ts";
 import { createSessions } from "./net/session.ts";
 import { createAffinity } from "./pool/affinity.ts";
@@ -97,7 +98,16 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     limit: mostConnections,
     onFree: () => line.callNext(),
   });
-  const small = { connections, isShared: false, ask };
+  const isHttps = upstream.startsWith("https:");
+  const http2 = createHttp2({
+    ask,
+    isEnabled: () => config["enable-http2"],
+    isPossible: () => isHttps,
+    clock,
+    log,
+    chance: Math.random,
+  });
+  const small = () => ({ connections, isShared: http2.isShared({}), ask: http2.ask });
 
   const store = await openFileStore({
     ...placeOf(initial),
@@ -147,7 +157,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
       const options = { baseUrl: upstream, headers, clientVersion, etag };
       return smallCall(
-        small,
+        small(),
         stop,
         (own) => fetchModels(identity, { ...options, ask: own }, stop, clock),
         (failure) => ({ type: "failed", failure }),
@@ -166,7 +176,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     fetch: (identity, stop) => {
       const options = { baseUrl: upstream, headers: config["upstream-headers"] };
       return smallCall(
-        small,
+        small(),
         stop,
         (own) => fetchUsage(identity, { ...options, ask: own }, stop, clock),
         (failure) => ({ ok: false, failure }),
@@ -177,9 +187,9 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const meter = createMeter({ pool, clock, gauge, most: mostReadings });
   const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health });
   const keepAlive = createKeepAlive({
-    ask,
+    ask: http2.ask,
     connections,
-    isShared: () => false,
+    isShared: () => http2.isShared({}),
     clock,
     log,
     options: () => ({
@@ -208,7 +218,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     hasPlace: (wish) => pool.hasPlace(wish, clock.now()),
     isCrowded: (wish) => pool.isCrowded(wish, clock.now()),
     connections,
-    isShared: () => false,
+    isShared: () => http2.isShared({}),
     waits,
     options: () => perConfig.line,
   });
@@ -239,8 +249,9 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
         shortage: (model) => describeShortage(pool.view(clock.now()), model, clock.now()),
         send: (turn, identity, request, connection) => {
           const options = { ...perConfig.send, baseUrl: upstream };
-          const own = askWith(connection, ask);
-          return sendTurn(turn, identity, request, { options, clock, ask: own });
+          const own = askWith(connection, http2.ask);
+          const { broken: onBroken } = http2;
+          return sendTurn(turn, identity, request, { options, clock, ask: own, onBroken });
         },
         accepted: renewer.accepted,
       }),

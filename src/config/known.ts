@@ -19,7 +19,6 @@ export const LATER: { readonly [key: string]: string | null } = {
   "db-port": null,
   "db-sslmode": null,
   "db-user": null,
-  "enable-http2": null,
   "enable-listen-h2c": null,
   "h2-max-concurrent-streams": null,
   "listen-idle-timeout-sec": null,

@@ -219,6 +219,12 @@ export const SCHEMA = Type.Object(
           "How often kept connections are used by a small request without credentials, so that nobody on the way closes them and the first turn after a pause connects to nothing. So many as max-idle-conns-per-host says are kept warm, less those in use. Must be shorter than what the backend allows an idle connection. 0 turns it off.",
       },
     ),
+    "enable-http2": key(Type.Boolean({ default: false }), {
+      group: "connections",
+      live: true,
+      description:
+        "Whether the backend is asked over HTTP/2 where that is possible: over https, through no egress proxy, and where the backend speaks it. Elsewhere HTTP/1.1 is used, and also for a while after the backend has ended an HTTP/2 connection with an error (GOAWAY, such as ENHANCE_YOUR_CALM), which ends all turns on it: the runtime's HTTP/2 is experimental, and HTTP/1.1 is the safer choice.",
+    }),
 
     "auth-dir": key(Type.String({ default: "./auths" }), {
       group: "accounts",

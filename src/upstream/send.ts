@@ -40,6 +40,8 @@ export type SendPorts = {
   readonly options: SendOptions;
   readonly clock: Clock;
   readonly ask: Ask;
+  /** Told what broke the connection of an answer that had begun. */
+  readonly onBroken?: (cause: unknown) => void;
 };
 
 /**
@@ -78,7 +80,7 @@ export async function sendTurn(
     const refusal = classifyRefusal({ status, headers, body: words }, turn.model, clock.now());
     return { ok: false, failure: request.reason() ?? readRefusal(refusal, turn), headers };
   }
-  const stream = readTurn({ headers, body }, stop, options, clock);
+  const stream = readTurn({ headers, body, onBroken: ports.onBroken }, stop, options, clock);
   const begun = await readBeginning(stream, turn, ports);
   if (begun.ok) return { ok: true, held: begun.steps, stream };
   stream.close();

@@ -30,7 +30,12 @@ export type StreamLimits = {
   readonly idleMs: number;
 };
 
-type Body = ReadableStream<Uint8Array>;
+/** A response that is a stream, and who wants to know what broke it. */
+export type Streamed = {
+  readonly headers: Headers;
+  readonly body: ReadableStream<Uint8Array>;
+  readonly onBroken?: ((cause: unknown) => void) | undefined;
+};
 
 // After the last event the backend closes the response at once; read to its end, the connection can be used again.
 const DRAIN_MS = 1000;
@@ -41,7 +46,7 @@ const DRAIN_MS = 1000;
  * and heartbeats to the client do not.
  */
 export function readTurn(
-  response: { readonly headers: Headers; readonly body: Body },
+  response: Streamed,
   stop: Stop & { readonly detach: () => void },
   limits: StreamLimits,
   clock: Clock,
@@ -142,7 +147,8 @@ export function readTurn(
       let chunk: Uint8Array | undefined;
       try {
         chunk = (await reader.read()).value;
-      } catch {
+      } catch (cause) {
+        response.onBroken?.(cause);
         batch = broke();
         break;
       }

@@ -1,0 +1,173 @@
+import { describe, expect, test } from "bun:test";
+import type { Outgoing } from "../../src/net/egress.ts";
+import { createHttp2 } from "../../src/net/http2.ts";
+import { codeOf } from "../../src/net/trouble.ts";
+import { listen, NOON } from "../engine/parts.ts";
+import { createManualClock } from "../support/clock.ts";
+
+const MINUTE = 60_000;
+const URL_OF = "https://backend.test/codex/responses";
+const coded = (code: string) => Object.assign(new Error("No."), { code });
+
+/** HTTP/2 with a server that answers as the test says, per protocol: a code is a failure. */
+function stage() {
+  const clock = createManualClock(NOON);
+  const { log, lines } = listen();
+  const server: { h2: string | undefined; h1: string | undefined } = {
+    h2: undefined,
+    h1: undefined,
+  };
+  const scene = { isEnabled: true, isPossible: true, chance: 1 };
+  const asked: string[] = [];
+  const http2 = createHttp2({
+    ask: async (_url, request) => {
+      const isNew = request.protocol === "http2";
+      asked.push(isNew ? "h2" : "h1");
+      const code = isNew ? server.h2 : server.h1;
+      if (code !== undefined) throw coded(code);
+      return new Response("answered");
+    },
+    isEnabled: () => scene.isEnabled,
+    isPossible: () => scene.isPossible,
+    clock,
+    log,
+    chance: () => scene.chance,
+  });
+  /** By which protocols a request was tried, and what came of it. */
+  const ask = async (more: Partial<Outgoing> = {}): Promise<string> => {
+    asked.length = 0;
+    const { signal } = new AbortController();
+    const outcome = await http2.ask(URL_OF, { headers: {}, signal, ...more }).then(
+      ({ status }) => String(status),
+      (cause: unknown) => codeOf(cause) ?? "unknown",
+    );
+    return [...asked, outcome].join(" ");
+  };
+  const warnings = () => lines.map(({ level, facts }) => `${level} ${facts}`);
+  return { clock, scene, server, http2, ask, lines, warnings };
+}
+
+describe("HTTP/2", () => {
+  test("is spoken where the server does, and connections are shared as soon as that is known", async () => {
+    const { http2, ask } = stage();
+    expect(http2.isShared({})).toBe(false);
+    expect(await ask()).toBe("h2 200");
+    expect(http2.isShared({})).toBe(true);
+    expect(await ask({ isShared: true })).toBe("h2 200");
+  });
+
+  test.each(["isEnabled", "isPossible"] as const)("is not spoken unless it %s", async (what) => {
+    const { http2, ask, scene } = stage();
+    await ask();
+    scene[what] = false;
+    expect([await ask(), http2.isShared({})]).toEqual(["h1 200", false]);
+    // One that has no right to a connection of its own is given back.
+    expect(await ask({ isShared: true })).toBe("HTTP2Unsupported");
+    scene[what] = true;
+    expect(await ask()).toBe("h2 200");
+  });
+
+  test.each(["HTTP2Unsupported", "EPROTO"])(
+    "gives way to HTTP/1.1 where the server says %s, for ten minutes and with one line",
+    async (code) => {
+      const { http2, ask, server, clock, lines } = stage();
+      server.h2 = code;
+      expect([await ask(), await ask(), http2.isShared({})]).toEqual([
+        "h2 h1 200",
+        "h1 200",
+        false,
+      ]);
+      clock.advance(10 * MINUTE);
+      expect([await ask(), await ask()]).toEqual(["h2 h1 200", "h1 200"]);
+      expect(lines).toHaveLength(1);
+      server.h2 = undefined;
+      clock.advance(10 * MINUTE);
+      expect([await ask(), http2.isShared({})]).toEqual(["h2 200", true]);
+    },
+  );
+
+  test("is not given up for a handshake that fails in any case", async () => {
+    const { ask, server, lines } = stage();
+    server.h2 = "EPROTO";
+    server.h1 = "EPROTO";
+    expect([await ask(), await ask(), lines]).toEqual(["h2 h1 EPROTO", "h2 h1 EPROTO", []]);
+  });
+
+  test("that the server has forgotten meanwhile gives back what shares a connection", async () => {
+    const { http2, ask, server } = stage();
+    await ask();
+    server.h2 = "EPROTO";
+    expect([await ask({ isShared: true }), http2.isShared({})]).toEqual([
+      "h2 HTTP2Unsupported",
+      false,
+    ]);
+    expect(await ask()).toBe("h2 h1 200");
+  });
+
+  test.each(["HTTP2RefusedStream", "HTTP2StreamReset", "ECONNRESET", "ECONNREFUSED"])(
+    "stays after %s, which is told",
+    async (code) => {
+      const { http2, ask, server, lines } = stage();
+      await ask();
+      server.h2 = code;
+      expect(await ask({ isShared: true })).toBe(`h2 ${code}`);
+      expect([http2.isShared({}), lines]).toEqual([true, []]);
+    },
+  );
+});
+
+describe("after a GOAWAY with an error", () => {
+  test("HTTP/1.1 is used for a while, and the pause doubles with each that follows soon", async () => {
+    const { http2, ask, server, clock, warnings } = stage();
+    await ask();
+    for (const seconds of [30, 60, 120, 240, 480, 960, 1800, 1800]) {
+      server.h2 = "HTTP2GoAway";
+      expect(await ask()).toBe("h2 HTTP2GoAway");
+      // Others are broken by the same.
+      http2.broken(coded("HTTP2GoAway"));
+      server.h2 = undefined;
+      clock.advance(seconds * 1000 - 1);
+      expect([await ask(), http2.isShared({})]).toEqual(["h1 200", false]);
+      clock.advance(1);
+      expect([await ask(), http2.isShared({})]).toEqual(["h2 200", true]);
+      expect(warnings().at(-1)).toBe(`warn ${JSON.stringify({ code: "HTTP2GoAway", seconds })}`);
+    }
+    expect(warnings()).toHaveLength(8);
+    // After as long a time of peace it begins anew.
+    clock.advance(1800 * 1000);
+    server.h2 = "HTTP2GoAway";
+    await ask();
+    expect(warnings().at(-1)).toContain('"seconds":30}');
+  });
+
+  test("the pause is the same for no two", async () => {
+    const { scene, http2, warnings } = stage();
+    scene.chance = 0;
+    http2.broken(coded("HTTP2GoAway"));
+    expect(warnings()).toEqual(['warn {"code":"HTTP2GoAway","seconds":23}']);
+  });
+
+  test("what has a share of a connection already may still use it", async () => {
+    const { http2, ask } = stage();
+    await ask();
+    http2.broken(coded("HTTP2GoAway"));
+    expect([await ask({ isShared: true }), await ask()]).toEqual(["h2 200", "h1 200"]);
+    expect(http2.isShared({})).toBe(false);
+  });
+
+  test("a clock that is set back does not make the pause longer", async () => {
+    const { http2, ask, clock } = stage();
+    http2.broken(coded("HTTP2GoAway"));
+    clock.advance(-86_400_000);
+    expect(await ask()).toBe("h2 200");
+  });
+
+  test("it is no other break that counts", async () => {
+    const { http2, ask, lines } = stage();
+    await ask();
+    for (const cause of [coded("ECONNRESET"), new Error("AbortError"), "odd", undefined]) {
+      http2.broken(cause);
+    }
+    expect([http2.isShared({}), lines]).toEqual([true, []]);
+  });
+});

@@ -1,0 +1,151 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { createConnections } from "../../src/net/connections.ts";
+import { type Ask, createEgress, type Outgoing } from "../../src/net/egress.ts";
+import { createKeepAlive } from "../../src/net/keepalive.ts";
+import { createSessions } from "../../src/net/session.ts";
+import { systemClock } from "../../src/wire/clock.ts";
+import { listen, NOON } from "../engine/parts.ts";
+import { createManualClock } from "../support/clock.ts";
+import { startTls, type TlsServer } from "../support/tls.ts";
+
+/** Signs of life that go to `answer`. */
+function stage(answer: Ask, { limit = 12, mostIdle = 8 } = {}) {
+  const clock = createManualClock(NOON);
+  const { log, lines } = listen();
+  const scene = { isShared: false, mostIdle };
+  const asked: (Outgoing & { readonly url: string })[] = [];
+  const connections = createConnections({ clock, limit: () => limit, onFree: () => {} });
+  const keepAlive = createKeepAlive({
+    ask: (url, request) => {
+      asked.push({ ...request, url });
+      return answer(url, request);
+    },
+    connections,
+    isShared: () => scene.isShared,
+    clock,
+    log,
+    options: () => ({ url: "https://backend.test/codex", userAgent: "agent/1", ...scene }),
+  });
+  return { clock, lines, scene, asked, connections, round: keepAlive.round };
+}
+
+const answered: Ask = async () => new Response(null, { status: 404 });
+
+describe("signs of life", () => {
+  test("are small requests without credentials, one for each connection that is not in use", async () => {
+    const { round, asked, connections } = stage(answered);
+    const turns = [connections.take(false), connections.take(false)];
+    await round();
+    expect(asked).toHaveLength(6);
+    const { url, method, headers, body } = asked[0] ?? {};
+    expect([url, method, body]).toEqual(["https://backend.test/codex", "HEAD", undefined]);
+    expect(headers).toEqual({ accept: "*/*", "user-agent": "agent/1" });
+    expect(connections.counts().inUse).toBe(2);
+    for (const turn of turns) turn.release();
+    await round();
+    expect(asked).toHaveLength(14);
+  });
+
+  test("are no more than the limit leaves, nor than the runtime keeps, and one where connections are shared", async () => {
+    const few = stage(answered, { limit: 3 });
+    few.connections.take(false);
+    await few.round();
+    expect(few.asked).toHaveLength(2);
+    const many = stage(answered, { limit: 0, mostIdle: 500 });
+    await many.round();
+    expect(many.asked).toHaveLength(64);
+    const shared = stage(answered);
+    shared.scene.isShared = true;
+    shared.connections.take(true);
+    await shared.round();
+    expect(shared.asked.map(({ isShared }) => isShared)).toEqual([true]);
+    const none = stage(answered, { mostIdle: 0 });
+    await none.round();
+    none.scene.isShared = true;
+    await none.round();
+    expect(none.asked).toEqual([]);
+  });
+
+  test("that fail are told in one quiet line, and keep nothing", async () => {
+    const broken = Object.assign(new Error("No."), { code: "ECONNREFUSED" });
+    const { round, lines, connections } = stage(() => Promise.reject(broken));
+    await round();
+    expect(lines.map(({ level, facts }) => [level, facts])).toEqual([
+      ["debug", '{"of":8,"failed":8,"reason":"ECONNREFUSED"}'],
+    ]);
+    expect(connections.counts().inUse).toBe(0);
+  });
+
+  test("that nobody answers are given up, and their connections closed", async () => {
+    const silent: Ask = (_url, { signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(new Error("aborted")));
+      });
+    const { round, clock, lines, connections } = stage(silent, { mostIdle: 2 });
+    const done = round();
+    clock.advance(9999);
+    expect(connections.counts().inUse).toBe(2);
+    clock.advance(1);
+    await done;
+    expect(lines).toMatchObject([{ facts: '{"of":2,"failed":2,"reason":"no answer in time"}' }]);
+    clock.advance(50);
+    expect(connections.counts().inUse).toBe(0);
+  });
+});
+
+describe("kept connections", () => {
+  let server: TlsServer | undefined;
+  afterEach(() => server?.stop());
+
+  /** A way to a TLS server that closes what nobody uses, and turns that take it. */
+  const begin = async () => {
+    const backend = await startTls();
+    server = backend;
+    const keep = { most: 8, pingEveryMs: 60_000 };
+    const sessions = createSessions(() => keep, { ca: backend.authority });
+    const { ask } = createEgress({ sessions });
+    const connections = createConnections({
+      clock: systemClock,
+      limit: () => 12,
+      onFree: () => {},
+    });
+    const keepAlive = createKeepAlive({
+      ask,
+      connections,
+      isShared: () => false,
+      clock: systemClock,
+      log: listen().log,
+      options: () => ({ url: backend.url, userAgent: undefined, mostIdle: keep.most }),
+    });
+    const turn = async (): Promise<number> => {
+      const { signal } = new AbortController();
+      const answer = await ask(backend.url, { method: "POST", headers: {}, body: "{}", signal });
+      await answer.bytes();
+      return answer.status;
+    };
+    return { backend, turn, round: keepAlive.round };
+  };
+
+  test("the first turns after ten idle minutes pay no handshake", async () => {
+    const { backend, turn, round } = await begin();
+    await round();
+    // As many minutes, each of which would be too long for a connection that nobody uses.
+    for (let minute = 0; minute < 10; minute++) {
+      await round();
+      await backend.closeUnused();
+    }
+    const { handshakes } = backend.counts();
+    expect(handshakes).toBe(8);
+    expect(await Promise.all([turn(), turn(), turn()])).toEqual([200, 200, 200]);
+    expect(backend.counts()).toEqual({ handshakes, open: 8 });
+  });
+
+  test("without signs of life they pay one", async () => {
+    const { backend, turn, round } = await begin();
+    await round();
+    for (let minute = 0; minute < 2; minute++) await backend.closeUnused();
+    expect(backend.counts()).toEqual({ handshakes: 8, open: 0 });
+    expect(await turn()).toBe(200);
+    expect(backend.counts().handshakes).toBe(9);
+  });
+});

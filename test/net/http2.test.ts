@@ -1,9 +1,11 @@
-import { describe, expect, test } from "bun:test";
-import type { Outgoing } from "../../src/net/egress.ts";
+import { afterEach, describe, expect, test } from "bun:test";
+import { createEgress, type Outgoing } from "../../src/net/egress.ts";
 import { createHttp2 } from "../../src/net/http2.ts";
+import { createSessions } from "../../src/net/session.ts";
 import { codeOf } from "../../src/net/trouble.ts";
 import { listen, NOON } from "../engine/parts.ts";
 import { createManualClock } from "../support/clock.ts";
+import { CODE, type H2Server, type Stream, startH2 } from "../support/h2-server.ts";
 
 const MINUTE = 60_000;
 const URL_OF = "https://backend.test/codex/responses";
@@ -169,5 +171,144 @@ describe("after a GOAWAY with an error", () => {
       http2.broken(cause);
     }
     expect([http2.isShared({}), lines]).toEqual([true, []]);
+  });
+});
+
+describe("with a real server", () => {
+  let server: H2Server | undefined;
+  afterEach(() => server?.stop());
+
+  /** A server of the test's own, and HTTP/2 with it by the real way out. `onRequest` is told how many came before. */
+  const begin = async (
+    onRequest: (stream: Stream, before: number) => void,
+    options: { readonly maxStreams?: number } = {},
+  ) => {
+    let before = 0;
+    const own = await startH2((stream) => onRequest(stream, before++), options);
+    server = own;
+    const keep = { most: 8, pingEveryMs: 60_000 };
+    const sessions = createSessions(() => keep, { ca: own.authority });
+    const clock = createManualClock(NOON);
+    const { log, lines } = listen();
+    const http2 = createHttp2({
+      ask: createEgress({ sessions }).ask,
+      isEnabled: () => true,
+      isPossible: () => true,
+      clock,
+      log,
+      chance: () => 1,
+    });
+    /** The whole answer, or what broke it. */
+    const ask = async (signal = new AbortController().signal): Promise<string> => {
+      let text = "";
+      try {
+        const request = { method: "POST", headers: {}, body: "words", signal } as const;
+        const answer = await http2.ask(own.url, request);
+        const decoder = new TextDecoder();
+        for await (const bytes of answer.body ?? []) text += decoder.decode(bytes);
+        return text;
+      } catch (cause) {
+        if (text !== "") http2.broken(cause);
+        return `${text}${codeOf(cause) ?? (signal.aborted ? "aborted" : cause)}`;
+      }
+    };
+    return { own, clock, http2, ask, lines };
+  };
+  const answer = (stream: Stream): void => stream.answer("all", true);
+
+  test("streams share a connection", async () => {
+    const { ask, own } = await begin(answer);
+    await ask();
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual(["all", "all", "all"]);
+    expect([own.connections(), own.streams()]).toEqual([1, 4]);
+  });
+
+  test("no more streams are put on a connection than the server allows, and none is lost", async () => {
+    const waiting: Stream[] = [];
+    const { ask, own } = await begin(
+      (stream, before) => {
+        waiting.push(stream);
+        // The first alone, so that the others know the server's settings.
+        if (before === 0 || waiting.length === 25)
+          for (const each of waiting.splice(0)) answer(each);
+      },
+      { maxStreams: 5 },
+    );
+    await ask();
+    const all = await Promise.all(Array.from({ length: 25 }, () => ask()));
+    expect(new Set(all)).toEqual(new Set(["all"]));
+    expect(own.streams()).toBe(26);
+    expect(own.mostOpen()).toBe(5);
+  });
+
+  test("a graceful GOAWAY lets streams end, and the next one goes elsewhere", async () => {
+    const { ask, own, http2, lines } = await begin((stream, before) => {
+      if (before > 0) return answer(stream);
+      stream.answer("half ", false);
+      stream.goAway(stream.id, CODE.none);
+      setImmediate(() => stream.data("whole", true));
+    });
+    expect([await ask(), await ask()]).toEqual(["half whole", "all"]);
+    expect([own.connections(), http2.isShared({}), lines]).toEqual([2, true, []]);
+  });
+
+  test("what a graceful GOAWAY leaves out is sent again by the runtime, on another connection", async () => {
+    const { ask, own } = await begin((stream, before) =>
+      before === 0 ? stream.goAway(0, CODE.none) : answer(stream),
+    );
+    expect([await ask(), own.connections(), own.streams()]).toEqual(["all", 2, 2]);
+  });
+
+  test.each([
+    ["before an answer", "", (stream: Stream) => stream.goAway(0, CODE.calm)],
+    ["of what it has perhaps seen", "", (stream: Stream) => stream.goAway(stream.id, CODE.calm)],
+    [
+      "in the midst of an answer",
+      "half ",
+      (stream: Stream) => {
+        stream.answer("half ", false);
+        setTimeout(() => stream.goAway(stream.id, CODE.calm), 5);
+      },
+    ],
+  ])("ENHANCE_YOUR_CALM %s ends the stream, and HTTP/1.1 is next", async (_when, text, end) => {
+    const { ask, http2, lines } = await begin(end);
+    expect(await ask()).toBe(`${text}HTTP2GoAway`);
+    expect([http2.isShared({}), lines.length]).toEqual([false, 1]);
+    // The server speaks nothing else.
+    expect(await ask()).not.toContain("HTTP2");
+  });
+
+  test("a refused stream is tried again by the runtime, and in the end told", async () => {
+    const { ask, own } = await begin((stream, before) =>
+      before === 0 ? stream.reset(CODE.refused) : answer(stream),
+    );
+    expect([await ask(), own.streams()]).toEqual(["all", 2]);
+    own.stop();
+    const never = await begin((stream) => stream.reset(CODE.refused));
+    expect(await never.ask()).toBe("HTTP2RefusedStream");
+    expect(never.own.streams()).toBe(6);
+  });
+
+  test("a reset stream is told, and was sent once", async () => {
+    const { ask, own, lines } = await begin((stream) => stream.reset(CODE.calm));
+    expect([await ask(), own.streams(), lines]).toEqual(["HTTP2StreamReset", 1, []]);
+  });
+
+  test("a connection that only seems to be there is given up with the first stream on it that is", async () => {
+    const { ask, own } = await begin(answer);
+    await ask();
+    own.forget();
+    // The runtime suspects a connection on which a stream was given up after a second without a byte.
+    expect(await ask(AbortSignal.timeout(1200))).toBe("aborted");
+    expect([await ask(), own.connections()]).toEqual(["all", 2]);
+  });
+
+  test("one that the server has ended while nobody used it is not used again", async () => {
+    const { ask, own } = await begin((stream) => {
+      answer(stream);
+      stream.goAway(stream.id, CODE.none);
+      stream.hangUp();
+    });
+    expect([await ask(), await ask(), own.streams()]).toEqual(["all", "all", 2]);
   });
 });

@@ -3,10 +3,11 @@ import { createConnections } from "../../src/net/connections.ts";
 import { type Ask, createEgress, type Outgoing } from "../../src/net/egress.ts";
 import { createKeepAlive } from "../../src/net/keepalive.ts";
 import { createSessions } from "../../src/net/session.ts";
-import { systemClock } from "../../src/wire/clock.ts";
 import { listen, NOON } from "../engine/parts.ts";
 import { createManualClock } from "../support/clock.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { startTls, type TlsServer } from "../support/tls.ts";
+import { until } from "../support/until.ts";
 
 /** Signs of life that go to `answer`. */
 function stage(answer: Ask, { limit = 12, mostIdle = 8 } = {}) {
@@ -101,29 +102,27 @@ describe("kept connections", () => {
   const begin = async () => {
     const backend = await startTls();
     server = backend;
+    const router = await startForwarder(backend.url);
+    const clock = createManualClock(NOON);
     const keep = { most: 8, pingEveryMs: 60_000 };
     const sessions = createSessions(() => keep, { ca: backend.authority });
     const { ask } = createEgress({ sessions });
-    const connections = createConnections({
-      clock: systemClock,
-      limit: () => 12,
-      onFree: () => {},
-    });
+    const connections = createConnections({ clock, limit: () => 12, onFree: () => {} });
     const keepAlive = createKeepAlive({
       ask,
       connections,
       isShared: () => false,
-      clock: systemClock,
+      clock,
       log: listen().log,
-      options: () => ({ url: backend.url, userAgent: undefined, mostIdle: keep.most }),
+      options: () => ({ url: router.url, userAgent: undefined, mostIdle: keep.most }),
     });
     const turn = async (): Promise<number> => {
       const { signal } = new AbortController();
-      const answer = await ask(backend.url, { method: "POST", headers: {}, body: "{}", signal });
+      const answer = await ask(router.url, { method: "POST", headers: {}, body: "{}", signal });
       await answer.bytes();
       return answer.status;
     };
-    return { backend, turn, round: keepAlive.round };
+    return { backend, router, clock, turn, round: keepAlive.round };
   };
 
   test("the first turns after ten idle minutes pay no handshake", async () => {
@@ -147,5 +146,17 @@ describe("kept connections", () => {
     expect(backend.counts()).toEqual({ handshakes: 8, open: 0 });
     expect(await turn()).toBe(200);
     expect(backend.counts().handshakes).toBe(9);
+  });
+
+  test("that only seem to be there are found out by them, and no turn is sent on one", async () => {
+    const { turn, round, router, clock } = await begin();
+    await round();
+    router.forget();
+    const found = round();
+    await until("all signs are on their way", () => router.swallowed() === 8);
+    clock.advance(10_000);
+    await found;
+    expect(await Promise.all([turn(), turn()])).toEqual([200, 200]);
+    expect(router.swallowed()).toBe(8);
   });
 });

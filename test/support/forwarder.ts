@@ -11,6 +11,8 @@ export type Forwarder = AsyncDisposable & {
   readonly mostOpen: () => number;
   /** From now on nothing comes through on the connections that are there, and nobody is told: a router that has forgotten them. */
   readonly forget: () => void;
+  /** How many pieces have come from clients on connections that it has forgotten. */
+  readonly swallowed: () => number;
   /** Ends those that are there, by a FIN or a RST to the client. */
   readonly cut: (how: "fin" | "rst") => void;
 };
@@ -21,6 +23,7 @@ export async function startForwarder(target: string): Promise<Forwarder> {
   const links = new Set<{ readonly near: Socket; readonly far: Socket }>();
   const forgotten = new Set<Socket>();
   let opened = 0;
+  let swallowed = 0;
   let most = 0;
   const server = createServer({ noDelay: true }, (near) => {
     const far = connect({ host: hostname, port: Number(port), noDelay: true });
@@ -41,6 +44,7 @@ export async function startForwarder(target: string): Promise<Forwarder> {
       };
       from.on("data", (bytes) => {
         if (!forgotten.has(from)) to.write(bytes);
+        else if (from === near) swallowed += 1;
       });
       from.on("end", over);
       from.on("error", over);
@@ -59,6 +63,7 @@ export async function startForwarder(target: string): Promise<Forwarder> {
     forget: () => {
       for (const socket of sockets()) forgotten.add(socket);
     },
+    swallowed: () => swallowed,
     cut: (how) => {
       for (const { near } of links) {
         if (how === "fin") near.end();

@@ -1,0 +1,176 @@
+import { createServer, type TLSSocket } from "node:tls";
+import { createAuthority } from "./certificates.ts";
+
+/** A stream whose request has been read whole, and what a test can do with it. */
+export type Stream = {
+  /** Its number, and of which connection, from 0. */
+  readonly id: number;
+  readonly connection: number;
+  /** The head of a 200 with an event stream, and what follows. */
+  readonly answer: (text: string, isEnd: boolean) => void;
+  readonly data: (text: string, isEnd: boolean) => void;
+  readonly reset: (code: number) => void;
+  /** GOAWAY on its connection: streams above `last` have not been worked on. */
+  readonly goAway: (last: number, code: number) => void;
+  /** Ends the connection below. */
+  readonly hangUp: () => void;
+};
+
+/** An HTTP/2 server that says what a test writes, frame by frame (RFC 9113). */
+export type H2Server = {
+  readonly url: string;
+  /** The certificate to trust. */
+  readonly authority: string;
+  readonly connections: () => number;
+  /** How many streams have been opened. */
+  readonly streams: () => number;
+  /** How many are open, at most, on one connection. */
+  readonly mostOpen: () => number;
+  /** From now on hears nothing on the connections that are there. */
+  readonly forget: () => void;
+  readonly stop: () => void;
+};
+
+/** Codes of RST_STREAM and GOAWAY. */
+export const CODE = { none: 0, internal: 2, refused: 7, calm: 11 } as const;
+
+const TYPE = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, window: 8 } as const;
+const END_STREAM = 1;
+const END_HEADERS = 4;
+const ACK = 1;
+const MAX_CONCURRENT_STREAMS = 3;
+const PREFACE_BYTES = 24;
+// HPACK: the indexed `:status: 200`, then a literal with the name of `content-type` from the static table.
+const ANSWER_HEAD = Buffer.concat([
+  Buffer.from([0x88, 0x0f, 0x10, 17]),
+  Buffer.from("text/event-stream"),
+]);
+
+/** Starts one on the loopback interface; `onRequest` is called for each request that has been read whole. */
+export async function startH2(
+  onRequest: (stream: Stream) => void,
+  { maxStreams }: { readonly maxStreams?: number } = {},
+): Promise<H2Server> {
+  const authority = createAuthority();
+  const sockets = new Set<TLSSocket>();
+  const deaf = new Set<TLSSocket>();
+  const counts = { connections: 0, streams: 0, mostOpen: 0 };
+
+  const serve = (socket: TLSSocket): void => {
+    const connection = counts.connections;
+    counts.connections += 1;
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => sockets.delete(socket));
+    const open = new Set<number>();
+    const send = (type: number, flags: number, id: number, payload: Uint8Array): void => {
+      if (!socket.destroyed) socket.write(frame(type, flags, id, payload));
+    };
+    const data = (id: number, text: string, isEnd: boolean): void => {
+      if (isEnd) open.delete(id);
+      send(TYPE.data, isEnd ? END_STREAM : 0, id, Buffer.from(text));
+    };
+    const streamOf = (id: number): Stream => ({
+      id,
+      connection,
+      answer: (text, isEnd) => {
+        send(TYPE.headers, END_HEADERS, id, ANSWER_HEAD);
+        data(id, text, isEnd);
+      },
+      data: (text, isEnd) => data(id, text, isEnd),
+      reset: (code) => {
+        open.delete(id);
+        send(TYPE.reset, 0, id, words(code));
+      },
+      goAway: (last, code) => send(TYPE.goAway, 0, 0, words(last, code)),
+      hangUp: () => socket.end(),
+    });
+    const begin = (id: number): void => {
+      counts.streams += 1;
+      open.add(id);
+      counts.mostOpen = Math.max(counts.mostOpen, open.size);
+    };
+    const take = (type: number, flags: number, id: number, payload: Uint8Array): void => {
+      const isAck = flags === ACK;
+      switch (type) {
+        case TYPE.settings:
+          if (!isAck) send(TYPE.settings, ACK, 0, new Uint8Array());
+          return;
+        case TYPE.ping:
+          if (!isAck) send(TYPE.ping, ACK, 0, payload);
+          return;
+        case TYPE.reset:
+          open.delete(id);
+          return;
+        case TYPE.headers:
+          begin(id);
+          break;
+        case TYPE.data:
+          if (payload.length > 0) send(TYPE.window, 0, 0, words(payload.length));
+          break;
+        default:
+          return;
+      }
+      if ((flags & END_STREAM) !== 0) onRequest(streamOf(id));
+    };
+    const limit = maxStreams === undefined ? [] : [setting(MAX_CONCURRENT_STREAMS, maxStreams)];
+    send(TYPE.settings, 0, 0, Buffer.concat(limit));
+    let held: Buffer = Buffer.alloc(0);
+    let skip = PREFACE_BYTES;
+    socket.on("data", (bytes: Buffer) => {
+      if (deaf.has(socket)) return;
+      held = Buffer.concat([held, bytes]);
+      if (held.length < skip) return;
+      held = held.subarray(skip);
+      skip = 0;
+      while (held.length >= 9 && held.length >= 9 + held.readUIntBE(0, 3)) {
+        const end = 9 + held.readUIntBE(0, 3);
+        const id = held.readUInt32BE(5) & 0x7fff_ffff;
+        take(held[3] ?? 0, held[4] ?? 0, id, held.subarray(9, end));
+        held = held.subarray(end);
+      }
+    });
+  };
+
+  const options = { ...authority.issue(["localhost"]), ALPNProtocols: ["h2"] };
+  const server = createServer(options, serve);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return {
+    url: `https://localhost:${port}/codex/responses`,
+    authority: authority.certificate,
+    connections: () => counts.connections,
+    streams: () => counts.streams,
+    mostOpen: () => counts.mostOpen,
+    forget: () => {
+      for (const socket of sockets) deaf.add(socket);
+    },
+    stop: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+function frame(type: number, flags: number, id: number, payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(id, 5);
+  return Buffer.concat([head, payload]);
+}
+
+function words(...values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(4 * values.length);
+  for (const [at, value] of values.entries()) bytes.writeUInt32BE(value, 4 * at);
+  return bytes;
+}
+
+function setting(id: number, value: number): Buffer {
+  const bytes = Buffer.alloc(6);
+  bytes.writeUInt16BE(id, 0);
+  bytes.writeUInt32BE(value, 2);
+  return bytes;
+}

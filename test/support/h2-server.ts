@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import { createAuthority } from "./certificates.ts";
 
@@ -26,9 +27,18 @@ export type H2Server = {
   readonly streams: () => number;
   /** How many are open, at most, on one connection. */
   readonly mostOpen: () => number;
+  /** How many connections have been passed on at a time. */
+  readonly mostPassedOn: () => number;
   /** From now on hears nothing on the connections that are there. */
   readonly forget: () => void;
   readonly stop: () => void;
+};
+
+/** What else the server is. */
+export type H2Options = {
+  readonly maxStreams?: number;
+  /** The server to which clients without HTTP/2 are passed on; absent: there are none. */
+  readonly behind?: string;
 };
 
 /** Codes of RST_STREAM and GOAWAY. */
@@ -49,14 +59,31 @@ const ANSWER_HEAD = Buffer.concat([
 /** Starts one on the loopback interface; `onRequest` is called for each request that has been read whole. */
 export async function startH2(
   onRequest: (stream: Stream) => void,
-  { maxStreams }: { readonly maxStreams?: number } = {},
+  { maxStreams, behind }: H2Options = {},
 ): Promise<H2Server> {
   const authority = createAuthority();
   const sockets = new Set<TLSSocket>();
   const deaf = new Set<TLSSocket>();
-  const counts = { connections: 0, streams: 0, mostOpen: 0 };
+  const counts = { connections: 0, streams: 0, mostOpen: 0, passedOn: 0, mostPassedOn: 0 };
+
+  const passOn = (socket: TLSSocket, target: string): void => {
+    const { hostname, port: far } = new URL(target);
+    counts.passedOn += 1;
+    counts.mostPassedOn = Math.max(counts.mostPassedOn, counts.passedOn);
+    const server = connect({ host: hostname, port: Number(far), noDelay: true });
+    socket.pipe(server).pipe(socket);
+    socket.on("close", () => {
+      counts.passedOn -= 1;
+      server.destroy();
+    });
+    for (const end of [socket, server]) end.on("error", () => socket.destroy());
+  };
 
   const serve = (socket: TLSSocket): void => {
+    if (socket.alpnProtocol !== "h2" && behind !== undefined) {
+      passOn(socket, behind);
+      return;
+    }
     const connection = counts.connections;
     counts.connections += 1;
     sockets.add(socket);
@@ -132,7 +159,8 @@ export async function startH2(
     });
   };
 
-  const options = { ...authority.issue(["localhost"]), ALPNProtocols: ["h2"] };
+  const ALPNProtocols = behind === undefined ? ["h2"] : ["h2", "http/1.1"];
+  const options = { ...authority.issue(["localhost"]), ALPNProtocols };
   const server = createServer(options, serve);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
@@ -143,6 +171,7 @@ export async function startH2(
     connections: () => counts.connections,
     streams: () => counts.streams,
     mostOpen: () => counts.mostOpen,
+    mostPassedOn: () => counts.mostPassedOn,
     forget: () => {
       for (const socket of sockets) deaf.add(socket);
     },

@@ -102,7 +102,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const http2 = createHttp2({
     ask,
     isEnabled: () => config["enable-http2"],
-    isPossible: () => isHttps,
+    obstacle: () => (isHttps ? undefined : "base-url is not https"),
     clock,
     log,
     chance: Math.random,
@@ -283,6 +283,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     release: (accountId) => settle(accountId, { type: "released" }),
   });
 
+  http2.announce();
   await models.restore();
   await state.open();
   await reload();
@@ -358,6 +359,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       config = next;
       perConfig = derive(next);
       connections.look();
+      http2.announce();
     },
     stop: async () => {
       unwatch();

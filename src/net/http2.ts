@@ -7,8 +7,8 @@ import { codeOf } from "./trouble.ts";
 export type Http2Ports = {
   readonly ask: Ask;
   readonly isEnabled: () => boolean;
-  /** Whether a request of this kind may be HTTP/2: the server is asked by https, and through no proxy. */
-  readonly isPossible: (request: Way) => boolean;
+  /** Why a request that goes this way cannot be HTTP/2, in words; undefined where it can. */
+  readonly obstacle: (way: Way) => string | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** From 0 to 1. */
@@ -26,6 +26,8 @@ export type Http2 = {
    * a connection of its own, since it may come to HTTP/1.1.
    */
   readonly isShared: (way: Way) => boolean;
+  /** Says in the log, once, where what is enabled has no effect. Call it at the start and after a change. */
+  readonly announce: () => void;
   /** Told what broke an answer that had begun. */
   readonly broken: (cause: unknown) => void;
 };
@@ -56,12 +58,14 @@ const GIVEN_UP: ReadonlySet<string> = new Set([
 type Known = "nothing" | "spoken" | "lacking";
 
 /** Nothing is known of the server yet. */
-export function createHttp2({ ask, isEnabled, isPossible, clock, log, chance }: Http2Ports): Http2 {
+export function createHttp2({ ask, isEnabled, obstacle, clock, log, chance }: Http2Ports): Http2 {
   let known: Known = "nothing";
   let againMs: Millis = Number.NEGATIVE_INFINITY;
   let pause = { untilMs: Number.NEGATIVE_INFINITY, lengthMs: 0 };
 
-  const isAllowed = (way: Way): boolean => isEnabled() && isPossible(way);
+  let announced: string | undefined;
+
+  const isAllowed = (way: Way): boolean => isEnabled() && obstacle(way) === undefined;
 
   /** Whether HTTP/1.1 is used for the time being. A clock that was set back must not make that last for the step. */
   const isPausing = (): boolean => {
@@ -120,6 +124,13 @@ export function createHttp2({ ask, isEnabled, isPossible, clock, log, chance }: 
       return ask(url, request);
     },
     isShared: (way) => known === "spoken" && isAllowed(way),
+    announce: () => {
+      const reason = isEnabled() ? obstacle({}) : undefined;
+      if (reason !== undefined && reason !== announced) {
+        log.info("enable-http2 has no effect; HTTP/1.1 is used", { reason });
+      }
+      announced = reason;
+    },
     broken,
   };
 }

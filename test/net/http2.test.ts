@@ -1,11 +1,17 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createEgress, type Outgoing } from "../../src/net/egress.ts";
 import { createHttp2 } from "../../src/net/http2.ts";
 import { createSessions } from "../../src/net/session.ts";
 import { codeOf } from "../../src/net/trouble.ts";
 import { listen, NOON } from "../engine/parts.ts";
+import { createAuthority } from "../support/certificates.ts";
 import { createManualClock } from "../support/clock.ts";
 import { CODE, type H2Server, type Stream, startH2 } from "../support/h2-server.ts";
+import { freePort } from "../support/port.ts";
+import { until } from "../support/until.ts";
 
 const MINUTE = 60_000;
 const URL_OF = "https://backend.test/codex/responses";
@@ -19,7 +25,11 @@ function stage() {
     h2: undefined,
     h1: undefined,
   };
-  const scene = { isEnabled: true, isPossible: true, chance: 1 };
+  const scene: { isEnabled: boolean; obstacle: string | undefined; chance: number } = {
+    isEnabled: true,
+    obstacle: undefined,
+    chance: 1,
+  };
   const asked: string[] = [];
   const http2 = createHttp2({
     ask: async (_url, request) => {
@@ -30,7 +40,7 @@ function stage() {
       return new Response("answered");
     },
     isEnabled: () => scene.isEnabled,
-    isPossible: () => scene.isPossible,
+    obstacle: () => scene.obstacle,
     clock,
     log,
     chance: () => scene.chance,
@@ -58,15 +68,35 @@ describe("HTTP/2", () => {
     expect(await ask({ isShared: true })).toBe("h2 200");
   });
 
-  test.each(["isEnabled", "isPossible"] as const)("is not spoken unless it %s", async (what) => {
+  test.each([
+    ["it is switched off", { isEnabled: false }],
+    ["something is in its way", { obstacle: "base-url is not https" }],
+  ])("is not spoken where %s", async (_name, change) => {
     const { http2, ask, scene } = stage();
     await ask();
-    scene[what] = false;
+    Object.assign(scene, change);
     expect([await ask(), http2.isShared({})]).toEqual(["h1 200", false]);
     // One that has no right to a connection of its own is given back.
     expect(await ask({ isShared: true })).toBe("HTTP2Unsupported");
-    scene[what] = true;
+    Object.assign(scene, { isEnabled: true, obstacle: undefined });
     expect(await ask()).toBe("h2 200");
+  });
+
+  test("says once what is in its way, where it is wanted", () => {
+    const { http2, scene, warnings } = stage();
+    scene.isEnabled = false;
+    scene.obstacle = "base-url is not https";
+    http2.announce();
+    expect(warnings()).toEqual([]);
+    scene.isEnabled = true;
+    http2.announce();
+    http2.announce();
+    expect(warnings()).toEqual(['info {"reason":"base-url is not https"}']);
+    scene.obstacle = undefined;
+    http2.announce();
+    scene.obstacle = "proxy-url is set";
+    http2.announce();
+    expect(warnings()).toHaveLength(2);
   });
 
   test.each(["HTTP2Unsupported", "EPROTO"])(
@@ -193,7 +223,7 @@ describe("with a real server", () => {
     const http2 = createHttp2({
       ask: createEgress({ sessions }).ask,
       isEnabled: () => true,
-      isPossible: () => true,
+      obstacle: () => undefined,
       clock,
       log,
       chance: () => 1,
@@ -287,6 +317,55 @@ describe("with a real server", () => {
     const never = await begin((stream) => stream.reset(CODE.refused));
     expect(await never.ask()).toBe("HTTP2RefusedStream");
     expect(never.own.streams()).toBe(6);
+  });
+
+  const NGHTTPD = Bun.which("nghttpd");
+  // Debian has it as nghttp2-server.
+  test.skipIf(NGHTTPD === null)("that is nghttpd, it works as well", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "codex-proxy-nghttpd-"));
+    const authority = createAuthority();
+    const { cert, key } = authority.issue(["localhost"]);
+    await writeFile(join(dir, "key.pem"), key, { mode: 0o600 });
+    await writeFile(join(dir, "cert.pem"), cert);
+    const port = await freePort();
+    const words = ["--echo-upload", "-d", dir, "-a", "127.0.0.1", "-m", "10", String(port)];
+    const child = Bun.spawn(
+      [NGHTTPD ?? "", ...words, join(dir, "key.pem"), join(dir, "cert.pem")],
+      {
+        stdout: "ignore",
+        stderr: "ignore",
+      },
+    );
+    try {
+      const keep = { most: 8, pingEveryMs: 0 };
+      const sessions = createSessions(() => keep, { ca: authority.certificate });
+      const http2 = createHttp2({
+        ask: createEgress({ sessions }).ask,
+        isEnabled: () => true,
+        obstacle: () => undefined,
+        clock: createManualClock(NOON),
+        log: listen().log,
+        chance: () => 1,
+      });
+      const url = `https://localhost:${port}/echo`;
+      const post = async (body: string): Promise<string> => {
+        const { signal } = new AbortController();
+        return (await http2.ask(url, { method: "POST", headers: {}, body, signal })).text();
+      };
+      await until("it listens", () =>
+        post("first").then(
+          (text) => text === "first",
+          () => false,
+        ),
+      );
+      expect(http2.isShared({})).toBe(true);
+      const bodies = Array.from({ length: 40 }, (_, at) => `${at} `.repeat(10_000));
+      expect(await Promise.all(bodies.map(post))).toEqual(bodies);
+    } finally {
+      child.kill();
+      await child.exited;
+      await rm(dir, { recursive: true, force: true });
+    }
   });
 
   test("a reset stream is told, and was sent once", async () => {

@@ -34,11 +34,14 @@ function open(limits: StreamLimits = NO_LIMITS) {
   // As fetch does with its body.
   stop.signal.addEventListener("abort", breakOff);
   const headers = new Headers({ "openai-model": "gpt-5.5" });
+  const causes: unknown[] = [];
+  const onBroken = (cause: unknown): void => void causes.push(cause);
   return {
+    causes,
     clock,
     request,
     stop,
-    stream: readTurn({ headers, body }, stop, limits, clock),
+    stream: readTurn({ headers, body, onBroken }, stop, limits, clock),
     say: (text: string) => feed?.enqueue(encoder.encode(text)),
     end: () => {
       isOpen = false;
@@ -158,7 +161,7 @@ describe("readTurn", () => {
   );
 
   test("calls a connection that breaks cut short, and not the client's leaving", async () => {
-    const { stream, say, breakOff } = open();
+    const { stream, say, breakOff, causes } = open();
     say(DELTA);
     await stream.read();
     breakOff();
@@ -166,6 +169,25 @@ describe("readTurn", () => {
       expect(batch).toMatchObject({ type: "broken", failure: { kind: "cut-short" } });
     }
     stream.close();
+    expect(causes).toEqual([new Error("broken")]);
+  });
+
+  test("keeps its connection busy until the backend has ended the body, or for a second", async () => {
+    const { stream, say, end } = open();
+    expect(stream.drained()).toBeUndefined();
+    say(COMPLETED);
+    await stream.read();
+    stream.close();
+    const isFree = Bun.peek.status(stream.drained() ?? Promise.resolve());
+    expect(isFree).toBe("pending");
+    end();
+    await stream.drained();
+    const endless = open();
+    endless.say(COMPLETED);
+    await endless.stream.read();
+    endless.clock.advance(1000);
+    await endless.stream.drained();
+    expect(endless.stop.reason()).toMatchObject({ kind: "client-left" });
   });
 
   test("tells the reason for which the request was stopped", async () => {

@@ -4,6 +4,8 @@ import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { CODEX, call, lastType } from "../support/call.ts";
+import { createManualClock } from "../support/clock.ts";
+import { elapse } from "../support/drill.ts";
 import { startForwarder } from "../support/forwarder.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { openLine, postBytes } from "../support/socket.ts";
@@ -125,6 +127,76 @@ describe("max-conns-per-host", () => {
     expect([router.opened(), router.mostOpen()]).toEqual([1, 1]);
   });
 });
+
+describe("keepalive-interval", () => {
+  const MINUTE = 60_000;
+
+  /** The signs of life that a backend has seen. */
+  const signs = ({ requests }: FakeBackend) => requests.filter(({ method }) => method === "HEAD");
+
+  test("keeps connections warm, without a credential and through the same way as turns", async () => {
+    const clock = createManualClock(Date.now());
+    const quiet = await startBackend({ now: clock.now });
+    try {
+      const account = quiet.account("warm");
+      await using router = await startForwarder(quiet.url);
+      const config = { "base-url": router.url, "oauth-issuer": quiet.issuer };
+      await using proxy = await startProxy({ backend: quiet, accounts: [account], config, clock });
+      await call(proxy, { headers: CODEX });
+      await elapse({ clock, backend: quiet, proxy }, 10 * MINUTE);
+      // A round is waited for before the next minute begins.
+      expect([64, 72, 80]).toContain(signs(quiet).length);
+      for (const { headers, path } of signs(quiet)) {
+        expect(path).toBe("/backend-api/codex");
+        expect(Object.keys(headers).filter((name) => /auth|account|session/.test(name))).toEqual(
+          [],
+        );
+      }
+      const opened = router.opened();
+      expect(opened).toBeLessThanOrEqual(8);
+      expect(lastType((await call(proxy, { headers: CODEX })).events)).toBe("response.completed");
+      expect(router.opened()).toBe(opened);
+    } finally {
+      await quiet.stop();
+    }
+  });
+
+  test.each([
+    ["there is no account", [], {}],
+    ["it is 0", ["off"], { "keepalive-interval": 0 }],
+    ["no connection is kept", ["none"], { "max-idle-conns-per-host": 0 }],
+  ])("sends nothing where %s", async (_name, names, config) => {
+    const clock = createManualClock(Date.now());
+    const quiet = await startBackend({ now: clock.now });
+    try {
+      const accounts = names.map((name) => quiet.account(name));
+      await using proxy = await startProxy({ backend: quiet, accounts, config, clock });
+      await elapse({ clock, backend: quiet, proxy }, 3 * MINUTE);
+      expect(signs(quiet)).toEqual([]);
+    } finally {
+      await quiet.stop();
+    }
+  });
+});
+
+test.each(["fin", "rst"] as const)(
+  "a connection that the backend has ended by a %s while it was idle costs no turn",
+  async (how) => {
+    const account = backend.account(`stale-${how}`);
+    await using router = await startForwarder(backend.url);
+    const config = { "base-url": router.url };
+    await using proxy = await startProxy({ backend, accounts: [account], config });
+    for (let round = 0; round < 3; round++) {
+      expect(lastType((await call(proxy, { headers: CODEX })).events)).toBe("response.completed");
+      router.cut(how);
+      await until("they are gone", () => router.open() === 0);
+    }
+    expect(router.opened()).toBeGreaterThanOrEqual(3);
+    expect(proxy.logs()).not.toContain("tried=");
+    const turns = backend.turns().filter(({ account: name }) => name === account.name);
+    expect(turns).toHaveLength(3);
+  },
+);
 
 /** Numbers from 0 to 1 that are the same each time. */
 function createRandom(seed: number): () => number {

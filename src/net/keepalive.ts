@@ -37,12 +37,17 @@ export type KeepAlive = {
 // More than anybody's way to the backend and back. A connection that takes longer is of no use for a turn.
 const LIMIT_MS: Millis = 10_000;
 
+// A page that says no is smaller; whoever sends more loses the connection.
+const MOST_BYTES = 64 * 1024;
+
 // So many idle connections does the runtime keep in all.
 const MOST_KEPT = 64;
 
 /** Nothing is sent before the first round. */
 export function createKeepAlive(ports: KeepAlivePorts): KeepAlive {
   const { connections, clock, log } = ports;
+  // HEAD costs least.
+  let method: "HEAD" | "GET" = "HEAD";
 
   /** Permits for as many signs as are due. Who wants one for a turn comes first. */
   const permits = (): readonly Permit[] => {
@@ -62,11 +67,12 @@ export function createKeepAlive(ports: KeepAlivePorts): KeepAlive {
     const cancel = clock.after(LIMIT_MS, () => stop.stop(NO_ANSWER));
     try {
       const answer = await askWith(permit, ports.ask)(url, {
-        method: "HEAD",
+        method,
         headers: { accept: "*/*", ...(userAgent === undefined ? {} : { "user-agent": userAgent }) },
         signal: stop.signal,
       });
-      await answer.body?.cancel();
+      if (method === "HEAD" && !permit.isShared && !hasLength(answer)) method = "GET";
+      if (!(await isRead(answer))) stop.stop(TOO_LONG);
       return undefined;
     } catch (cause) {
       return stop.reason()?.message ?? codeOf(cause) ?? "unknown error";
@@ -76,16 +82,38 @@ export function createKeepAlive(ports: KeepAlivePorts): KeepAlive {
     }
   };
 
-  return {
-    round: async () => {
-      const results = await Promise.all(permits().map(sign));
-      const failures = results.filter((reason) => reason !== undefined);
-      if (failures.length === 0) return;
+  const round = async (): Promise<void> => {
+    const before = method;
+    const results = await Promise.all(permits().map(sign));
+    const failures = results.filter((reason) => reason !== undefined);
+    if (failures.length > 0) {
       const [reason] = failures;
       const facts = { of: results.length, failed: failures.length, reason };
       log.debug("connections to the backend could not be kept warm", facts);
-    },
+    }
+    // What was to be kept has been closed.
+    if (method !== before) await round();
   };
+  return { round };
 }
 
+/**
+ * Whether the answer to a HEAD says how long the one to a GET would be. It need not (RFC 9110, 9.3.2), but without that
+ * the runtime closes the connection.
+ */
+function hasLength({ headers }: Response): boolean {
+  return headers.has("content-length") || headers.has("transfer-encoding");
+}
+
+/** Whether the answer has come to its end, so that its connection is idle. */
+async function isRead({ body }: Response): Promise<boolean> {
+  let bytes = 0;
+  for await (const part of body ?? []) {
+    bytes += part.length;
+    if (bytes > MOST_BYTES) return false;
+  }
+  return true;
+}
+
+const TOO_LONG = { kind: "timeout", message: "too long an answer" } as const;
 const NO_ANSWER = { kind: "timeout", message: "no answer in time" } as const;

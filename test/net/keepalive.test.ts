@@ -8,6 +8,7 @@ import { createManualClock } from "../support/clock.ts";
 import { startForwarder } from "../support/forwarder.ts";
 import { startTls, type TlsServer } from "../support/tls.ts";
 import { until } from "../support/until.ts";
+import { startRaw } from "../upstream/raw.ts";
 
 /** Signs of life that go to `answer`. */
 function stage(answer: Ask, { limit = 12, mostIdle = 8 } = {}) {
@@ -30,7 +31,8 @@ function stage(answer: Ask, { limit = 12, mostIdle = 8 } = {}) {
   return { clock, lines, scene, asked, connections, round: keepAlive.round };
 }
 
-const answered: Ask = async () => new Response(null, { status: 404 });
+const answered: Ask = async () =>
+  new Response(null, { status: 404, headers: { "content-length": "9" } });
 
 describe("signs of life", () => {
   test("are small requests without credentials, one for each connection that is not in use", async () => {
@@ -65,6 +67,49 @@ describe("signs of life", () => {
     none.scene.isShared = true;
     await none.round();
     expect(none.asked).toEqual([]);
+  });
+
+  test("are GETs where an answer to a HEAD would end the connection", async () => {
+    const server = await startRaw();
+    try {
+      const sessions = createSessions(() => ({ most: 3, pingEveryMs: 60_000 }));
+      const { ask } = createEgress({ sessions });
+      const { round, asked } = stage((_url, request) => ask(server.url, request), { mostIdle: 3 });
+      const serve = async (count: number, answer: string): Promise<void> => {
+        const peers = await Promise.all(Array.from({ length: count }, () => server.next()));
+        await Promise.all(peers.map((peer) => peer.write(answer)));
+      };
+      const first = round();
+      await serve(3, "HTTP/1.1 404 Not Found\r\nserver: quiet\r\n\r\n");
+      await serve(3, "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno");
+      await first;
+      const second = round();
+      await serve(3, "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno");
+      await second;
+      const methods = asked.map(({ method }) => String(method)).join(" ");
+      expect(methods).toBe("HEAD HEAD HEAD GET GET GET GET GET GET");
+      expect(server.connections()).toBe(6);
+    } finally {
+      server.stop();
+    }
+  });
+
+  test("are read to their end, but for those that have none", async () => {
+    let pulled = 0;
+    const endless: Ask = async () => {
+      const body = new ReadableStream({
+        pull: (controller) => {
+          pulled += 1;
+          controller.enqueue(new Uint8Array(1024));
+        },
+      });
+      return new Response(body, { headers: { "transfer-encoding": "chunked" } });
+    };
+    const { round, connections, clock } = stage(endless, { mostIdle: 1 });
+    await round();
+    expect(pulled).toBeLessThan(100);
+    clock.advance(50);
+    expect(connections.counts().inUse).toBe(0);
   });
 
   test("that fail are told in one quiet line, and keep nothing", async () => {

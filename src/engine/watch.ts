@@ -6,6 +6,7 @@ import { readUsage } from "../turn/usage.ts";
 import { quotaFromEvent } from "../upstream/limits.ts";
 import type { Batch, TurnStream } from "../upstream/stream.ts";
 import type { Clock } from "../wire/clock.ts";
+import type { PlainHeaders } from "../wire/headers.ts";
 import { dict, text } from "../wire/json.ts";
 import type { Ledger } from "./ledger.ts";
 import { type TurnRecord, tellOwner } from "./record.ts";
@@ -13,7 +14,7 @@ import { type TurnRecord, tellOwner } from "./record.ts";
 /** A running turn whose account learns from it as it is read. */
 export type Watched = {
   /** The backend's response headers. */
-  readonly headers: Headers;
+  readonly headers: PlainHeaders;
   /** Stands before a sticky token that goes to the client. */
   readonly tag: string;
   /** The first read brings what had to be read to know that the backend answers. */

@@ -7,6 +7,7 @@ import { isPreamble, type Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
 import { readUsage } from "../turn/usage.ts";
 import type { Clock } from "../wire/clock.ts";
+import { type PlainHeaders, plainHeaders } from "../wire/headers.ts";
 import { dict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
 import { endedStream, readAnswer, readCompaction } from "./compact.ts";
@@ -22,7 +23,7 @@ export type Attempt =
       readonly ok: false;
       readonly failure: Failure;
       /** What the answer said in passing, such as quota; absent when there was no answer. */
-      readonly headers?: Headers;
+      readonly headers?: PlainHeaders;
     };
 
 /** Where and how turns are sent. */
@@ -59,9 +60,10 @@ export async function sendTurn(
     return posted;
   }
   const { response } = posted;
-  const { headers, body, status } = response;
+  const { body, status } = response;
+  const headers = plainHeaders(response.headers);
   const isByEndpoint = turn.compaction?.way === "endpoint";
-  const isStream = /text\/event-stream/i.test(headers.get("content-type") ?? "");
+  const isStream = /text\/event-stream/i.test(headers["content-type"] ?? "");
   if (isByEndpoint && status === 200) {
     const read = await readAnswer(response, turn, options.idleMs, { stop, clock });
     stop.stop(DONE);
@@ -73,7 +75,11 @@ export async function sendTurn(
     const { text: words } = await readText(response, ERROR_BODY, stop, clock);
     stop.stop(DONE);
     stop.detach();
-    const refusal = classifyRefusal({ status, headers, body: words }, turn.model, clock.now());
+    const refusal = classifyRefusal(
+      { status, headers: response.headers, body: words },
+      turn.model,
+      clock.now(),
+    );
     return { ok: false, failure: request.reason() ?? readRefusal(refusal, turn), headers };
   }
   const stream = readTurn({ headers, body }, stop, options, clock);

@@ -2,6 +2,7 @@ import type { Failure } from "../turn/failure.ts";
 import { isTerminal, readStep, type Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
 import { type Clock, type Watchdog, watchSilence } from "../wire/clock.ts";
+import type { PlainHeaders } from "../wire/headers.ts";
 import { createFrameSplitter, type Frame, join } from "../wire/sse.ts";
 
 /** What one read of a turn's stream brings. */
@@ -16,7 +17,7 @@ export type Batch =
 /** A turn that the backend is answering. */
 export type TurnStream = {
   /** The backend's response headers. */
-  readonly headers: Headers;
+  readonly headers: PlainHeaders;
   readonly read: () => Promise<Batch>;
   /** Ends the backend's work if it is still running. Call it on every path; more calls do nothing. */
   readonly close: () => void;
@@ -39,7 +40,7 @@ const DRAIN_MS = 1000;
  * and heartbeats to the client do not.
  */
 export function readTurn(
-  response: { readonly headers: Headers; readonly body: Body },
+  response: { readonly headers: PlainHeaders; readonly body: Body },
   stop: Stop & { readonly detach: () => void },
   limits: StreamLimits,
   clock: Clock,

@@ -43,7 +43,7 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
   let leaves = 0;
   let bytes = 0;
   const turn: Watched = {
-    headers: new Headers(),
+    headers: {},
     tag: "t",
     read: async () => {
       const batch = batches[reads++] ?? { type: "end" };

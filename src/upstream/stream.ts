@@ -1,6 +1,6 @@
 import type { Failure } from "../turn/failure.ts";
 import { isTerminal, readStep, type Step } from "../turn/step.ts";
-import type { Stop } from "../turn/stop.ts";
+import type { Part } from "../turn/stop.ts";
 import { type Clock, type Watchdog, watchSilence } from "../wire/clock.ts";
 import type { PlainHeaders } from "../wire/headers.ts";
 import { createFrameSplitter, type Frame, join } from "../wire/sse.ts";
@@ -41,7 +41,7 @@ const DRAIN_MS = 1000;
  */
 export function readTurn(
   response: { readonly headers: PlainHeaders; readonly body: Body },
-  stop: Stop & { readonly detach: () => void },
+  stop: Part,
   limits: StreamLimits,
   clock: Clock,
 ): TurnStream {

@@ -1,7 +1,7 @@
 import type { Lease } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
 import { classifyEnd, classifyEvent } from "../turn/classify.ts";
-import type { Step } from "../turn/step.ts";
+import { isTerminal, type Step } from "../turn/step.ts";
 import { readUsage } from "../turn/usage.ts";
 import { quotaFromEvent } from "../upstream/limits.ts";
 import type { Batch, TurnStream } from "../upstream/stream.ts";
@@ -17,6 +17,8 @@ export type Watched = {
   readonly headers: PlainHeaders;
   /** Stands before a sticky token that goes to the client. */
   readonly tag: string;
+  /** Whether the first read brings the whole turn, its end included. */
+  readonly isWhole?: boolean;
   /** The first read brings what had to be read to know that the backend answers. */
   readonly read: () => Promise<Batch>;
   /** Gives the account back and ends the backend's work. Call it on every path. */
@@ -99,6 +101,7 @@ export function watchTurn(
   return {
     headers: stream.headers,
     tag,
+    isWhole: isTerminal(begun.held.at(-1)?.role ?? "preamble"),
     read: async () => {
       const isFirst = held !== undefined;
       const batch: Batch =

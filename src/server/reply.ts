@@ -3,6 +3,7 @@ import type { StreamEncoder } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
 import { isTerminal } from "../turn/step.ts";
 import { type Clock, watchSilence } from "../wire/clock.ts";
+import { joined } from "../wire/sse.ts";
 
 /** A turn that is to be streamed: at hand, or still being fought for while the client is already kept warm. */
 export type Source = Watched | Promise<Watched | Failure>;
@@ -23,6 +24,26 @@ export type ReplyOptions = {
 };
 
 type Ending = { readonly failure?: Failure };
+
+/**
+ * The body of a streamed answer to a turn that has come whole: it goes out in one piece, without the cost of a stream.
+ * Nothing has been told yet where this throws.
+ */
+export async function wholeReply(
+  turn: Watched,
+  encoder: StreamEncoder,
+  { onWrite, onEnd }: Pick<ReplyOptions, "onWrite" | "onEnd">,
+): Promise<Uint8Array> {
+  try {
+    const batch = await turn.read();
+    const body = joined(batch.type === "steps" ? encoder.push(batch.steps) : []);
+    onWrite(body.length);
+    onEnd(undefined);
+    return body;
+  } finally {
+    turn.close();
+  }
+}
 
 /**
  * The body of a streamed answer. Pull-driven: a slow client slows the backend down, a client that leaves ends its

@@ -16,6 +16,7 @@ export type FrameSplitter = {
   readonly rest: () => Uint8Array;
 };
 
+const NOTHING = new Uint8Array(0);
 const LF = 10;
 const CR = 13;
 const decoder = new TextDecoder();
@@ -89,7 +90,7 @@ export function createFrameSplitter(): FrameSplitter {
       if (chunk.length === 0) return [];
       return isCrPending || chunk.includes(CR) ? pushLines(chunk) : pushPlain(chunk);
     },
-    rest: () => join(held, new Uint8Array(0)),
+    rest: () => join(held, NOTHING),
   };
 }
 
@@ -136,6 +137,11 @@ export function formatEvent(event: string, data: unknown): Uint8Array {
 /** A comment, which every client skips. `words` must have no line end. */
 export function formatComment(words: string): Uint8Array {
   return encoder.encode(`: ${words}\n\n`);
+}
+
+/** One array of all parts; the only part itself, uncopied, when there is just one. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return join(parts, NOTHING);
 }
 
 /** One array of all bytes; the only part itself, uncopied, when there is just one. */

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { StreamEncoder } from "../../src/protocols/protocol.ts";
-import { type Source, streamReply } from "../../src/server/reply.ts";
+import { type Source, streamReply, wholeReply } from "../../src/server/reply.ts";
 import type { Failure } from "../../src/turn/failure.ts";
 import type { Batch } from "../../src/upstream/stream.ts";
 import { completed, failure, gate, NOON, settled, step, steps } from "../engine/parts.ts";
@@ -90,6 +90,41 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
     },
   };
 }
+
+describe("wholeReply", () => {
+  const options = () => {
+    const told: unknown[] = [];
+    return {
+      told,
+      onWrite: (bytes: number) => void told.push(bytes),
+      onEnd: (ended: Failure | undefined) => void told.push(ended?.kind ?? "well"),
+    };
+  };
+
+  test("writes all of a turn at once, then gives it back", async () => {
+    const { turn, counts } = stage({
+      batches: [steps(step("response.output_text.delta"), completed())],
+    });
+    const { told, ...tell } = options();
+    const body = await wholeReply(turn, plainEncoder(), tell);
+    expect(decoder.decode(body)).toBe("[output][completed]");
+    expect(told).toEqual([19, "well"]);
+    expect(counts()).toMatchObject({ reads: 1, closes: 1 });
+  });
+
+  test("where the encoder fails, nothing has been told and the turn is given back", async () => {
+    const { turn, counts } = stage({ batches: [END] });
+    const { told, ...tell } = options();
+    const broken = plainEncoder({
+      push: () => {
+        throw new Error("a bug");
+      },
+    });
+    await expect(wholeReply(turn, broken, tell)).rejects.toThrow("a bug");
+    expect(told).toEqual([]);
+    expect(counts()).toMatchObject({ closes: 1 });
+  });
+});
 
 describe("streamReply, a turn at hand", () => {
   test("is written to its end and closed once", async () => {

@@ -35,9 +35,8 @@ export function createFrameSplitter(): FrameSplitter {
   /** The frame of which `piece` is the end. */
   const complete = (piece: Uint8Array): Frame => {
     const bytes = join(held, piece);
-    if (held.length > 0) held = [];
-    isLineEmpty = true;
-    return { event: eventOf(bytes), bytes };
+    held = [];
+    return { event: eventOf(asBuffer(bytes), 0, bytes.length), bytes };
   };
 
   /** By blank lines alone, where every line ends in LF: no line but the one that ends a frame is looked at. */
@@ -49,7 +48,10 @@ export function createFrameSplitter(): FrameSplitter {
       const isEnd = isLineEmpty && bytes[start] === LF;
       const end = isEnd ? start + 1 : bytes.indexOf(BLANK, start) + BLANK.length;
       if (!isEnd && end < start + BLANK.length) break;
-      frames.push(complete(chunk.subarray(start, end)));
+      const piece = chunk.subarray(start, end);
+      if (held.length > 0) frames.push(complete(piece));
+      else frames.push({ event: eventOf(bytes, start, end), bytes: piece });
+      isLineEmpty = true;
       start = end;
       if (start === chunk.length) return frames;
     }
@@ -162,14 +164,17 @@ export function join(parts: readonly Uint8Array[], last: Uint8Array): Uint8Array
 
 const EVENT_FIELD = encoder.encode("event: ");
 
-/** The name of a frame. The backend puts `event: ` first and ASCII into it; anything else takes the slow way. */
-function eventOf(frame: Uint8Array): string {
+/**
+ * The name of the frame from `start` to `end`. The backend puts `event: ` first and ASCII into it; anything else takes
+ * the slow way.
+ */
+function eventOf(bytes: Buffer, start: number, end: number): string {
+  const from = start + EVENT_FIELD.length;
   for (let i = 0; i < EVENT_FIELD.length; i++) {
-    if (frame[i] !== EVENT_FIELD[i]) return slowEventOf(frame);
+    if (bytes[start + i] !== EVENT_FIELD[i]) return slowEventOf(bytes.subarray(start, end));
   }
-  const to = frame.indexOf(LF, EVENT_FIELD.length);
-  const name = to < 0 ? "" : asBuffer(frame).toString("latin1", EVENT_FIELD.length, to);
-  return PLAIN_NAME.test(name) ? name : slowEventOf(frame);
+  const name = bytes.toString("latin1", from, bytes.indexOf(LF, from));
+  return PLAIN_NAME.test(name) ? name : slowEventOf(bytes.subarray(start, end));
 }
 
 const PLAIN_NAME = /^[\x21-\x7e]+$/;

@@ -98,22 +98,26 @@ export function watchTurn(
     }
   };
 
+  const observe = (batch: Batch): Batch => {
+    if (batch.type === "steps") for (const step of batch.steps) look(step, false);
+    if (batch.type === "broken" && batch.failure.kind !== "client-left") {
+      record.failure = batch.failure.kind;
+      record.reason = tellOwner(batch.failure);
+      settle({ type: "failed", failure: batch.failure });
+    }
+    return batch;
+  };
+
   return {
     headers: stream.headers,
     tag,
     isWhole: isTerminal(begun.held.at(-1)?.role ?? "preamble"),
-    read: async () => {
-      const isFirst = held !== undefined;
-      const batch: Batch =
-        held === undefined ? await stream.read() : { type: "steps", steps: held };
+    read: () => {
+      if (held === undefined) return stream.read().then(observe);
+      const batch: Batch = { type: "steps", steps: held };
+      for (const step of held) look(step, true);
       held = undefined;
-      if (batch.type === "steps") for (const step of batch.steps) look(step, isFirst);
-      if (batch.type === "broken" && batch.failure.kind !== "client-left") {
-        record.failure = batch.failure.kind;
-        record.reason = tellOwner(batch.failure);
-        settle({ type: "failed", failure: batch.failure });
-      }
-      return batch;
+      return Promise.resolve(batch);
     },
     close: () => {
       stream.close();

@@ -36,11 +36,14 @@ export function createFrameSplitter(): FrameSplitter {
   const complete = (piece: Uint8Array): Frame => {
     const bytes = join(held, piece);
     held = [];
-    return { event: eventOf(asBuffer(bytes), 0, bytes.length), bytes };
+    return { event: eventOf(bytes, 0, bytes.length), bytes };
   };
 
   /** By blank lines alone, where every line ends in LF: no line but the one that ends a frame is looked at. */
   const pushPlain = (chunk: Uint8Array): Frame[] => {
+    // One event at a time is how they come while a model speaks: the chunk is the frame.
+    if (held.length === 0 && isOneFrame(chunk))
+      return [{ event: eventOf(chunk, 0, chunk.length), bytes: chunk }];
     const bytes = asBuffer(chunk);
     const frames: Frame[] = [];
     let start = 0;
@@ -97,6 +100,15 @@ export function createFrameSplitter(): FrameSplitter {
 }
 
 const BLANK = Buffer.from("\n\n");
+
+/** Whether a chunk that begins a frame is just this frame: its only blank line is its end. */
+function isOneFrame(chunk: Uint8Array): boolean {
+  const last = chunk.length - 1;
+  if (chunk[0] === LF || chunk[last] !== LF || chunk[last - 1] !== LF) return false;
+  let at = chunk.indexOf(LF);
+  while (chunk[at + 1] !== LF) at = chunk.indexOf(LF, at + 1);
+  return at === last - 1;
+}
 
 /** Where the line after the one at `from` begins, or -1 when this line does not end in `chunk`. */
 function nextLine(chunk: Uint8Array, from: number): number {
@@ -168,13 +180,18 @@ const EVENT_FIELD = encoder.encode("event: ");
  * The name of the frame from `start` to `end`. The backend puts `event: ` first and ASCII into it; anything else takes
  * the slow way.
  */
-function eventOf(bytes: Buffer, start: number, end: number): string {
+function eventOf(bytes: Uint8Array, start: number, end: number): string {
   const from = start + EVENT_FIELD.length;
   for (let i = 0; i < EVENT_FIELD.length; i++) {
     if (bytes[start + i] !== EVENT_FIELD[i]) return slowEventOf(bytes.subarray(start, end));
   }
-  const name = bytes.toString("latin1", from, bytes.indexOf(LF, from));
+  const name = latin1(bytes, from, bytes.indexOf(LF, from));
   return PLAIN_NAME.test(name) ? name : slowEventOf(bytes.subarray(start, end));
+}
+
+/** Characters of one byte each. */
+function latin1(bytes: Uint8Array, from: number, to: number): string {
+  return Buffer.prototype.toString.call(bytes, "latin1", from, to);
 }
 
 const PLAIN_NAME = /^[\x21-\x7e]+$/;

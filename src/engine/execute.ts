@@ -126,9 +126,8 @@ async function takePlace(wish: Wish, { stop, record }: Job, ports: Ports): Promi
  * Gives the account back as soon as nobody waits any more: a client that keeps its connection and reads nothing
  * would hold it beyond the request's own clock, since then nobody reads that the turn has ended.
  */
-function closeAtStop({ close }: Watched, { signal }: Stop): void {
-  if (signal.aborted) close();
-  else signal.addEventListener("abort", close, { once: true });
+function closeAtStop({ close }: Watched, stop: Stop): void {
+  stop.onStop(close);
 }
 
 type Served = { readonly turn: Watched; readonly body: Json | undefined };

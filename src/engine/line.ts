@@ -207,14 +207,13 @@ export function createLine(ports: LinePorts): Line {
         tellIfLong(waiter);
         waiters.delete(waiter);
         cancel();
-        stop.signal.removeEventListener("abort", onStop);
+        ignoreStop();
         if (waiters.size === 0) cancelLook();
         resolve(place);
       };
       const waiter: Waiter = { wish, sinceMs: clock.now(), lacks, isTold: false, leave };
-      const onStop = (): void => leave(undefined);
       const cancel = clock.after(mostMs, () => leave(giveUp(wish, waiter.lacks, tooLong())));
-      stop.signal.addEventListener("abort", onStop, { once: true });
+      const ignoreStop = stop.onStop(() => leave(undefined));
       if (lacks === "connection") ports.waits.begun();
       waiters.add(waiter);
       if (waiters.size === 1) look();

@@ -5,15 +5,11 @@ import type { Stop } from "../turn/stop.ts";
  * The work itself goes on by itself, because others may wait for it too; if it fails then, nobody is told.
  */
 export async function unlessStopped<T>(work: Promise<T>, stop: Stop): Promise<T | undefined> {
-  let wake = (): void => {};
-  const stopped = new Promise<undefined>((resolve) => {
-    wake = () => resolve(undefined);
-  });
-  stop.signal.addEventListener("abort", wake);
-  if (stop.signal.aborted) wake();
+  const { promise: stopped, resolve } = Promise.withResolvers<undefined>();
+  const callOff = stop.onStop(() => resolve(undefined));
   try {
     return await Promise.race([work, stopped]);
   } finally {
-    stop.signal.removeEventListener("abort", wake);
+    callOff();
   }
 }

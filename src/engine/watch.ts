@@ -1,10 +1,11 @@
 import type { Outcome } from "../pool/settle.ts";
 import { classifyEnd, classifyEvent } from "../turn/classify.ts";
-import type { Step } from "../turn/step.ts";
+import { isTerminal, type Step } from "../turn/step.ts";
 import { readUsage } from "../turn/usage.ts";
 import { quotaFromEvent } from "../upstream/limits.ts";
 import type { Batch, TurnStream } from "../upstream/stream.ts";
 import type { Clock } from "../wire/clock.ts";
+import type { PlainHeaders } from "../wire/headers.ts";
 import { dict, text } from "../wire/json.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Seat } from "./line.ts";
@@ -13,9 +14,11 @@ import { type TurnRecord, tellOwner } from "./record.ts";
 /** A running turn whose account learns from it as it is read. */
 export type Watched = {
   /** The backend's response headers. */
-  readonly headers: Headers;
+  readonly headers: PlainHeaders;
   /** Stands before a sticky token that goes to the client. */
   readonly tag: string;
+  /** Whether the first read brings the whole turn, its end included. */
+  readonly isWhole?: boolean;
   /** The first read brings what had to be read to know that the backend answers. */
   readonly read: () => Promise<Batch>;
   /** Gives the account back and ends the backend's work. Call it on every path. */
@@ -95,21 +98,26 @@ export function watchTurn(
     }
   };
 
+  const observe = (batch: Batch): Batch => {
+    if (batch.type === "steps") for (const step of batch.steps) look(step, false);
+    if (batch.type === "broken" && batch.failure.kind !== "client-left") {
+      record.failure = batch.failure.kind;
+      record.reason = tellOwner(batch.failure);
+      settle({ type: "failed", failure: batch.failure });
+    }
+    return batch;
+  };
+
   return {
     headers: stream.headers,
     tag,
-    read: async () => {
-      const isFirst = held !== undefined;
-      const batch: Batch =
-        held === undefined ? await stream.read() : { type: "steps", steps: held };
+    isWhole: isTerminal(begun.held.at(-1)?.role ?? "preamble"),
+    read: () => {
+      if (held === undefined) return stream.read().then(observe);
+      const batch: Batch = { type: "steps", steps: held };
+      for (const step of held) look(step, true);
       held = undefined;
-      if (batch.type === "steps") for (const step of batch.steps) look(step, isFirst);
-      if (batch.type === "broken" && batch.failure.kind !== "client-left") {
-        record.failure = batch.failure.kind;
-        record.reason = tellOwner(batch.failure);
-        settle({ type: "failed", failure: batch.failure });
-      }
-      return batch;
+      return Promise.resolve(batch);
     },
     close: () => {
       stream.close();

@@ -117,11 +117,10 @@ export function createHttp2({ ask, isEnabled, obstacle, clock, log, chance }: Ht
   };
 
   return {
-    ask: async (url, request) => {
+    ask: (url, request) => {
       const { isShared = false } = request;
       if (isAllowed(request) && (isShared || !isPausing())) return tryHttp2(url, request);
-      if (isShared) throw lackOf(undefined);
-      return ask(url, request);
+      return isShared ? Promise.reject(lackOf(undefined)) : ask(url, request);
     },
     isShared: (way) => known === "spoken" && isAllowed(way),
     announce: () => {

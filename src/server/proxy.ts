@@ -9,7 +9,7 @@ import type { Stop } from "../turn/stop.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { readBody } from "./intake.ts";
 import type { Caller } from "./keys.ts";
-import { type Source, streamReply } from "./reply.ts";
+import { type ReplyOptions, type Source, streamReply, wholeReply } from "./reply.ts";
 import {
   describe,
   explained,
@@ -103,7 +103,7 @@ async function serveStream(
   const source: Source =
     first?.turn ??
     execution.then((done) => (done.ok ? done.turn : explained(done.failure, exchange)));
-  const stream = streamReply(source, encoder, {
+  const options: ReplyOptions = {
     clock,
     heartbeatMs: first === undefined ? earlyHeartbeatMs : heartbeatMs,
     onLeave: visit.leave,
@@ -116,8 +116,12 @@ async function serveStream(
       record.firstOutputMs ??= clock.now();
       record.bytesOut += bytes;
     },
-  });
-  return new Response(stream, {
+  };
+  const isWhole = first?.turn.isWhole === true;
+  const body = isWhole
+    ? await wholeReply(first.turn, encoder, options)
+    : streamReply(source, encoder, options);
+  return new Response(body, {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-cache",

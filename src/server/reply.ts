@@ -3,6 +3,7 @@ import type { StreamEncoder } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
 import { isTerminal } from "../turn/step.ts";
 import { type Clock, watchSilence } from "../wire/clock.ts";
+import { joined } from "../wire/sse.ts";
 
 /** A turn that is to be streamed: at hand, or still being fought for while the client is already kept warm. */
 export type Source = Watched | Promise<Watched | Failure>;
@@ -22,20 +23,48 @@ export type ReplyOptions = {
   readonly onFault: (cause: unknown) => Failure;
 };
 
-type Ending = { readonly failure?: Failure };
-
 /**
- * The body of a streamed answer. Pull-driven: a slow client slows the backend down, a client that leaves ends its
- * work, and a backend that fails in the middle is told in the protocol's own form.
+ * The body of a streamed answer to a turn that has come whole: it goes out in one piece, without the cost of a stream.
+ * Nothing has been told yet where this throws.
  */
+export async function wholeReply(
+  turn: Watched,
+  encoder: StreamEncoder,
+  { onWrite, onEnd }: Pick<ReplyOptions, "onWrite" | "onEnd">,
+): Promise<Uint8Array> {
+  try {
+    const batch = await turn.read();
+    const body = joined(batch.type === "steps" ? encoder.push(batch.steps) : []);
+    onWrite(body.length);
+    onEnd(undefined);
+    return body;
+  } finally {
+    turn.close();
+  }
+}
+
+/** The body of a streamed answer. */
 export function streamReply(
   source: Source,
   encoder: StreamEncoder,
   options: ReplyOptions,
 ): ReadableStream<Uint8Array> {
+  return new ReadableStream(writeReply(source, encoder, options));
+}
+
+/**
+ * Writes a streamed answer. A slow client slows the backend down, a client that leaves ends its work, and a
+ * backend that fails in the middle is told in the protocol's own form.
+ *
+ * Written straight into the runtime's socket (`type: "direct"`), which takes a chunk at once or gives a promise for
+ * the moment when it has room again: for each event that is a third less than a queue that is pulled from.
+ */
+export function writeReply(source: Source, encoder: StreamEncoder, options: ReplyOptions): Writing {
   const isPending = source instanceof Promise;
   let turn = isPending ? undefined : source;
   let isOver = false;
+  // Written bytes wait for the client to read.
+  let full: Promise<void> | undefined;
   let dog = watchSilence(options.clock, 0, () => {});
 
   const finish = (failure?: Failure): void => {
@@ -57,69 +86,96 @@ export function streamReply(
       return options.onFault(cause);
     }
   };
-  // Begun here and not by the first pull: a client may leave before that, and the turn must be closed all the same.
+  // Begun here and not when the runtime asks: a client may leave before that, and the turn must be closed all the same.
   const arrival = isPending ? arrive() : undefined;
 
-  const write = (controller: Controller, pieces: readonly Uint8Array[]): void => {
+  const put = (to: Outlet, piece: Uint8Array): void => {
+    const taken = to.write(piece);
+    if (typeof taken === "number") return;
+    const room = (): void => {
+      if (full === waiting) full = undefined;
+    };
+    const waiting = taken.then(room, room);
+    full = waiting;
+  };
+
+  const write = (to: Outlet, pieces: readonly Uint8Array[]): void => {
+    if (pieces.length === 0) return;
     for (const piece of pieces) {
-      controller.enqueue(piece);
+      put(to, piece);
       options.onWrite(piece.length);
     }
+    to.flush();
     dog.touch();
   };
 
-  const tell = (failure: Failure, controller: Controller): Ending => {
-    write(controller, encoder.fail(failure));
-    return { failure };
+  const beat = (to: Outlet): void => {
+    // With unread bytes before it, a sign of life would only pile up.
+    if (isOver || full !== undefined) return;
+    put(to, encoder.heartbeat);
+    to.flush();
   };
 
-  /** Reads on until something was written; tells how it ended if that was the end. */
-  const relay = async (from: Watched, controller: Controller): Promise<Ending | undefined> => {
+  /** Writes the turn to its end; what comes back is the failure that the client was told of. */
+  const relay = async (from: Watched, to: Outlet): Promise<Failure | undefined> => {
     for (;;) {
       const batch = await from.read();
-      if (isOver || batch.type === "end") return {};
-      if (batch.type === "broken") return tell(batch.failure, controller);
-      const pieces = encoder.push(batch.steps);
-      write(controller, pieces);
+      if (isOver || batch.type === "end") return undefined;
+      if (batch.type === "broken") {
+        write(to, encoder.fail(batch.failure));
+        return batch.failure;
+      }
+      write(to, encoder.push(batch.steps));
       const last = batch.steps.at(-1);
-      if (last !== undefined && isTerminal(last.role)) return {};
-      if (pieces.length > 0) return undefined;
+      if (last !== undefined && isTerminal(last.role)) return undefined;
+      if (full !== undefined) await full;
     }
   };
 
-  return new ReadableStream<Uint8Array>({
-    start: (controller) => {
-      // The runtime sends the headers with the first byte, and whoever waits early waits for a sign of life.
-      if (isPending) controller.enqueue(encoder.heartbeat);
-      dog = watchSilence(options.clock, options.heartbeatMs, () => {
-        // With unread bytes before it, a sign of life would only pile up.
-        if (!isOver && (controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.heartbeat);
-      });
-    },
-    pull: async (controller) => {
-      let ending: Ending | undefined;
+  /** The whole answer. */
+  const tell = async (to: Outlet): Promise<Failure | undefined> => {
+    // The runtime sends the headers with the first byte, and whoever waits early waits for a sign of life.
+    if (isPending) beat(to);
+    dog = watchSilence(options.clock, options.heartbeatMs, () => beat(to));
+    const begun = turn ?? (await arrival);
+    if (begun === undefined || isOver) return undefined;
+    if (!("kind" in begun)) return relay(begun, to);
+    write(to, encoder.fail(begun));
+    return begun;
+  };
+
+  return {
+    type: "direct",
+    pull: async (to) => {
+      let failure: Failure | undefined;
       try {
-        const begun = turn ?? (await arrival);
-        if (begun === undefined || isOver) return;
-        ending = "kind" in begun ? tell(begun, controller) : await relay(begun, controller);
+        failure = await tell(to);
       } catch (cause) {
-        const failure = options.onFault(cause);
+        failure = options.onFault(cause);
         if (isOver) return;
         finish(failure);
         // If this throws too, the connection breaks: no normal finish either.
-        for (const piece of encoder.fail(failure)) controller.enqueue(piece);
-        controller.close();
-        return;
+        for (const piece of encoder.fail(failure)) to.write(piece);
       }
-      if (ending === undefined || isOver) return;
-      finish(ending.failure);
-      controller.close();
+      if (!isOver) finish(failure);
+      to.close();
     },
     cancel: () => {
       options.onLeave();
       finish({ kind: "client-left", message: "The client went away." });
     },
-  });
+  };
 }
 
-type Controller = ReadableStreamDefaultController<Uint8Array>;
+/** A body that writes itself, as the runtime takes it. */
+type Writing = {
+  readonly type: "direct";
+  readonly pull: (to: Outlet) => Promise<void>;
+  readonly cancel: () => void;
+};
+
+type Outlet = {
+  readonly write: (piece: Uint8Array) => number | Promise<number>;
+  readonly flush: () => unknown;
+  readonly close: () => void;
+};

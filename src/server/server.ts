@@ -269,7 +269,9 @@ async function answer(
       refuse: refuseHere,
       upgrade: (wire) => runtime.upgrade(wire, ids),
     });
-    for (const [name, value] of Object.entries(ids)) response.headers.set(name, value);
+    // What a turn answers has its id already.
+    if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestId);
+    if (idHeader !== undefined) response.headers.set(idHeader, requestId);
     return response;
   } catch (cause) {
     ports.onFault(requestId, cause);

@@ -129,7 +129,8 @@ const RELAYED = ["x-models-etag", "x-reasoning-included", "openai-model"];
 export function relayed(turn: Watched, { turn: { isNative } }: Exchange): Record<string, string> {
   const headers: Record<string, string> = {};
   if (!isNative) return headers;
-  for (const [name, value] of turn.headers) {
+  for (const name in turn.headers) {
+    const value = turn.headers[name] ?? "";
     if (name === "x-codex-turn-state") headers[name] = wrapTurnState(value, turn.tag);
     else if (name.startsWith("x-codex-") || RELAYED.includes(name)) headers[name] = value;
   }

@@ -5,6 +5,7 @@ import type { TurnRequest } from "../turn/request.ts";
 import { isTerminal, readStep, type Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
 import type { Clock } from "../wire/clock.ts";
+import type { PlainHeaders } from "../wire/headers.ts";
 import { dict, list, parseDict } from "../wire/json.ts";
 import { formatEvent } from "../wire/sse.ts";
 import type { TurnStream } from "./stream.ts";
@@ -107,7 +108,7 @@ function withOneTold(step: Step): Step {
 }
 
 /** A stream that has been read to its end. */
-export function endedStream(headers: Headers): TurnStream {
+export function endedStream(headers: PlainHeaders): TurnStream {
   return {
     headers,
     read: async () => ({ type: "end" }),

@@ -1,28 +1,34 @@
 import type { Quota, QuotaWindow } from "../pool/quota.ts";
 import { believableReset } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
+import type { PlainHeaders } from "../wire/headers.ts";
 import { type Dict, dict, isDict, list, number, text } from "../wire/json.ts";
+
+const CODEX = "x-codex-";
+const SHARE = "primary-used-percent";
 
 /**
  * The quota reading in the backend's response headers, or undefined when they hold none.
  * A window counts only when it says something: values may be empty strings (seen live on exhausted plans).
  */
-export function quotaFromHeaders(headers: Headers, now: Millis): Quota | undefined {
+export function quotaFromHeaders(headers: PlainHeaders, now: Millis): Quota | undefined {
   const windows: QuotaWindow[] = [];
-  for (const [name] of headers) {
-    const family = /^x-codex-(?:(.+)-)?primary-used-percent$/.exec(name)?.[1];
-    if (family === undefined && name !== "x-codex-primary-used-percent") continue;
+  for (const name in headers) {
+    if (!name.startsWith(CODEX) || !name.endsWith(SHARE)) continue;
+    const family = name.slice(CODEX.length, -SHARE.length);
+    // What stands between the two is a family's name and its hyphen, or nothing.
+    if (family !== "" && (family === "-" || !family.endsWith("-"))) continue;
     for (const position of ["primary", "secondary"] as const) {
       const window = headerWindow(headers, family, position, now);
       if (window !== undefined) windows.push(window);
     }
   }
   if (windows.length === 0) return undefined;
-  const plan = text(headers.get("x-codex-plan-type"));
-  const has = headers.get("x-codex-credits-has-credits");
-  const unlimited = headers.get("x-codex-credits-unlimited");
+  const plan = text(headers["x-codex-plan-type"]);
+  const has = headers["x-codex-credits-has-credits"];
+  const unlimited = headers["x-codex-credits-unlimited"];
   const isSilent = text(has) === undefined && text(unlimited) === undefined;
-  const balance = headers.get("x-codex-credits-balance");
+  const balance = headers["x-codex-credits-balance"];
   const credits = creditsOf(
     isSilent ? undefined : { has_credits: isTrue(has), unlimited: isTrue(unlimited), balance },
   );
@@ -109,13 +115,13 @@ function extraWindows(extras: readonly unknown[], now: Millis): readonly QuotaWi
 }
 
 function headerWindow(
-  headers: Headers,
-  family: string | undefined,
+  headers: PlainHeaders,
+  family: string,
   position: "primary" | "secondary",
   now: Millis,
 ): QuotaWindow | undefined {
-  const prefix = `x-codex-${family === undefined ? "" : `${family}-`}${position}`;
-  const value = (name: string) => number(headers.get(`${prefix}-${name}`));
+  const prefix = `${CODEX}${family}${position}`;
+  const value = (name: string) => number(headers[`${prefix}-${name}`]);
   const usedPercent = value("used-percent");
   const minutes = value("window-minutes");
   const resetAt = value("reset-at");
@@ -123,9 +129,10 @@ function headerWindow(
   if (usedPercent === undefined || (usedPercent === 0 && !minutes && resetAt === undefined)) {
     return undefined;
   }
-  const model = text(headers.get(`x-codex-${family}-limit-name`));
+  const id = family === "" ? undefined : family.slice(0, -1);
+  const model = id && text(headers[`${CODEX}${id}-limit-name`]);
   return makeWindow({
-    family: { id: family, model },
+    family: { id, model },
     usedPercent,
     windowSeconds: minutes === undefined ? undefined : minutes * 60,
     resetsAtMs: resetTime(resetAt, value("reset-after-seconds"), now),
@@ -203,6 +210,6 @@ function resetTime(
   return believableReset(atMs, now) ?? believableReset(afterMs, now);
 }
 
-function isTrue(value: string | null): boolean {
-  return value !== null && /^(?:true|1)$/i.test(value.trim());
+function isTrue(value: string | undefined): boolean {
+  return value !== undefined && /^(?:true|1)$/i.test(value.trim());
 }

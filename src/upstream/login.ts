@@ -241,15 +241,12 @@ function failed(message: string, isTemporary = false): NoLogin {
 
 /** Resolves after `ms`, or as soon as `stop` stops. */
 function pause(clock: Clock, ms: Millis, stop: Stop): Promise<void> {
-  return new Promise((resolve) => {
-    const wake = (): void => {
-      cancel();
-      stop.signal.removeEventListener("abort", wake);
-      resolve();
-    };
-    const cancel = clock.after(ms, wake);
-    stop.signal.addEventListener("abort", wake);
-    if (stop.signal.aborted) wake();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const cancel = clock.after(ms, resolve);
+  const callOff = stop.onStop(resolve);
+  return promise.finally(() => {
+    cancel();
+    callOff();
   });
 }
 

@@ -8,6 +8,7 @@ import { isPreamble, type Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
 import { readUsage } from "../turn/usage.ts";
 import type { Clock } from "../wire/clock.ts";
+import { type PlainHeaders, plainHeaders } from "../wire/headers.ts";
 import { dict } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
 import { endedStream, readAnswer, readCompaction } from "./compact.ts";
@@ -23,7 +24,7 @@ export type Attempt =
       readonly ok: false;
       readonly failure: Failure;
       /** What the answer said in passing, such as quota; absent when there was no answer. */
-      readonly headers?: Headers;
+      readonly headers?: PlainHeaders;
     };
 
 /** Where and how turns are sent. */
@@ -62,9 +63,10 @@ export async function sendTurn(
     return posted;
   }
   const { response } = posted;
-  const { headers, body, status } = response;
+  const { body, status } = response;
+  const headers = plainHeaders(response.headers);
   const isByEndpoint = turn.compaction?.way === "endpoint";
-  const isStream = /text\/event-stream/i.test(headers.get("content-type") ?? "");
+  const isStream = /text\/event-stream/i.test(headers["content-type"] ?? "");
   if (isByEndpoint && status === 200) {
     const read = await readAnswer(response, turn, options.idleMs, { stop, clock });
     stop.stop(DONE);
@@ -77,7 +79,11 @@ export async function sendTurn(
     // The connection of one that has been read to its end can be used again at once.
     if (!isWhole) stop.stop(DONE);
     stop.detach();
-    const refusal = classifyRefusal({ status, headers, body: words }, turn.model, clock.now());
+    const refusal = classifyRefusal(
+      { status, headers: response.headers, body: words },
+      turn.model,
+      clock.now(),
+    );
     return { ok: false, failure: request.reason() ?? readRefusal(refusal, turn), headers };
   }
   const stream = readTurn({ headers, body, onBroken: ports.onBroken }, stop, options, clock);

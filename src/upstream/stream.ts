@@ -1,7 +1,8 @@
 import type { Failure } from "../turn/failure.ts";
 import { isTerminal, readStep, type Step } from "../turn/step.ts";
-import type { Stop } from "../turn/stop.ts";
+import type { Part } from "../turn/stop.ts";
 import { type Clock, type Watchdog, watchSilence } from "../wire/clock.ts";
+import type { PlainHeaders } from "../wire/headers.ts";
 import { createFrameSplitter, type Frame, join } from "../wire/sse.ts";
 
 /** What one read of a turn's stream brings. */
@@ -16,7 +17,7 @@ export type Batch =
 /** A turn that the backend is answering. */
 export type TurnStream = {
   /** The backend's response headers. */
-  readonly headers: Headers;
+  readonly headers: PlainHeaders;
   readonly read: () => Promise<Batch>;
   /** Ends the backend's work if it is still running. Call it on every path; more calls do nothing. */
   readonly close: () => void;
@@ -32,7 +33,7 @@ export type StreamLimits = {
 
 /** A response that is a stream, and who wants to know what broke it. */
 export type Streamed = {
-  readonly headers: Headers;
+  readonly headers: PlainHeaders;
   readonly body: ReadableStream<Uint8Array>;
   readonly onBroken?: ((cause: unknown) => void) | undefined;
 };
@@ -47,7 +48,7 @@ const DRAIN_MS = 1000;
  */
 export function readTurn(
   response: Streamed,
-  stop: Stop & { readonly detach: () => void },
+  stop: Part,
   limits: StreamLimits,
   clock: Clock,
 ): TurnStream {

@@ -101,12 +101,17 @@ function jsonLine(time: string, level: Level, message: string, facts: Facts): st
 
 function textLine(time: string, level: Level, message: string, facts: Facts): string {
   let line = `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${redact(message)}`;
-  for (const [name, value] of Object.entries(facts)) {
+  for (const name in facts) {
+    const value = facts[name];
     if (value === undefined) continue;
-    const shown = typeof value === "string" ? shownOf(value) : String(value);
-    line += ` ${name}=${/[\s"=]/.test(shown) || shown === "" ? JSON.stringify(shown) : shown}`;
+    // What is no text needs no looking at: this is written for each request.
+    line += ` ${name}=${typeof value === "string" ? quoted(shownOf(value)) : value}`;
   }
   return `${line}\n`;
+}
+
+function quoted(shown: string): string {
+  return /[\s"=]/.test(shown) || shown === "" ? JSON.stringify(shown) : shown;
 }
 
 // More than a fault's stack takes. What clients choose, such as the name of a model, can be as long as a request.

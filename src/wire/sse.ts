@@ -1,4 +1,5 @@
 import { parseDict, text } from "./json.ts";
+import { asBuffer } from "./scan.ts";
 
 /** One event of a server-sent event stream, as the bytes that arrived, its blank line included. */
 export type Frame = {
@@ -15,6 +16,7 @@ export type FrameSplitter = {
   readonly rest: () => Uint8Array;
 };
 
+const NOTHING = new Uint8Array(0);
 const LF = 10;
 const CR = 13;
 const decoder = new TextDecoder();
@@ -30,18 +32,46 @@ export function createFrameSplitter(): FrameSplitter {
   // A CR at the end of a chunk may be half of a CRLF: whether it ends a line is settled by the next chunk.
   let isCrPending = false;
 
-  const push = (chunk: Uint8Array): Frame[] => {
-    if (chunk.length === 0) return [];
+  /** The frame of which `piece` is the end. */
+  const complete = (piece: Uint8Array): Frame => {
+    const bytes = join(held, piece);
+    held = [];
+    return { event: eventOf(bytes, 0, bytes.length), bytes };
+  };
+
+  /** By blank lines alone, where every line ends in LF: no line but the one that ends a frame is looked at. */
+  const pushPlain = (chunk: Uint8Array): Frame[] => {
+    // One event at a time is how they come while a model speaks: the chunk is the frame.
+    if (held.length === 0 && isOneFrame(chunk))
+      return [{ event: eventOf(chunk, 0, chunk.length), bytes: chunk }];
+    const bytes = asBuffer(chunk);
     const frames: Frame[] = [];
-    const hasCr = chunk.includes(CR);
+    let start = 0;
+    for (;;) {
+      const isEnd = isLineEmpty && bytes[start] === LF;
+      const end = isEnd ? start + 1 : bytes.indexOf(BLANK, start) + BLANK.length;
+      if (!isEnd && end < start + BLANK.length) break;
+      const piece = chunk.subarray(start, end);
+      if (held.length > 0) frames.push(complete(piece));
+      else frames.push({ event: eventOf(bytes, start, end), bytes: piece });
+      isLineEmpty = true;
+      start = end;
+      if (start === chunk.length) return frames;
+    }
+    held.push(start === 0 ? chunk : chunk.subarray(start));
+    isLineEmpty = chunk.at(-1) === LF;
+    return frames;
+  };
+
+  /** Line by line, where a CR is about. */
+  const pushLines = (chunk: Uint8Array): Frame[] => {
+    const frames: Frame[] = [];
     let start = 0;
     const endLineAt = (end: number): void => {
       const isFrameEnd = isLineEmpty;
       isLineEmpty = true;
       if (!isFrameEnd) return;
-      const bytes = join(held, chunk.subarray(start, end));
-      frames.push({ event: eventOf(bytes), bytes });
-      held = [];
+      frames.push(complete(chunk.subarray(start, end)));
       start = end;
     };
     let at = 0;
@@ -49,7 +79,7 @@ export function createFrameSplitter(): FrameSplitter {
       at = chunk[0] === LF ? 1 : 0;
       endLineAt(at);
     }
-    for (let next = nextLine(chunk, at, hasCr); next >= 0; next = nextLine(chunk, at, hasCr)) {
+    for (let next = nextLine(chunk, at); next >= 0; next = nextLine(chunk, at)) {
       isLineEmpty &&= chunk[at] === LF || chunk[at] === CR;
       at = next;
       endLineAt(at);
@@ -59,15 +89,29 @@ export function createFrameSplitter(): FrameSplitter {
     if (start < chunk.length) held.push(start === 0 ? chunk : chunk.subarray(start));
     return frames;
   };
-  return { push, rest: () => join(held, new Uint8Array(0)) };
+
+  return {
+    push: (chunk) => {
+      if (chunk.length === 0) return [];
+      return isCrPending || chunk.includes(CR) ? pushLines(chunk) : pushPlain(chunk);
+    },
+    rest: () => join(held, NOTHING),
+  };
 }
 
-/**
- * Where the line after the one at `from` begins, or -1 when this line does not end in `chunk`.
- * Bytes are looked at one by one only where a CR is about.
- */
-function nextLine(chunk: Uint8Array, from: number, hasCr: boolean): number {
-  if (!hasCr) return chunk.indexOf(LF, from) + 1 || -1;
+const BLANK = Buffer.from("\n\n");
+
+/** Whether a chunk that begins a frame is just this frame: its only blank line is its end. */
+function isOneFrame(chunk: Uint8Array): boolean {
+  const last = chunk.length - 1;
+  if (chunk[0] === LF || chunk[last] !== LF || chunk[last - 1] !== LF) return false;
+  let at = chunk.indexOf(LF);
+  while (chunk[at + 1] !== LF) at = chunk.indexOf(LF, at + 1);
+  return at === last - 1;
+}
+
+/** Where the line after the one at `from` begins, or -1 when this line does not end in `chunk`. */
+function nextLine(chunk: Uint8Array, from: number): number {
   for (let at = from; at < chunk.length; at++) {
     if (chunk[at] === LF) return at + 1;
     if (chunk[at] !== CR) continue;
@@ -109,6 +153,11 @@ export function formatComment(words: string): Uint8Array {
   return encoder.encode(`: ${words}\n\n`);
 }
 
+/** One array of all parts; the only part itself, uncopied, when there is just one. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return join(parts, NOTHING);
+}
+
 /** One array of all bytes; the only part itself, uncopied, when there is just one. */
 export function join(parts: readonly Uint8Array[], last: Uint8Array): Uint8Array {
   if (parts.length === 0) return last;
@@ -125,18 +174,27 @@ export function join(parts: readonly Uint8Array[], last: Uint8Array): Uint8Array
   return all;
 }
 
-const EVENT_FIELD = encoder.encode("event:");
+const EVENT_FIELD = encoder.encode("event: ");
 
-function eventOf(frame: Uint8Array): string {
-  // The backend puts `event:` first and something into it; anything else takes the slow way.
+/**
+ * The name of the frame from `start` to `end`. The backend puts `event: ` first and ASCII into it; anything else takes
+ * the slow way.
+ */
+function eventOf(bytes: Uint8Array, start: number, end: number): string {
+  const from = start + EVENT_FIELD.length;
   for (let i = 0; i < EVENT_FIELD.length; i++) {
-    if (frame[i] !== EVENT_FIELD[i]) return slowEventOf(frame);
+    if (bytes[start + i] !== EVENT_FIELD[i]) return slowEventOf(bytes.subarray(start, end));
   }
-  const from = frame[EVENT_FIELD.length] === 32 ? EVENT_FIELD.length + 1 : EVENT_FIELD.length;
-  let to = from;
-  while (to < frame.length && frame[to] !== LF && frame[to] !== CR) to++;
-  return to === from ? slowEventOf(frame) : decoder.decode(frame.subarray(from, to));
+  const name = latin1(bytes, from, bytes.indexOf(LF, from));
+  return PLAIN_NAME.test(name) ? name : slowEventOf(bytes.subarray(start, end));
 }
+
+/** Characters of one byte each. */
+function latin1(bytes: Uint8Array, from: number, to: number): string {
+  return Buffer.prototype.toString.call(bytes, "latin1", from, to);
+}
+
+const PLAIN_NAME = /^[\x21-\x7e]+$/;
 
 function slowEventOf(frame: Uint8Array): string {
   const named = /(?:^|[\r\n])event: ?([^\r\n]*)/.exec(decoder.decode(frame))?.[1];

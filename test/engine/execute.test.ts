@@ -891,10 +891,10 @@ test("B6-1, B6-5: accounts that are known to be used up cost no attempt", async 
 });
 
 test("headers of any answer teach the account its quota before the failure is settled", async () => {
-  const headers = new Headers({
+  const headers = {
     "x-codex-primary-used-percent": "100",
     "x-codex-primary-window-minutes": "300",
-  });
+  };
   const { run, outcomes } = stage({
     accounts: ["a"],
     answers: [{ ok: false, failure: failure("exhausted"), headers }],
@@ -913,7 +913,7 @@ test.each([
   const limits = step("codex.rate_limits", {
     rate_limits: { primary: { used_percent: 40, window_minutes: 300 } },
   });
-  const stream = streamOf([], new Headers(headers));
+  const stream = streamOf([], headers);
   const { run, outcomes } = stage({ answers: [{ ok: true, held: [limits], stream }] });
   const execution = await run();
   if (execution.ok) await execution.turn.read();

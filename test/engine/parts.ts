@@ -7,6 +7,7 @@ import type { Failure, FailureKind } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
 import { readStep, type Step } from "../../src/turn/step.ts";
 import type { Batch, TurnStream } from "../../src/upstream/stream.ts";
+import type { PlainHeaders } from "../../src/wire/headers.ts";
 import type { Dict } from "../../src/wire/json.ts";
 import type { Level, Log } from "../../src/wire/log.ts";
 import { createFrameSplitter, formatEvent } from "../../src/wire/sse.ts";
@@ -55,7 +56,7 @@ export type FakeStream = TurnStream & {
 };
 
 /** A stream that gives `batches` one read at a time, then the end. */
-export function streamOf(batches: readonly Batch[], headers = new Headers()): FakeStream {
+export function streamOf(batches: readonly Batch[], headers: PlainHeaders = {}): FakeStream {
   let reads = 0;
   let closes = 0;
   return {

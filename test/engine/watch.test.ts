@@ -23,7 +23,7 @@ const LIMITS = step("codex.rate_limits", {
 });
 
 function watched(held: readonly Step[], batches: readonly Batch[] = [], isMeasured = false) {
-  const stream = streamOf(batches, new Headers({ "openai-model": "m" }));
+  const stream = streamOf(batches, { "openai-model": "m" });
   const lease = leaseOf("a");
   const record = recordOf();
   const outcomes: Outcome[] = [];
@@ -47,7 +47,7 @@ describe("watchTurn", () => {
     expect(stream.reads()).toBe(0);
     expect(await turn.read()).toMatchObject({ type: "steps" });
     expect(await turn.read()).toEqual({ type: "end" });
-    expect([turn.tag, turn.headers.get("openai-model")]).toEqual(["t1", "m"]);
+    expect([turn.tag, turn.headers["openai-model"]]).toEqual(["t1", "m"]);
   });
 
   test("a quota event that only repeats the headers is passed over, a later one is not", async () => {

@@ -113,7 +113,7 @@ function stage(play: Play = {}) {
   let reads = 0;
   let closes = 0;
   const turn: Watched = {
-    headers: new Headers(play.upstream ?? {}),
+    headers: play.upstream ?? {},
     tag: "tag1",
     read: async () => {
       const batches = play.batches ?? [DELTA, END];

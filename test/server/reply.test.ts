@@ -1,7 +1,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { StreamEncoder } from "../../src/protocols/protocol.ts";
-import { type Source, streamReply } from "../../src/server/reply.ts";
+import {
+  type ReplyOptions,
+  type Source,
+  streamReply,
+  wholeReply,
+  writeReply,
+} from "../../src/server/reply.ts";
 import type { Failure } from "../../src/turn/failure.ts";
 import type { Batch } from "../../src/upstream/stream.ts";
 import { completed, failure, gate, NOON, settled, step, steps } from "../engine/parts.ts";
@@ -34,7 +40,8 @@ type Play = {
 // A rejection that nobody waited for fails the test that is running: leave it time to come up.
 afterEach(() => new Promise((resolve) => setImmediate(resolve)));
 
-function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Play = {}) {
+/** A turn, and what becomes of it. */
+function scene({ batches = [DELTA, END], heartbeatMs = 0 }: Play) {
   const clock = createManualClock(NOON);
   const ends: (Failure | undefined)[] = [];
   const faults: unknown[] = [];
@@ -43,7 +50,7 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
   let leaves = 0;
   let bytes = 0;
   const turn: Watched = {
-    headers: new Headers(),
+    headers: {},
     tag: "t",
     read: async () => {
       const batch = batches[reads++] ?? { type: "end" };
@@ -53,7 +60,7 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
       closes += 1;
     },
   };
-  const stream = streamReply(source?.(turn) ?? turn, more.encoder ?? plainEncoder(), {
+  const options: ReplyOptions = {
     clock,
     heartbeatMs,
     onWrite: (count) => {
@@ -67,15 +74,26 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
       faults.push(cause);
       return failure("internal");
     },
-  });
-  const reader = stream.getReader();
+  };
   return {
     clock,
     turn,
-    reader,
+    options,
     faults,
     ends: () => ends.map((ended) => ended?.kind ?? "well"),
     counts: () => ({ reads, closes, leaves, bytes }),
+  };
+}
+
+/** An answer that is read as a stream. */
+function stage(play: Play = {}) {
+  const setting = scene(play);
+  const { turn, options } = setting;
+  const source = play.source?.(turn) ?? turn;
+  const reader = streamReply(source, play.encoder ?? plainEncoder(), options).getReader();
+  return {
+    ...setting,
+    reader,
     next: async () => {
       const { done, value } = await reader.read();
       return done ? "END" : decoder.decode(value);
@@ -90,6 +108,29 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
     },
   };
 }
+
+describe("wholeReply", () => {
+  test("writes all of a turn at once, then gives it back", async () => {
+    const batches = [steps(step("response.output_text.delta"), completed())];
+    const { turn, options, ends, counts } = scene({ batches });
+    const body = await wholeReply(turn, plainEncoder(), options);
+    expect(decoder.decode(body)).toBe("[output][completed]");
+    expect(ends()).toEqual(["well"]);
+    expect(counts()).toMatchObject({ reads: 1, closes: 1, bytes: 19 });
+  });
+
+  test("where the encoder fails, nothing has been told and the turn is given back", async () => {
+    const { turn, options, ends, counts } = scene({ batches: [END] });
+    const broken = plainEncoder({
+      push: () => {
+        throw new Error("a bug");
+      },
+    });
+    await expect(wholeReply(turn, broken, options)).rejects.toThrow("a bug");
+    expect(ends()).toEqual([]);
+    expect(counts()).toMatchObject({ closes: 1, bytes: 0 });
+  });
+});
 
 describe("streamReply, a turn at hand", () => {
   test("is written to its end and closed once", async () => {
@@ -168,16 +209,50 @@ describe("streamReply, a turn at hand", () => {
   });
 });
 
-describe("streamReply, back-pressure", () => {
-  test("the backend is read no more than a chunk or two ahead of the client", async () => {
-    const { next, counts } = stage({ batches: Array.from({ length: 100 }, () => DELTA) });
-    await settled();
-    expect(counts().reads).toBeLessThanOrEqual(1);
-    for (let read = 1; read <= 20; read++) {
-      expect(await next()).toBe("[output]");
+/** An answer that is written to a client who takes what is there only when told to. */
+function writeTo(play: Play) {
+  const { turn, options, ...setting } = scene(play);
+  let room: PromiseWithResolvers<number> | undefined;
+  let text = "";
+  const written = writeReply(turn, plainEncoder(), options).pull({
+    write: (piece) => {
+      text += decoder.decode(piece);
+      room ??= Promise.withResolvers();
+      return room.promise;
+    },
+    flush: () => 0,
+    close: () => {
+      text += "[close]";
+    },
+  });
+  return {
+    ...setting,
+    written,
+    text: () => text,
+    take: async () => {
+      room?.resolve(0);
+      room = undefined;
       await settled();
-      expect(counts().reads).toBeLessThanOrEqual(read + 1);
+    },
+  };
+}
+
+describe("writeReply, back-pressure", () => {
+  test("the backend is read no further than what the client has taken", async () => {
+    const { take, counts } = writeTo({ batches: Array.from({ length: 100 }, () => DELTA) });
+    await settled();
+    for (let reads = 1; reads <= 20; reads++) {
+      expect(counts().reads).toBe(reads);
+      await take();
     }
+  });
+
+  test("who has not read everything when the turn ends keeps nobody's account", async () => {
+    const { written, text, ends, counts } = writeTo({ batches: [END] });
+    await written;
+    expect(text()).toBe("[completed][close]");
+    expect(ends()).toEqual(["well"]);
+    expect(counts().closes).toBe(1);
   });
 });
 
@@ -220,17 +295,16 @@ describe("streamReply, signs of life", () => {
   });
 
   test("do not pile up before a client that does not read", async () => {
-    const { clock, next, reader } = stage({ batches: [DELTA, never], heartbeatMs: 1000 });
+    const { clock, text, take } = writeTo({ batches: [DELTA, never], heartbeatMs: 1000 });
     await settled();
     clock.advance(60_000);
-    expect(await next()).toBe("[output]");
-    const waiting = next();
-    await settled();
-    clock.advance(1000);
-    expect(await waiting).toBe("[beat]");
+    expect(text()).toBe("[output]");
+    await take();
     clock.advance(600_000);
-    expect(await next()).toBe("[beat]");
-    await reader.cancel();
+    expect(text()).toBe("[output][beat]");
+    await take();
+    clock.advance(1000);
+    expect(text()).toBe("[output][beat][beat]");
   });
 
   test("0 turns them off, and none come after the end", async () => {

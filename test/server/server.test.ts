@@ -536,7 +536,7 @@ describe("clients that leave, over a real connection", () => {
         open.turns += 1;
         let isClosed = false;
         const turn: Watched = {
-          headers: new Headers(),
+          headers: {},
           tag: "t",
           read: async () => {
             await new Promise((resolve) => setImmediate(resolve));

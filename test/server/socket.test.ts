@@ -60,7 +60,7 @@ function served(
     );
   });
   const turn: Watched = {
-    headers: new Headers(headers),
+    headers: headers,
     tag: "tag",
     read: async () => batches[reads++] ?? stopped,
     close,

@@ -102,7 +102,7 @@ describe("createSockets", () => {
   test("a turn goes on when all that waited has gone out, and ends with its connection", async () => {
     const stop = Promise.withResolvers<string>();
     const read = async (): Promise<Batch> => steps(step("response.output_text.delta"));
-    const turn: Watched = { headers: new Headers(), tag: "t", read, close: () => {} };
+    const turn: Watched = { headers: {}, tag: "t", read, close: () => {} };
     const { sockets } = scene({
       execute: async (job) => {
         job.stop.signal.addEventListener("abort", () => stop.resolve("stopped"));

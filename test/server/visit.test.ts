@@ -123,7 +123,7 @@ describe("what HTTP and WebSocket turns share", () => {
   });
 
   test("only a Codex client gets headers of the backend's, its sticky token marked", () => {
-    const headers = new Headers({ "x-codex-turn-state": "s", "openai-model": "m", server: "x" });
+    const headers = { "x-codex-turn-state": "s", "openai-model": "m", server: "x" };
     const turn = { ...streamOf([], headers), tag: "tag" };
     expect(relayed(turn, exchangeOf({ isNative: false }))).toEqual({});
     expect(relayed(turn, exchangeOf({ isNative: true }))).toEqual({

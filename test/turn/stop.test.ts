@@ -36,6 +36,29 @@ describe("a stop", () => {
   });
 });
 
+describe("what is to be done at a stop", () => {
+  test("is done once, in order, and not when it was called off", () => {
+    const stop = createStop();
+    const done: string[] = [];
+    stop.onStop(() => done.push(`one ${stop.reason()?.kind}`));
+    stop.onStop(() => done.push("never"))();
+    stop.onStop(() => done.push("two"));
+    stop.stop(LEFT);
+    stop.stop(LATE);
+    expect(done).toEqual(["one client-left", "two"]);
+  });
+
+  test("is done at once where it has stopped already", () => {
+    const stop = createStop();
+    stop.stop(LEFT);
+    let isDone = false;
+    stop.onStop(() => {
+      isDone = true;
+    });
+    expect([isDone, stop.signal.aborted]).toEqual([true, true]);
+  });
+});
+
 describe("a child", () => {
   test("stops with its parent, for the same reason, however deep", () => {
     const stop = createStop();

@@ -37,7 +37,7 @@ function read(steps: readonly Step[], last?: Batch): Promise<Compacted> {
   const batches: Batch[] = steps.map((each) => ({ type: "steps", steps: [each] }));
   if (last !== undefined) batches.push(last);
   const stream: TurnStream = {
-    headers: new Headers(),
+    headers: {},
     read: async () => batches.shift() ?? { type: "end" },
     close: () => {},
     drained: () => undefined,
@@ -101,7 +101,7 @@ describe("readCompaction", () => {
   test("does not read on for ever", async () => {
     const noise = step("response.output_text.delta", { delta: "x".repeat(1024 * 1024) });
     const stream: TurnStream = {
-      headers: new Headers(),
+      headers: {},
       read: async () => ({ type: "steps", steps: [noise] }),
       close: () => {},
       drained: () => undefined,
@@ -135,7 +135,7 @@ describe("readAnswer", () => {
 });
 
 test("an ended stream has nothing more to say", async () => {
-  const headers = new Headers({ "openai-model": "m" });
+  const headers = { "openai-model": "m" };
   const stream = endedStream(headers);
   expect([stream.headers, await stream.read()]).toEqual([headers, { type: "end" }]);
   stream.close();

@@ -34,12 +34,12 @@ const WEEK = {
 /** What headers say, with `x-codex-` before each name. */
 function fromHeaders(parts: Readonly<Record<string, string>>) {
   const named = Object.entries(parts).map(([name, value]) => [`x-codex-${name}`, value] as const);
-  return quotaFromHeaders(new Headers(Object.fromEntries(named)), NOON);
+  return quotaFromHeaders(Object.fromEntries(named), NOON);
 }
 
 describe("quotaFromHeaders", () => {
   test("reads both windows, the plan and the moment", () => {
-    expect(quotaFromHeaders(new Headers(limitHeaders(limits, "full", NOON)), NOON)).toEqual({
+    expect(quotaFromHeaders(limitHeaders(limits, "full", NOON), NOON)).toEqual({
       windows: [FIVE_HOURS, WEEK],
       plan: "plus",
       hasCredits: false,
@@ -48,16 +48,16 @@ describe("quotaFromHeaders", () => {
   });
 
   test("names windows by their length, wherever they stand", () => {
-    const headers = new Headers(limitHeaders(limits, "weekly-only", NOON));
+    const headers = limitHeaders(limits, "weekly-only", NOON);
     expect(quotaFromHeaders(headers, NOON)?.windows).toEqual([WEEK]);
   });
 
   test.each<LimitsShape>(["null-windows", "missing"])("%s: no reading", (shape) => {
-    expect(quotaFromHeaders(new Headers(limitHeaders(limits, shape, NOON)), NOON)).toBeUndefined();
+    expect(quotaFromHeaders(limitHeaders(limits, shape, NOON), NOON)).toBeUndefined();
   });
 
   test("does without length and reset where they are empty strings", () => {
-    const headers = new Headers(limitHeaders(limits, "blank", NOON));
+    const headers = limitHeaders(limits, "blank", NOON);
     expect(quotaFromHeaders(headers, NOON)?.windows).toEqual([
       { name: "window", usedPercent: 46, isPartial: false },
       { name: "window", usedPercent: 12.5, isPartial: false },
@@ -147,7 +147,7 @@ describe("quotaFromHeaders", () => {
 describe("quotaFromEvent", () => {
   test("reads what the headers say", () => {
     const event = limitsEvent(limits, "full", NOON);
-    const headers = new Headers(limitHeaders(limits, "full", NOON));
+    const headers = limitHeaders(limits, "full", NOON);
     const said = quotaFromEvent(event, NOON);
     expect(said).toMatchObject(quotaFromHeaders(headers, NOON) ?? {});
     expect(said?.balance).toBe("0");

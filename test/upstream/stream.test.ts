@@ -33,7 +33,7 @@ function open(limits: StreamLimits = NO_LIMITS) {
   };
   // As fetch does with its body.
   stop.signal.addEventListener("abort", breakOff);
-  const headers = new Headers({ "openai-model": "gpt-5.5" });
+  const headers = { "openai-model": "gpt-5.5" };
   const causes: unknown[] = [];
   const onBroken = (cause: unknown): void => void causes.push(cause);
   return {
@@ -71,7 +71,7 @@ describe("readTurn", () => {
     expect(rolesOf(await stream.read())).toEqual(["completed"]);
     expect(rolesOf(await stream.read())).toEqual(["end"]);
     expect(rolesOf(await stream.read())).toEqual(["end"]);
-    expect(stream.headers.get("openai-model")).toBe("gpt-5.5");
+    expect(stream.headers["openai-model"]).toBe("gpt-5.5");
     stream.close();
   });
 

@@ -1,3 +1,5 @@
+import { plainHeaders } from "../../wire/headers.ts";
+
 // Headers by which a Codex client says who it is and where in its work it stands (upstream.md 2).
 const IDENTITY: ReadonlySet<string> = new Set([
   "originator",
@@ -21,18 +23,16 @@ const SECRET = /authorization|cookie|api-?key|secret|password/;
 export function isNativeClient(headers: Headers): boolean {
   const isCodex = (name: string) => /^codex/i.test(headers.get(name) ?? "");
   if (isCodex("originator") || isCodex("user-agent")) return true;
-  for (const [name] of headers) if (name.startsWith("x-codex-")) return true;
-  return false;
+  return Object.keys(plainHeaders(headers)).some((name) => name.startsWith("x-codex-"));
 }
 
 /** The client's headers that go upstream with its turn; everything else ends here, keys and cookies above all. */
 export function nativeHeaders(headers: Headers): Record<string, string> {
   const kept: Record<string, string> = {};
-  for (const [name, value] of headers) {
-    if (SECRET.test(name)) continue;
-    if (IDENTITY.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix))) {
-      kept[name] = value;
-    }
+  const all = plainHeaders(headers);
+  for (const name in all) {
+    const isWanted = IDENTITY.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix));
+    if (isWanted && !SECRET.test(name)) kept[name] = all[name] ?? "";
   }
   return kept;
 }

@@ -97,15 +97,16 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
     push: (steps) => {
       const pieces: Uint8Array[] = [];
       for (const step of steps) {
+        const { event } = step.frame;
         if (!isNative) fold.push(step);
-        if (isOpening(step.frame.event)) opening ??= step;
-        append(pieces, rewrite(step));
-        if (NUMBERED.test(step.frame.event)) {
+        if (isOpening(event)) opening ??= step;
+        pieces.push(rewrite(step));
+        if (isNumbered(event)) {
           latestNumbered = step;
-          unsure.length = 0;
-        } else if (step.frame.event !== "") unsure.push(step);
+          if (unsure.length > 0) unsure.length = 0;
+        } else if (event !== "") unsure.push(step);
       }
-      return pieces;
+      return merged(pieces);
     },
     fail: (failure) => [failed(failure)],
   };
@@ -114,6 +115,19 @@ export function createStreamEncoder(options: StreamOptions): StreamEncoder {
 // What every turn is made of, down to `response.web_search_call.searching`. A keepalive has a number sometimes,
 // `codex.rate_limits` and its like never.
 const NUMBERED = /^response\.(?:(?:created|queued|in_progress)$|\w+\.)/;
+
+// The names that the backend has are few; the bound is for one that makes up new ones.
+const MOST_NAMES = 1000;
+const numbered = new Map<string, boolean>();
+
+/** Whether an event of this name has a sequence number for sure. */
+function isNumbered(event: string): boolean {
+  const known = numbered.get(event);
+  if (known !== undefined) return known;
+  const is = NUMBERED.test(event);
+  if (numbered.size < MOST_NAMES) numbered.set(event, is);
+  return is;
+}
 
 // The public API's events by the word after `response.`. The official SDKs break off at an event that they do not
 // know (openai 7.57, `responses.stream`), so what is between the backend and Codex must not reach them.
@@ -154,19 +168,24 @@ function isPublic({ event }: Frame): boolean {
   return PUBLIC.has(event.slice(RESPONSE_EVENT.length, end < 0 ? undefined : end));
 }
 
-/** Adds `piece`; one that continues the last piece's memory lengthens it, so that a chunk goes on in one write. */
-function append(pieces: Uint8Array[], piece: Uint8Array): void {
-  const last = pieces.at(-1);
-  const isNext =
-    last !== undefined &&
-    last.buffer === piece.buffer &&
-    last.byteOffset + last.length === piece.byteOffset;
-  if (!isNext) {
-    pieces.push(piece);
-    return;
+/** The same bytes in as few pieces as they lie in memory, so that a chunk goes on in one write. */
+function merged(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+  const [first] = pieces;
+  if (first === undefined || pieces.length === 1) return pieces;
+  const longer: Uint8Array[] = [];
+  let { buffer, byteOffset: from } = first;
+  let to = from;
+  for (const piece of pieces) {
+    if (piece.buffer !== buffer || piece.byteOffset !== to) {
+      longer.push(new Uint8Array(buffer, from, to - from));
+      buffer = piece.buffer;
+      from = piece.byteOffset;
+      to = from;
+    }
+    to += piece.length;
   }
-  const length = last.length + piece.length;
-  pieces[pieces.length - 1] = new Uint8Array(last.buffer, last.byteOffset, length);
+  longer.push(new Uint8Array(buffer, from, to - from));
+  return longer;
 }
 
 function sequenceOf(step: Step | undefined): number {

@@ -136,13 +136,13 @@ export function createLine(ports: LinePorts): Line {
 
   /** Gives everybody what there is for them, in order. */
   const callNext = (): void => {
-    // Also spares looking at a thousand for whom there is nothing, each time that one is served.
-    if (waiters.size > 0 && ports.connections.hasFree()) callAll();
+    // Without a connection there is nothing for anybody, and a thousand need not be looked at to see that.
+    callWhile(ports.connections.hasFree);
   };
 
-  const callAll = (): void => {
-    let queue = inTurn([...waiters]);
-    for (let at = 0; at >= 0; ) {
+  const callWhile = (isOpen: () => boolean): void => {
+    let queue = waiters.size > 0 && isOpen() ? inTurn([...waiters]) : [];
+    for (let at = 0; at >= 0 && isOpen(); ) {
       at = queue.findIndex(call);
       // Who could not be served will not be by what is left; for the others the turns have changed.
       queue = inTurn(queue.slice(at + 1));
@@ -176,7 +176,7 @@ export function createLine(ports: LinePorts): Line {
 
   const look = (): void => {
     cancelLook = clock.after(LOOK_EVERY_MS, () => {
-      callAll();
+      callWhile(() => true);
       for (const waiter of waiters) tellIfLong(waiter);
       if (waiters.size > 0) look();
     });

@@ -90,9 +90,16 @@ export async function sendTurn(
   const begun = await readBeginning(stream, turn, ports);
   if (begun.ok) return { ok: true, held: begun.steps, stream };
   stream.close();
-  // Whoever tries again may do so on the same connection.
-  await stream.drained();
+  await freed(stream, stop, clock);
   return { ok: false, failure: request.reason() ?? begun.failure, headers };
+}
+
+/** Waits until whoever tries again can have the connection, or at least its place: it is closed if it stays busy. */
+async function freed({ drained }: TurnStream, stop: Stop, clock: Clock): Promise<void> {
+  const draining = drained();
+  if (draining === undefined) return;
+  const cancel = clock.after(FREED_MS, () => stop.stop(DONE));
+  await draining.finally(cancel);
 }
 
 type Begun =
@@ -171,6 +178,8 @@ const OVERLOADED: Failure = {
 const DONE: Failure = { kind: "client-left", message: "The answer has been read." };
 // An error body tells its kind in the first lines; the rest is a web page.
 const ERROR_BODY = { mostBytes: 64 * 1024, limitMs: 5000, tooLate: DONE };
+// The client waits for the next attempt meanwhile. Mostly the backend ends the body with its last event.
+const FREED_MS = 100;
 const NO_HEADERS: Failure = {
   kind: "timeout",
   message: "The backend did not answer in time (connect-timeout-sec).",

@@ -267,6 +267,20 @@ describe("a failure before any output", () => {
     expect((await failed(attempt)).failure.kind).toBe("overloaded");
   });
 
+  test("leaves its connection idle, or closed where the backend does not end the body", async () => {
+    const end = 'event: error\ndata: {"error":{"code":"server_is_overloaded"}}\n\n';
+    const ended = sendRaw();
+    const first = await raw.next();
+    await first.write(STREAM_HEAD + chunk(CREATED + end) + chunk(""));
+    expect((await failed(ended.attempt)).failure.kind).toBe("overloaded");
+    const open = sendRaw();
+    const second = await raw.next();
+    await second.write(STREAM_HEAD + chunk(CREATED + end));
+    expect((await failed(open.attempt)).failure.kind).toBe("overloaded");
+    await second.closed;
+    expect(raw.connections()).toBe(1);
+  });
+
   test("after output it is the stream's own affair", async () => {
     const attempt = await served(
       send(newAccount({ kind: "failed", code: "server_is_overloaded", after: "text" })),

@@ -276,7 +276,8 @@ describe("a failure before any output", () => {
     const open = sendRaw();
     const second = await raw.next();
     await second.write(STREAM_HEAD + chunk(CREATED + end));
-    expect((await failed(open.attempt)).failure.kind).toBe("overloaded");
+    const given = advanceUntil(failed(open.attempt), open.clock, 10);
+    expect((await given).failure.kind).toBe("overloaded");
     await second.closed;
     expect(raw.connections()).toBe(1);
   });

@@ -22,7 +22,7 @@ import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
-import { smallCall } from "./engine/small-call.ts";
+import { createSmallCalls } from "./engine/small-calls.ts";
 import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createWaits } from "./engine/waits.ts";
@@ -107,7 +107,12 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     log,
     chance: Math.random,
   });
-  const small = () => ({ connections, isShared: http2.isShared({}), ask: http2.ask });
+  const calls = createSmallCalls({
+    connections,
+    isShared: () => http2.isShared({}),
+    ask: http2.ask,
+    clock,
+  });
 
   const store = await openFileStore({
     ...placeOf(initial),
@@ -152,16 +157,12 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     log,
     renewer,
     cacheFile: join(initial["auth-dir"], STATE_DIR, "models.json"),
-    fetch: (identity, etag, stop) => {
+    calls,
+    fetch: (identity, etag, stop, own) => {
       const headers = config["upstream-headers"];
       const clientVersion = headers["version"] ?? defaults()["upstream-headers"]["version"] ?? "";
-      const options = { baseUrl: upstream, headers, clientVersion, etag };
-      return smallCall(
-        small(),
-        stop,
-        (own) => fetchModels(identity, { ...options, ask: own }, stop, clock),
-        (failure) => ({ type: "failed", failure }),
-      );
+      const options = { baseUrl: upstream, headers, clientVersion, etag, ask: own };
+      return fetchModels(identity, options, stop, clock);
     },
   });
   const gauge = createGauge({
@@ -173,14 +174,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     renewer,
     pacer: createPacer({ clock, chance: Math.random }),
     options: () => perConfig.gauge,
-    fetch: (identity, stop) => {
-      const options = { baseUrl: upstream, headers: config["upstream-headers"] };
-      return smallCall(
-        small(),
-        stop,
-        (own) => fetchUsage(identity, { ...options, ask: own }, stop, clock),
-        (failure) => ({ ok: false, failure }),
-      );
+    calls,
+    fetch: (identity, stop, own) => {
+      const options = { baseUrl: upstream, headers: config["upstream-headers"], ask: own };
+      return fetchUsage(identity, options, stop, clock);
     },
   });
   const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;

@@ -1,4 +1,5 @@
 import { policyFor, type StatusPolicy } from "../config/rules.ts";
+import type { Ask } from "../net/egress.ts";
 import type { Account } from "../pool/account.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Quota } from "../pool/quota.ts";
@@ -14,6 +15,7 @@ import { inquire } from "./inquire.ts";
 import type { Pacer } from "./pacer.ts";
 import { type Charge, createEnforcer, type PolicyPorts } from "./policy.ts";
 import type { Renewer } from "./renew.ts";
+import type { SmallCalls } from "./small-calls.ts";
 import { BRIEFLY } from "./unsaved.ts";
 
 /** What reading usage needs from outside. */
@@ -23,7 +25,8 @@ export type GaugePorts = Omit<PolicyPorts, "store"> & {
   readonly store: PolicyPorts["store"] & Pick<Store, "locked">;
   readonly clock: Clock;
   readonly pacer: Pacer;
-  readonly fetch: (identity: Identity, stop: Stop) => Promise<UsageAnswer>;
+  readonly calls: SmallCalls;
+  readonly fetch: (identity: Identity, stop: Stop, ask: Ask) => Promise<UsageAnswer>;
   readonly options: () => {
     readonly timeoutMs: Millis;
     /** How long an account rests between two readings, where a policy says so. */
@@ -102,12 +105,16 @@ export function createGauge(ports: GaugePorts): Gauge {
   const soon = <T>(renewal: Promise<T>): Promise<T | undefined> =>
     inTime(renewal, ports.options().timeoutMs, clock);
 
-  const ask = async (identity: Identity): Promise<UsageAnswer> => {
-    if (isStopped) return { ok: false, failure: STOPPED };
-    const stop = createStop();
-    const cancel = clock.after(ports.options().timeoutMs, () => stop.stop(TOO_SLOW));
-    return ports.fetch(identity, stop).finally(cancel);
-  };
+  const ask = (identity: Identity): Promise<UsageAnswer> =>
+    ports.calls.run<UsageAnswer>(
+      async (own) => {
+        if (isStopped) return { ok: false, failure: STOPPED };
+        const stop = createStop();
+        const cancel = clock.after(ports.options().timeoutMs, () => stop.stop(TOO_SLOW));
+        return ports.fetch(identity, stop, own).finally(cancel);
+      },
+      (failure) => ({ ok: false, failure }),
+    );
 
   /** The account's usage, asked for again with a new token where the old one is refused, or a policy wants that. */
   const askRenewing = async (accountId: string): Promise<Asked> => {

@@ -1,5 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Ask } from "../net/egress.ts";
 import type { Pool } from "../pool/pool.ts";
 import { writeDurably } from "../store/durable.ts";
 import { type Catalog, mergeCatalog, SEED_CATALOG } from "../turn/catalog.ts";
@@ -12,6 +13,7 @@ import type { Log } from "../wire/log.ts";
 import { isOwn } from "./gauge.ts";
 import { inquire } from "./inquire.ts";
 import type { Renewer } from "./renew.ts";
+import type { SmallCalls } from "./small-calls.ts";
 
 /** What keeping the model catalogue needs. */
 export type CatalogPorts = {
@@ -19,10 +21,12 @@ export type CatalogPorts = {
   readonly clock: Clock;
   readonly log: Log;
   readonly renewer: Pick<Renewer, "identify" | "renew" | "accepted">;
+  readonly calls: SmallCalls;
   readonly fetch: (
     identity: Identity,
     etag: string | undefined,
     stop: Stop,
+    ask: Ask,
   ) => Promise<ModelsAnswer>;
   /** Where the last good answer is kept. */
   readonly cacheFile: string;
@@ -52,17 +56,17 @@ export function createModels(ports: CatalogPorts): Models {
     if (!saved.ok) log.debug("the model catalogue could not be cached", { reason: saved.reason });
   };
 
-  const ask = async (identity: Identity): Promise<ModelsAnswer> => {
-    const stop = createStop();
-    const cancel = clock.after(TIMEOUT_MS, () =>
-      stop.stop({ kind: "timeout", message: "The backend did not answer in time." }),
+  const ask = (identity: Identity): Promise<ModelsAnswer> =>
+    ports.calls.run<ModelsAnswer>(
+      (own) => {
+        const stop = createStop();
+        const cancel = clock.after(TIMEOUT_MS, () =>
+          stop.stop({ kind: "timeout", message: "The backend did not answer in time." }),
+        );
+        return ports.fetch(identity, etag, stop, own).finally(cancel);
+      },
+      (failure) => ({ type: "failed", failure }),
     );
-    try {
-      return await ports.fetch(identity, etag, stop);
-    } finally {
-      cancel();
-    }
-  };
 
   /** Asks on an account's behalf. What a refusal means for it is settled as that of a turn would be (B7-11). */
   const askAs = async (accountId: string): Promise<ModelsAnswer | undefined> => {

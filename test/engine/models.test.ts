@@ -7,7 +7,7 @@ import { SEED_CATALOG } from "../../src/turn/catalog.ts";
 import type { ModelsAnswer } from "../../src/upstream/models.ts";
 import { makeFolder } from "../store/folder.ts";
 import { createManualClock } from "../support/clock.ts";
-import { failure, listen, loginOf, NOON, settled } from "./parts.ts";
+import { AT_ONCE, failure, listen, loginOf, NOON, settled } from "./parts.ts";
 import { poolOf } from "./vault.ts";
 
 const LIVE = [{ slug: "gpt-9", supported_reasoning_levels: [{ effort: "low" }] }];
@@ -57,6 +57,7 @@ function stage({
       },
       accepted: (accountId, token) => void proofs.push([accountId, token]),
     },
+    calls: AT_ONCE,
     fetch: async (identity, etag, stop) => {
       asked.push(identity.tag);
       etags.push(etag);

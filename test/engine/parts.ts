@@ -2,6 +2,7 @@ import { createLedger, type Ledger } from "../../src/engine/ledger.ts";
 import type { Seat } from "../../src/engine/line.ts";
 import type { AttemptRecord, TurnRecord } from "../../src/engine/record.ts";
 import { openRecord } from "../../src/engine/record.ts";
+import type { SmallCalls } from "../../src/engine/small-calls.ts";
 import type { Login } from "../../src/pool/account.ts";
 import type { Failure, FailureKind } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
@@ -179,3 +180,8 @@ export async function settled(): Promise<void> {
 export function emptyLedger(): Ledger {
   return createLedger(() => NOON);
 }
+
+/** Small calls for which there is always a connection, and nobody to ask. */
+export const AT_ONCE: SmallCalls = {
+  run: (call) => call(() => Promise.reject(new Error("nobody is asked here"))),
+};

@@ -6,7 +6,7 @@ import type { Quota } from "../../src/pool/quota.ts";
 import type { Failure } from "../../src/turn/failure.ts";
 import type { UsageAnswer } from "../../src/upstream/usage.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
-import { failure, type Line, listen, loginOf, NOON, settled } from "./parts.ts";
+import { AT_ONCE, failure, type Line, listen, loginOf, NOON, settled } from "./parts.ts";
 import { createVault, poolOf, type Vault } from "./vault.ts";
 
 /** What the usage endpoint answers: always the same, or by the account's name and the number of its readings so far. */
@@ -104,6 +104,7 @@ export function stageOf(...names: readonly string[]): Stage {
       },
       accepted: (accountId) => void proofs.push(nameOf(accountId)),
     },
+    calls: AT_ONCE,
     fetch: async ({ accessToken }, stop) => {
       const name = owners.get(accessToken) ?? "";
       const count = (counts.get(name) ?? 0) + 1;

@@ -202,7 +202,7 @@ export const SCHEMA = Type.Object(
       group: "connections",
       live: true,
       description:
-        "How many connections to the backend are in use at a time, at most, by whichever way they go out. A running turn has one to itself until its stream ends (over HTTP/2 a hundred turns share one), so this is how many turns run side by side: set it to the number of agents that work at the same time, sub-agents included, and some more; 0 means no limit. Further turns wait in a line, each caller in its turn, for account-wait-sec at most. The first that waits for more than a second is told in the log.",
+        "How many connections to the backend are in use at a time, at most, whichever way they go out; 0 means no limit. A running turn has one to itself until its stream ends, so no more turns than that run side by side: for many parallel agents set it to their number, sub-agents included, and some more. Further turns wait in a line, each caller in its turn, for account-wait-sec at most; the first that waits for over a second is told in the log. Over HTTP/2 a hundred turns share one. Readings of the usage and of the models count too.",
     }),
     "max-idle-conns-per-host": key(Type.Integer({ default: 8, minimum: 0, maximum: 65_535 }), {
       group: "connections",
@@ -216,7 +216,7 @@ export const SCHEMA = Type.Object(
         group: "connections",
         live: true,
         description:
-          "How often kept connections are used by a small request without credentials, so that nobody on the way closes them and the first turn after a pause connects to nothing. So many as max-idle-conns-per-host says are kept warm, less those in use. Must be shorter than what the backend allows an idle connection. 0 turns it off.",
+          "How often a small request without credentials goes over each kept connection, so that the first turn after a pause need not connect anew, and one that has died is noticed before. As many as max-idle-conns-per-host says are kept warm, less those in use; an account's own proxy_url is left out. Should be shorter than what the backend allows an idle connection. 0 turns it off.",
       },
     ),
     "enable-http2": key(Type.Boolean({ default: false }), {

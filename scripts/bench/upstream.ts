@@ -1,12 +1,12 @@
 // The backend of the bench: one process that answers every turn with the same events, encoded beforehand, so that it
 // costs as little as possible beside what is measured. `bun scripts/bench/upstream.ts`; it prints its port.
-// `GET /style?events=N&pace=MS` chooses how the next turns are answered; pace 0 is one write for all events.
+// `GET /style?events=N&pace=MS` chooses how the next turns are answered, and tells what such an answer holds; pace 0 is
+// one write for all events. `GET /style?endless` is a stream as fast as the client takes it, until it leaves.
 
 import type { Socket } from "bun";
 import { limitHeaders } from "../../test/support/backend/limits.ts";
+import { lookAt } from "./sight.ts";
 import { framesOf, LIMITS, NOW_MS } from "./turn.ts";
-
-const TICK_MS = 1;
 
 const HEAD = [
   "HTTP/1.1 200 OK",
@@ -28,37 +28,57 @@ function chunkOf(frame: Uint8Array): Buffer {
 }
 
 type Style = {
+  readonly kind: "at-once" | "paced" | "endless";
   readonly paceMs: number;
-  /** Everything, for one write. */
+  /** The body without its chunks. */
+  readonly body: Buffer;
+  /** Everything, for one write; of an endless one, what is written again and again. */
   readonly whole: Buffer;
   /** The head with the first event, each other event, and the last one with the end. */
   readonly parts: readonly Buffer[];
 };
 
+const HEAD_BYTES = Buffer.from(`${HEAD}\r\n\r\n`);
+const END_BYTES = Buffer.from("0\r\n\r\n");
+
 function styleOf(events: number, paceMs: number): Style {
-  const chunks = framesOf(events).map(chunkOf);
-  const head = Buffer.from(`${HEAD}\r\n\r\n`);
-  const end = Buffer.from("0\r\n\r\n");
+  const frames = framesOf(events);
+  const chunks = frames.map(chunkOf);
   const parts = chunks.map((chunk, index) =>
     Buffer.concat([
-      ...(index === 0 ? [head] : []),
+      ...(index === 0 ? [HEAD_BYTES] : []),
       chunk,
-      ...(index === chunks.length - 1 ? [end] : []),
+      ...(index === chunks.length - 1 ? [END_BYTES] : []),
     ]),
   );
-  return { paceMs, whole: Buffer.concat([head, ...chunks, end]), parts };
+  const whole = Buffer.concat([HEAD_BYTES, ...chunks, END_BYTES]);
+  const body = Buffer.concat(frames);
+  return { kind: paceMs > 0 ? "paced" : "at-once", paceMs, body, whole, parts };
 }
 
-type State = { held: Buffer; unsent: Buffer };
+/** The opening of a turn, and then a word for ever. */
+function endlessStyle(): Style {
+  const chunks = framesOf(20).map(chunkOf);
+  const opening = Buffer.concat([HEAD_BYTES, ...chunks.slice(0, 6)]);
+  const word = chunks[6] ?? NOTHING;
+  return {
+    kind: "endless",
+    paceMs: 0,
+    body: NOTHING,
+    whole: Buffer.concat(Array.from({ length: 256 }, () => word)),
+    parts: [opening],
+  };
+}
+
+type State = { held: Buffer; unsent: Buffer; endless: Style | undefined };
 type Client = Socket<State>;
-type Stream = { readonly client: Client; readonly style: Style; next: number; dueMs: number };
+type Stream = { readonly client: Client; readonly style: Style; next: number };
 
 const NOTHING = Buffer.alloc(0);
 const HEAD_END = Buffer.from("\r\n\r\n");
 const LENGTH = /content-length: *(\d+)/i;
 
 let style = styleOf(20, 0);
-const streams = new Set<Stream>();
 
 function send(client: Client, bytes: Buffer): void {
   const { data } = client;
@@ -70,42 +90,82 @@ function send(client: Client, bytes: Buffer): void {
   if (sent >= 0 && sent < bytes.length) data.unsent = bytes.subarray(sent);
 }
 
+/** Writes until the client takes no more. */
+function flood(client: Client): void {
+  const { data } = client;
+  while (data.endless !== undefined && data.unsent.length === 0) {
+    const { whole } = data.endless;
+    const sent = client.write(whole);
+    if (sent < 0) return;
+    data.unsent = whole.subarray(sent);
+  }
+}
+
 function sendJson(client: Client, body: string): void {
   const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;
   send(client, Buffer.from(`${head}\r\n\r\n${body}`));
 }
 
+function setStyle(query: URLSearchParams): string {
+  if (query.has("endless")) {
+    style = endlessStyle();
+    return "{}";
+  }
+  style = styleOf(Number(query.get("events")), Number(query.get("pace")));
+  return JSON.stringify(lookAt("codex", style.body) ?? {});
+}
+
 function answer(client: Client, line: string): void {
   if (line.startsWith("GET /style?")) {
-    const query = new URLSearchParams(line.slice(11, line.lastIndexOf(" ")));
-    style = styleOf(Number(query.get("events")), Number(query.get("pace")));
-    sendJson(client, JSON.stringify({ events: style.parts.length, bytes: style.whole.length }));
+    sendJson(client, setStyle(new URLSearchParams(line.slice(11, line.lastIndexOf(" ")))));
   } else if (line.startsWith("GET ")) {
     // The model list: an empty one is as good as any.
     sendJson(client, '{"models":[]}');
-  } else if (style.paceMs <= 0) {
-    send(client, style.whole);
   } else {
-    streams.add({ client, style, next: 0, dueMs: performance.now() });
+    play(client);
   }
 }
 
+function play(client: Client): void {
+  switch (style.kind) {
+    case "at-once":
+      send(client, style.whole);
+      break;
+    case "paced":
+      schedule({ client, style, next: 0 }, 0);
+      break;
+    case "endless":
+      send(client, style.parts[0] ?? NOTHING);
+      client.data.endless = style;
+      flood(client);
+      break;
+  }
+}
+
+// Streams wait in slots of a millisecond each, so that a tick touches only those that are due.
+const SLOTS = 1024;
+const wheel: Stream[][] = Array.from({ length: SLOTS }, () => []);
+const startedMs = performance.now();
+let tick = 0;
+
+function schedule(stream: Stream, afterMs: number): void {
+  wheel[(tick + Math.max(afterMs, 1)) % SLOTS]?.push(stream);
+}
+
 setInterval(() => {
-  const now = performance.now();
-  for (const stream of streams) {
-    const { client, style: its } = stream;
-    while (stream.dueMs <= now) {
-      const part = its.parts[stream.next];
-      if (part === undefined) {
-        streams.delete(stream);
-        break;
-      }
-      send(client, part);
+  const now = Math.floor(performance.now() - startedMs);
+  while (tick < now) {
+    tick += 1;
+    const due = wheel[tick % SLOTS]?.splice(0) ?? [];
+    for (const stream of due) {
+      const part = stream.style.parts[stream.next];
+      if (part === undefined || stream.client.readyState <= 0) continue;
+      send(stream.client, part);
       stream.next += 1;
-      stream.dueMs += its.paceMs;
+      schedule(stream, stream.style.paceMs);
     }
   }
-}, TICK_MS);
+}, 1);
 
 /** Answers every request that has arrived whole. */
 function take(client: Client, bytes: Buffer): void {
@@ -127,7 +187,7 @@ const server = Bun.listen<State>({
   port: 0,
   socket: {
     open: (client) => {
-      client.data = { held: NOTHING, unsent: NOTHING };
+      client.data = { held: NOTHING, unsent: NOTHING, endless: undefined };
       client.setNoDelay(true);
     },
     // The runtime uses its buffer again: what is not whole yet must be copied.
@@ -136,9 +196,10 @@ const server = Bun.listen<State>({
       const { unsent } = client.data;
       client.data.unsent = NOTHING;
       if (unsent.length > 0) send(client, unsent);
+      flood(client);
     },
     close: (client) => {
-      for (const stream of streams) if (stream.client === client) streams.delete(stream);
+      client.data.endless = undefined;
     },
   },
 });

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { type Figure, quantile, summarize } from "../../scripts/bench/figure.ts";
 import { pickNanoseconds } from "../../scripts/bench/pick.ts";
+import { aggregateMicroseconds, protocols } from "../../scripts/bench/pieces.ts";
 import { cpuMs, residentKilobytes } from "../../scripts/bench/process.ts";
+import { table } from "../../scripts/bench/report.ts";
 import { PATHS, requestBody } from "../../scripts/bench/request.ts";
-import { aggregateMicroseconds, protocols } from "../../scripts/bench/translate.ts";
-import { type Figure, quantile, summarize, table } from "../../scripts/bench.ts";
 
 // That the figures are put together rightly. Speed itself is no test's business.
 
@@ -38,7 +39,7 @@ test("the table puts figures under their sections, and says whether a target is 
     median,
     least: median / 2,
     most: median * 2,
-    ...(target === undefined ? {} : { target }),
+    ...(target === undefined ? {} : { goal: { atMost: target } }),
   });
   const lines = table([figure("One", 0.2, 0.25), figure("One", 300, 150), figure("Two", 1.5)]);
   expect(lines.map((line) => line.replace(/ +/g, " "))).toEqual([
@@ -70,9 +71,10 @@ describe("a request of the bench", () => {
     "in the dialect %s is as large as it should be, and understood",
     (dialect) => {
       for (const content of [
-        { bytes: 8192, hasTools: false },
-        { bytes: 50_000, hasTools: true },
-      ]) {
+        { bytes: 8192, kind: "text" },
+        { bytes: 50_000, kind: "conversation" },
+        { bytes: 50_000, kind: "broken-tools" },
+      ] as const) {
         const body = requestBody(dialect, content, "bench-1");
         expect(body).toHaveLength(content.bytes);
         const protocol = protocols().find(({ path }) => PATHS[dialect] === `/v1${path}`);

@@ -31,7 +31,7 @@ const encoder = new TextEncoder();
 function exchangeOf(protocol: Protocol): Exchange {
   const dialect =
     protocol.name === "chat" || protocol.name === "messages" ? protocol.name : "responses";
-  const body = requestBody(dialect, { bytes: 2000, hasTools: false }, "bench");
+  const body = requestBody(dialect, { bytes: 2000, kind: "text" }, "bench");
   const decoded = protocol.decode({
     bytes: encoder.encode(body),
     headers: new Headers(),

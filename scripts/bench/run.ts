@@ -1,0 +1,52 @@
+// Which parts there are, and the run of those that are asked for.
+
+import { openCrew } from "./crew.ts";
+import { openField, type Size } from "./field.ts";
+import type { Figure } from "./figure.ts";
+import { measureBurst } from "./parts/burst.ts";
+import { measureCpu } from "./parts/cpu.ts";
+import { measureLatency } from "./parts/latency.ts";
+import { measureMost } from "./parts/most.ts";
+import { measureTranslate } from "./parts/translate.ts";
+
+/** Every part by its name for `--only`, in the order in which they run. */
+export const PARTS = {
+  latency: measureLatency,
+  cpu: measureCpu,
+  burst: measureBurst,
+  translate: measureTranslate,
+  most: measureMost,
+} as const;
+
+/** The name of a part. */
+export type PartName = keyof typeof PARTS;
+
+/** What a run brought. */
+export type Measured = { readonly figures: readonly Figure[]; readonly leftOut: readonly string[] };
+
+/** Runs parts one after the other. Everything that it starts is ended, also when the run is broken off. */
+export async function run(
+  program: string,
+  names: readonly PartName[],
+  size: Size,
+  say: (line: string) => void,
+): Promise<Measured> {
+  const crew = await openCrew(program);
+  const breakOff = (): void => {
+    const leave = (): void => process.exit(130);
+    crew.close().then(leave, leave);
+  };
+  process.once("SIGINT", breakOff);
+  process.once("SIGTERM", breakOff);
+  try {
+    const field = await openField(crew, size, say);
+    for (const line of field.leftOut) say(`left out: ${line}`);
+    const figures: Figure[] = [];
+    for (const name of names) figures.push(...(await PARTS[name](field)));
+    return { figures, leftOut: field.leftOut };
+  } finally {
+    process.off("SIGINT", breakOff);
+    process.off("SIGTERM", breakOff);
+    await crew.close();
+  }
+}

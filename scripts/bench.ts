@@ -23,19 +23,25 @@ const USAGE = `Measures codex-proxy against bare relays, on this machine only.
 const ROOT = join(import.meta.dirname, "..");
 
 const FULL: Size = {
+  isQuick: false,
   rounds: 5,
+  longRounds: 3,
   sequential: 1000,
   warmup: 20_000,
   seconds: 3,
+  slowSeconds: 8,
   starts: 7,
   picks: 200_000,
   soakMinutes: 10,
 };
 const QUICK: Size = {
+  isQuick: true,
   rounds: 3,
+  longRounds: 1,
   sequential: 300,
   warmup: 4000,
   seconds: 1,
+  slowSeconds: 3,
   starts: 3,
   picks: 50_000,
   soakMinutes: 0,

@@ -4,8 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Plan, Reply } from "./load.ts";
-import type { Result } from "./press.ts";
-import { writeNginxSetup, writeProgramSetup } from "./setup.ts";
+import type { Result } from "./result.ts";
+import { writeAccounts, writeNginxSetup, writeProgramSetup } from "./setup.ts";
 
 /** A process that serves a port. */
 export type Server = { readonly port: number; readonly pid: number };
@@ -14,6 +14,8 @@ export type Server = { readonly port: number; readonly pid: number };
 export type Crew = {
   /** A script of this folder that prints its port as its first line. */
   readonly startScript: (name: string, ...words: string[]) => Promise<Server>;
+  /** Makes the account files of such a pool, so that a start need not wait for them. */
+  readonly prepareAccounts: (accounts: number) => Promise<void>;
   /** The measured program, answering `/health/live`. */
   readonly startProgram: (accounts: number, base: string) => Promise<Server>;
   /** nginx, or undefined where it is not installed. */
@@ -96,9 +98,13 @@ export async function openCrew(program: string): Promise<Crew> {
       if (!(port > 0)) throw new Error(`${title} does not start`);
       return { port, pid: child.pid };
     },
+    prepareAccounts: async (accounts) => {
+      await writeAccounts(folder, accounts);
+    },
     startProgram: async (accounts, base) => {
       const port = freePort();
-      const config = await writeProgramSetup(folder, { port, base, accounts });
+      const authDir = await writeAccounts(folder, accounts);
+      const config = await writeProgramSetup(folder, { port, base, authDir });
       logs += 1;
       const log = join(folder, `program-${logs}.log`);
       const child = enlist(

@@ -9,10 +9,24 @@ import { lookAt, type Sight } from "./sight.ts";
 /** A short turn of the Codex CLI's has about this much. */
 const SMALL: Content = { bytes: 8192, kind: "text" };
 
-/** The same head for every contender of a dialect. */
-export function requestOf(contender: Contender, conversation: number): Buffer {
+/** A request whose conversation can be changed in place. */
+export type Request = {
+  readonly bytes: Buffer;
+  /** Makes it the request of another conversation. */
+  readonly rename: (conversation: number) => void;
+};
+
+const DIGITS = 8;
+const PREFIX = "bench-";
+
+function keyOf(conversation: number): string {
+  return `${PREFIX}${`${conversation}`.padStart(DIGITS, "0")}`;
+}
+
+/** What is sent: the same head and body for every contender of a dialect. */
+export function requestOf(contender: Contender, conversation: number): Request {
   const { path, port, dialect, content = SMALL } = contender;
-  const key = `bench-${conversation}`;
+  const key = keyOf(conversation);
   const body = Buffer.from(requestBody(dialect, content, key));
   const head = [
     `POST ${path} HTTP/1.1`,
@@ -30,16 +44,27 @@ export function requestOf(contender: Contender, conversation: number): Buffer {
       : ["user-agent: curl/8.5.0"]),
     ...(dialect === "messages" ? ["anthropic-version: 2023-06-01"] : []),
   ].join("\r\n");
-  return Buffer.concat([Buffer.from(`${head}\r\n\r\n`), body]);
+  const bytes = Buffer.concat([Buffer.from(`${head}\r\n\r\n`), body]);
+  const places: number[] = [];
+  for (let at = bytes.indexOf(key); at >= 0; at = bytes.indexOf(key, at + 1)) places.push(at);
+  return {
+    bytes,
+    rename: (other) => {
+      for (const place of places) bytes.write(keyOf(other), place, "latin1");
+    },
+  };
 }
 
-/** How long one request took, or what went wrong. */
-export type Timing = { readonly firstByteMs: number; readonly wholeMs: number } | string;
+/** The milliseconds that one request took to its last byte, or what went wrong. */
+export type Timing = number | string;
 
 /** A connection that is open. */
 export type Line = {
-  readonly ask: () => Promise<Timing>;
+  /** Sends the request once more, if need be as another conversation. */
+  readonly ask: (conversation?: number) => Promise<Timing>;
   readonly close: () => void;
+  /** Goes away in the midst of things, as a client does that was stopped. */
+  readonly abort: () => void;
 };
 
 /** What the first answer was, for all that follow it. */
@@ -50,8 +75,17 @@ export function newMemory(): Memory {
   return { model: undefined, sight: undefined };
 }
 
+/** Keeps a first answer; says what is wrong with it. */
+export function remember(memory: Memory, { dialect }: Contender, body: Buffer): string | undefined {
+  memory.sight = lookAt(dialect, body);
+  memory.model = modelOf(dialect, body);
+  return memory.sight === undefined ? `it has no end: ${body.toString().slice(-200)}` : undefined;
+}
+
 const LIMIT_MS = 60_000;
-const CLOSED = "the connection was closed";
+
+/** What a request comes to whose connection has ended. */
+export const CLOSED = "the connection was closed";
 
 /** Opens a connection. The first whole answer is kept in `memory`, and later ones are compared with it. */
 export async function openLine(
@@ -59,12 +93,11 @@ export async function openLine(
   conversation: number,
   memory: Memory,
 ): Promise<Line> {
-  const bytes = requestOf(contender, conversation);
+  const request = requestOf(contender, conversation);
   let settle: ((timing: Timing) => void) | undefined;
   let answer: Answer = openAnswer(undefined);
   let unsent: Buffer = Buffer.alloc(0);
   let sentMs = 0;
-  let firstMs = 0;
   let isClosed = false;
 
   const end = (timing: Timing): void => {
@@ -72,24 +105,14 @@ export async function openLine(
     settle = undefined;
     tell?.(timing);
   };
-  const remember = (): string | undefined => {
-    const body = answer.body();
-    memory.sight = lookAt(contender.dialect, body);
-    memory.model = modelOf(contender.dialect, body);
-    return memory.sight === undefined ? `has no end: ${body.toString().slice(-200)}` : undefined;
-  };
   const take = (chunk: Buffer): void => {
     if (settle === undefined) return;
-    if (firstMs === 0) firstMs = performance.now();
     const verdict = answer.push(chunk);
     if (verdict === false) return;
-    if (verdict !== true) {
-      end(`an answer ${verdict}`);
-      return;
-    }
-    const timing = { firstByteMs: firstMs - sentMs, wholeMs: performance.now() - sentMs };
-    const fault = memory.model === undefined ? remember() : undefined;
-    end(fault === undefined ? timing : `the first answer ${fault}`);
+    const wholeMs = performance.now() - sentMs;
+    if (typeof verdict === "string") end(`an answer ${verdict}`);
+    else if (memory.model !== undefined) end(wholeMs);
+    else end(remember(memory, contender, answer.body()) ?? wholeMs);
   };
   const socket: Socket = await Bun.connect({
     hostname: "127.0.0.1",
@@ -113,18 +136,24 @@ export async function openLine(
     if (performance.now() - sentMs > LIMIT_MS) end(`no answer within ${LIMIT_MS / 1000} s`);
   }, LIMIT_MS / 10);
   return {
-    ask: () =>
+    ask: (other) =>
       new Promise((resolve) => {
         if (isClosed) return resolve(CLOSED);
+        if (other !== undefined) request.rename(other);
         settle = resolve;
-        firstMs = 0;
         answer = openAnswer(memory.model);
         sentMs = performance.now();
-        unsent = bytes.subarray(socket.write(bytes));
+        unsent = request.bytes.subarray(socket.write(request.bytes));
       }),
     close: () => {
       clearInterval(watch);
+      end(CLOSED);
       socket.end();
+    },
+    abort: () => {
+      clearInterval(watch);
+      end(CLOSED);
+      socket.terminate();
     },
   };
 }

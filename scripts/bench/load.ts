@@ -1,9 +1,13 @@
 // The load of the bench, in a process of its own. It gets one `Plan` after the other and sends back what came of each.
 
-import { type Press, press, type Result, type Turns, takeTurns } from "./press.ts";
+import { type Press, press, type Turns, takeTurns } from "./press.ts";
+import { type Readers, runReaders } from "./reader.ts";
+import type { Result } from "./result.ts";
+import { type Soak, soak } from "./soak.ts";
+import { type Look, look, runStreams, type Streams } from "./streams.ts";
 
 /** What can be asked of the load. */
-export type Plan = Press | Turns;
+export type Plan = Press | Turns | Look | Streams | Readers | Soak;
 
 /** What came of a plan. */
 export type Reply = { readonly results: readonly Result[] } | { readonly fault: string };
@@ -14,6 +18,14 @@ async function perform(plan: Plan): Promise<readonly Result[]> {
       return [await press(plan)];
     case "turns":
       return takeTurns(plan);
+    case "look":
+      return [await look(plan)];
+    case "streams":
+      return [await runStreams(plan)];
+    case "readers":
+      return runReaders(plan);
+    case "soak":
+      return [await soak(plan)];
   }
 }
 

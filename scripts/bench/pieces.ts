@@ -1,4 +1,4 @@
-// What translation costs inside of a process, without any network. `bun scripts/bench/translate.ts` prints an `Inside`.
+// What translation costs inside of a process, without any network. `bun scripts/bench/pieces.ts` prints an `Inside`.
 
 import type { Exchange, Protocol } from "../../src/protocols/protocol.ts";
 import { createReasoningMemory } from "../../src/protocols/reasoning.ts";

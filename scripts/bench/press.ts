@@ -1,10 +1,10 @@
-// Two ways to ask contenders: each on many connections, or all of them by turns.
+// Two ways to ask contenders: one of them on many connections, or all of them by turns.
 
 import type { Contender } from "./contender.ts";
 import { createChance, shuffled } from "./figure.ts";
-import { type Line, newMemory, openLine, type Timing } from "./line.ts";
-import { cpuMs, residentKilobytes } from "./process.ts";
-import type { Sight } from "./sight.ts";
+import { type Line, newMemory, openLine } from "./line.ts";
+import { cpuMs, standingOf } from "./process.ts";
+import { newTally, note, type Result, type Tally } from "./result.ts";
 
 /** Many connections to one contender. */
 export type Press = {
@@ -16,6 +16,8 @@ export type Press = {
   readonly requests: number;
   /** Over all connections; 0 = each connection asks again as soon as it has its answer. */
   readonly perSecond: number;
+  /** Each request begins a conversation of its own; otherwise each connection is one. */
+  readonly hasNewConversations?: boolean;
 };
 
 /** One connection to each contender, and the contenders by turns: what disturbs one disturbs the others as well. */
@@ -27,47 +29,13 @@ export type Turns = {
   readonly requests: number;
 };
 
-/** What one contender did. Times are in milliseconds, in the order in which the requests ended. */
-export type Result = {
-  readonly name: string;
-  readonly seconds: number;
-  readonly errors: number;
-  /** The first thing that went wrong. */
-  readonly fault: string | undefined;
-  readonly firstByteMs: readonly number[];
-  readonly wholeMs: readonly number[];
-  readonly cpuMs: number | undefined;
-  readonly residentKilobytes: number | undefined;
-  /** What its answers are. */
-  readonly sight: Sight | undefined;
-};
-
-type Tally = {
-  readonly firstByteMs: number[];
-  readonly wholeMs: number[];
-  errors: number;
-  fault: string | undefined;
-};
-
-function newTally(): Tally {
-  return { firstByteMs: [], wholeMs: [], errors: 0, fault: undefined };
-}
-
-function note(timing: Timing, tally: Tally): void {
-  if (typeof timing === "string") {
-    tally.errors += 1;
-    tally.fault ??= timing;
-    return;
-  }
-  tally.firstByteMs.push(timing.firstByteMs);
-  tally.wholeMs.push(timing.wholeMs);
-}
+let conversations = 0;
 
 /** Asks until `requests` are done or one of them goes wrong. */
 async function drive(
   lines: readonly Line[],
   requests: number,
-  perSecond: number,
+  { perSecond, hasNewConversations = false }: Pick<Press, "perSecond" | "hasNewConversations">,
   tally: Tally,
 ): Promise<void> {
   const gapMs = perSecond > 0 ? 1000 / perSecond : 0;
@@ -80,7 +48,8 @@ async function drive(
         dueMs += gapMs;
         const waitMs = dueMs - performance.now();
         if (gapMs > 0 && waitMs > 0.5) await Bun.sleep(waitMs);
-        note(await line.ask(), tally);
+        if (hasNewConversations) conversations += 1;
+        note(await line.ask(hasNewConversations ? conversations : undefined), tally);
       }
     }),
   );
@@ -88,28 +57,29 @@ async function drive(
 
 /** Performs a `Press`. */
 export async function press(plan: Press): Promise<Result> {
-  const { contender, perSecond } = plan;
+  const { contender } = plan;
   const memory = newMemory();
   const tally = newTally();
   const unmeasured = newTally();
   const numbers = Array.from({ length: plan.connections }, (_, number) => number);
   const lines = await Promise.all(numbers.map((number) => openLine(contender, number, memory)));
-  await drive(lines.slice(0, 1), 1, 0, unmeasured);
-  await drive(lines, plan.warmup, 0, unmeasured);
+  const unpaced = { ...plan, perSecond: 0 };
+  await drive(lines.slice(0, 1), 1, unpaced, unmeasured);
+  await drive(lines, plan.warmup, unpaced, unmeasured);
   const before = cpuMs(contender.pid);
   const startedMs = performance.now();
-  if (unmeasured.errors === 0) await drive(lines, plan.requests, perSecond, tally);
+  if (unmeasured.errors === 0) await drive(lines, plan.requests, plan, tally);
   const seconds = (performance.now() - startedMs) / 1000;
   const after = cpuMs(contender.pid);
   for (const line of lines) line.close();
   return {
     name: contender.name,
     seconds,
-    ...tally,
+    timesMs: tally.timesMs,
     errors: unmeasured.errors + tally.errors,
     fault: unmeasured.fault ?? tally.fault,
     cpuMs: before === undefined || after === undefined ? undefined : after - before,
-    residentKilobytes: residentKilobytes(contender.pid),
+    standings: [standingOf(contender.pid)],
     sight: memory.sight,
   };
 }
@@ -137,11 +107,11 @@ export async function takeTurns(plan: Turns): Promise<readonly Result[]> {
     return {
       name: contender.name,
       seconds,
-      ...tally,
+      timesMs: tally.timesMs,
       errors: unmeasured.errors + tally.errors,
       fault: unmeasured.fault ?? tally.fault,
       cpuMs: undefined,
-      residentKilobytes: undefined,
+      standings: [],
       sight: memory.sight,
     };
   });

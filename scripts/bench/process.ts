@@ -64,3 +64,19 @@ export function descriptors(pid: number | undefined): number | undefined {
     return undefined;
   }
 }
+
+/** How a process stands at some time. */
+export type Standing = {
+  readonly atMs: number;
+  readonly megabytes: number;
+  readonly descriptors: number;
+};
+
+/** Looks at a process now. */
+export function standingOf(pid: number): Standing {
+  return {
+    atMs: performance.now(),
+    megabytes: (residentKilobytes(pid) ?? Number.NaN) / 1024,
+    descriptors: descriptors(pid) ?? Number.NaN,
+  };
+}

@@ -3,10 +3,18 @@
 import { openCrew } from "./crew.ts";
 import { openField, type Size } from "./field.ts";
 import type { Figure } from "./figure.ts";
+import { measureAccounts } from "./parts/accounts.ts";
 import { measureBurst } from "./parts/burst.ts";
+import { measureCold } from "./parts/cold.ts";
 import { measureCpu } from "./parts/cpu.ts";
+import { measureLarge } from "./parts/large.ts";
 import { measureLatency } from "./parts/latency.ts";
 import { measureMost } from "./parts/most.ts";
+import { measurePick, measurePieces } from "./parts/pieces.ts";
+import { measureReader } from "./parts/reader.ts";
+import { measureSlow } from "./parts/slow.ts";
+import { measureSoak } from "./parts/soak.ts";
+import { measureIdle, measureStart } from "./parts/start.ts";
 import { measureTranslate } from "./parts/translate.ts";
 
 /** Every part by its name for `--only`, in the order in which they run. */
@@ -15,7 +23,17 @@ export const PARTS = {
   cpu: measureCpu,
   burst: measureBurst,
   translate: measureTranslate,
+  large: measureLarge,
   most: measureMost,
+  slow: measureSlow,
+  reader: measureReader,
+  accounts: measureAccounts,
+  idle: measureIdle,
+  start: measureStart,
+  cold: measureCold,
+  pieces: measurePieces,
+  pick: measurePick,
+  soak: measureSoak,
 } as const;
 
 /** The name of a part. */

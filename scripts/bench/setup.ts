@@ -6,21 +6,25 @@ import { join } from "node:path";
 import { makeTokens, uuidFrom } from "../../test/support/backend/tokens.ts";
 import { KEY } from "./contender.ts";
 
-/** Where the program listens, whom it asks, and with how many accounts. */
-export type Setup = { readonly port: number; readonly base: string; readonly accounts: number };
+/** Makes so many accounts, unless they are there. Returns their folder. */
+export async function writeAccounts(folder: string, accounts: number): Promise<string> {
+  const authDir = join(folder, `auths-${accounts}`);
+  if (existsSync(authDir)) return authDir;
+  await mkdir(authDir, { recursive: true });
+  for (let number = 0; number < accounts; number++) {
+    await Bun.write(join(authDir, `account-${number}.json`), accountFile(number));
+  }
+  return authDir;
+}
 
-/** Accounts and a configuration that is the default but for its addresses. Returns the configuration's path. */
+/** Where the program listens, whom it asks, and where its accounts are. */
+export type Setup = { readonly port: number; readonly base: string; readonly authDir: string };
+
+/** A configuration that is the default but for its addresses. Returns its path. */
 export async function writeProgramSetup(
   folder: string,
-  { port, base, accounts }: Setup,
+  { port, base, authDir }: Setup,
 ): Promise<string> {
-  const authDir = join(folder, `auths-${accounts}`);
-  if (!existsSync(authDir)) {
-    await mkdir(authDir, { recursive: true });
-    for (let number = 0; number < accounts; number++) {
-      await Bun.write(join(authDir, `account-${number}.json`), accountFile(number));
-    }
-  }
   const config = join(folder, `config-${port}.yaml`);
   const keys = {
     listen: `127.0.0.1:${port}`,

@@ -41,8 +41,12 @@ type Style = {
 const HEAD_BYTES = Buffer.from(`${HEAD}\r\n\r\n`);
 const END_BYTES = Buffer.from("0\r\n\r\n");
 
+// Each turn has ids of its own: the same answer must stay the same, at whatever pace it comes.
+const turns = new Map<number, readonly Uint8Array[]>();
+
 function styleOf(events: number, paceMs: number): Style {
-  const frames = framesOf(events);
+  const frames = turns.get(events) ?? framesOf(events);
+  turns.set(events, frames);
   const chunks = frames.map(chunkOf);
   const parts = chunks.map((chunk, index) =>
     Buffer.concat([
@@ -70,13 +74,23 @@ function endlessStyle(): Style {
   };
 }
 
-type State = { held: Buffer; unsent: Buffer; endless: Style | undefined };
+type State = {
+  /** The beginning of a head. */
+  held: Buffer;
+  /** The first line of the request whose body arrives. */
+  line: string | undefined;
+  /** Bytes of that body that are still to come. */
+  left: number;
+  unsent: Buffer;
+  endless: Style | undefined;
+};
 type Client = Socket<State>;
 type Stream = { readonly client: Client; readonly style: Style; next: number };
 
 const NOTHING = Buffer.alloc(0);
 const HEAD_END = Buffer.from("\r\n\r\n");
-const LENGTH = /content-length: *(\d+)/i;
+const LENGTH = /\r\ncontent-length: *(\d+)/i;
+const CHUNKED = /\r\ntransfer-encoding: *chunked/i;
 
 let style = styleOf(20, 0);
 
@@ -118,6 +132,8 @@ function setStyle(query: URLSearchParams): string {
 function answer(client: Client, line: string): void {
   if (line.startsWith("GET /style?")) {
     sendJson(client, setStyle(new URLSearchParams(line.slice(11, line.lastIndexOf(" ")))));
+  } else if (line === "chunked") {
+    send(client, Buffer.from("HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\n\r\n"));
   } else if (line.startsWith("GET ")) {
     // The model list: an empty one is as good as any.
     sendJson(client, '{"models":[]}');
@@ -167,19 +183,34 @@ setInterval(() => {
   }
 }, 1);
 
-/** Answers every request that has arrived whole. */
+/** Answers every request that has arrived whole; bodies are counted and forgotten. */
 function take(client: Client, bytes: Buffer): void {
   const { data } = client;
-  data.held = data.held.length === 0 ? bytes : Buffer.concat([data.held, bytes]);
-  for (;;) {
-    const headEnd = data.held.indexOf(HEAD_END);
-    if (headEnd < 0) return;
-    const head = data.held.toString("latin1", 0, headEnd);
-    const length = headEnd + 4 + Number(LENGTH.exec(head)?.[1] ?? 0);
-    if (data.held.length < length) return;
-    data.held = data.held.length === length ? NOTHING : data.held.subarray(length);
-    answer(client, head.slice(0, head.indexOf("\r\n")));
+  let rest = bytes;
+  while (rest.length > 0) {
+    if (data.line === undefined) rest = takeHead(client, rest);
+    if (data.line === undefined) return;
+    const body = Math.min(data.left, rest.length);
+    data.left -= body;
+    rest = rest.subarray(body);
+    if (data.left > 0) return;
+    const { line } = data;
+    data.line = undefined;
+    answer(client, line);
   }
+}
+
+/** What lies behind the head, once that is whole. */
+function takeHead({ data }: Client, bytes: Buffer): Buffer {
+  const held = data.held.length === 0 ? bytes : Buffer.concat([data.held, bytes]);
+  const end = held.indexOf(HEAD_END);
+  // The runtime uses its buffer again: what is not whole yet must be copied.
+  data.held = end < 0 ? Buffer.from(held) : NOTHING;
+  if (end < 0) return NOTHING;
+  const head = held.toString("latin1", 0, end);
+  data.line = CHUNKED.test(head) ? "chunked" : head.slice(0, head.indexOf("\r\n"));
+  data.left = Number(LENGTH.exec(head)?.[1] ?? 0);
+  return held.subarray(end + HEAD_END.length);
 }
 
 const server = Bun.listen<State>({
@@ -187,11 +218,16 @@ const server = Bun.listen<State>({
   port: 0,
   socket: {
     open: (client) => {
-      client.data = { held: NOTHING, unsent: NOTHING, endless: undefined };
+      client.data = {
+        held: NOTHING,
+        line: undefined,
+        left: 0,
+        unsent: NOTHING,
+        endless: undefined,
+      };
       client.setNoDelay(true);
     },
-    // The runtime uses its buffer again: what is not whole yet must be copied.
-    data: (client, bytes) => take(client, Buffer.from(bytes)),
+    data: take,
     drain: (client) => {
       const { unsent } = client.data;
       client.data.unsent = NOTHING;

@@ -2,13 +2,15 @@
 // what the request itself costs drops out.
 
 import { CODEX, type Contender, OTHER, PASSING, READ } from "../contender.ts";
-import type { Field } from "../field.ts";
+import { type Field, inRounds } from "../field.ts";
 import { type Figure, ratios, summarize } from "../figure.ts";
 import { cpuUs } from "./cpu.ts";
 
 const FEW = 20;
 const MANY = 2000;
-const PER_SECOND = 40;
+const PER_SECOND = 100;
+/** Of the requests before all others, how many get long answers. */
+const LONG_SHARE = 40;
 
 /** Where the slope was measured, for headings. */
 export const BETWEEN = `between answers of ${FEW} and of ${MANY.toLocaleString("en")} events at once`;
@@ -18,23 +20,27 @@ export async function measureSlopes(
   field: Field,
   contenders: readonly Contender[],
   what: string,
-): Promise<(name: string) => number[]> {
-  const pressure = {
-    connections: 4,
-    perSecond: PER_SECOND,
-    requests: PER_SECOND * field.size.seconds,
-  };
+): Promise<(name: string) => readonly number[]> {
+  const { size } = field;
+  const pressure = { connections: 4, perSecond: PER_SECOND, requests: PER_SECOND * size.seconds };
   await field.setStyle({ events: FEW, paceMs: 0 });
   await field.warm(contenders);
-  const few = await field.press(contenders, `${what}, short answers`, pressure);
   await field.setStyle({ events: MANY, paceMs: 0 });
-  const many = await field.press(contenders, `${what}, long answers`, pressure);
-  return (name) => {
-    const short = cpuUs(few, name);
-    return cpuUs(many, name).map(
-      (cost, round) => (cost - (short[round] ?? Number.NaN)) / (MANY - FEW),
-    );
-  };
+  const warmup = Math.ceil(size.warmup / LONG_SHARE);
+  for (const contender of contenders) {
+    await field.press(contender, { connections: 4, perSecond: 0, requests: warmup });
+  }
+  const slopes = await inRounds(contenders, size.rounds, {
+    measure: async (contender) => {
+      await field.setStyle({ events: FEW, paceMs: 0 });
+      const short = cpuUs(await field.press(contender, pressure));
+      await field.setStyle({ events: MANY, paceMs: 0 });
+      const long = cpuUs(await field.press(contender, pressure));
+      return (long - short) / (MANY - FEW);
+    },
+    onRound: (round) => field.say(`${what}, round ${round} of ${size.rounds}`),
+  });
+  return (name) => slopes.get(name) ?? [];
 }
 
 /** The slope of those who pass answers on. */

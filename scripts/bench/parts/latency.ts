@@ -3,25 +3,29 @@
 import { CODEX, DIRECT, PASSING, READ } from "../contender.ts";
 import type { Field } from "../field.ts";
 import { type Figure, quantile, ratios, summarize } from "../figure.ts";
-import type { Result } from "../press.ts";
+import type { Result } from "../result.ts";
 
 const SECTION = "Added latency, one request at a time, 8 KB in, 20 events out";
 
-/** Which of two times. */
-export type Moment = "wholeMs" | "firstByteMs";
+/** A quantile of one contender's times, round by round. */
+export function timesMs(
+  rounds: readonly (readonly Result[])[],
+  name: string,
+  share: number,
+): number[] {
+  return rounds.map((results) =>
+    quantile(results.find((result) => result.name === name)?.timesMs ?? [], share),
+  );
+}
 
 /** By how much a contender's quantile is above the backend's own, round by round. */
 export function addedMs(
   rounds: readonly (readonly Result[])[],
   name: string,
   share: number,
-  moment: Moment = "wholeMs",
 ): number[] {
-  return rounds.map((results) => {
-    const at = (wanted: string): number =>
-      quantile(results.find((result) => result.name === wanted)?.[moment] ?? [], share);
-    return at(name) - at(DIRECT);
-  });
+  const direct = timesMs(rounds, DIRECT, share);
+  return timesMs(rounds, name, share).map((time, round) => time - (direct[round] ?? Number.NaN));
 }
 
 /** The latency of those who pass answers on. */
@@ -30,37 +34,23 @@ export async function measureLatency(field: Field): Promise<Figure[]> {
   const contenders = field.pick([DIRECT, ...PASSING]);
   await field.warm(contenders);
   const rounds = await field.takeTurns(contenders, "latency", field.size.sequential);
-  const direct = rounds.map((results) =>
-    quantile(results.find(({ name }) => name === DIRECT)?.wholeMs ?? [], 0.5),
-  );
+  const figure = (
+    [name, what, unit]: readonly [name: string, what: string, unit: string],
+    values: readonly number[],
+    atMost?: number,
+  ): Figure => {
+    const heading = { section: SECTION, name: `${name}: ${what}`, unit };
+    return summarize(atMost === undefined ? heading : { ...heading, goal: { atMost } }, values);
+  };
+  const names = contenders.map(({ name }) => name).filter((name) => name !== DIRECT);
   const p50 = (name: string): number[] => addedMs(rounds, name, 0.5);
+  const p99 = (name: string): number[] => addedMs(rounds, name, 0.99);
   return [
-    summarize(
-      { section: SECTION, name: `${CODEX} / ${READ}: p50`, unit: "x", goal: { atMost: 2 } },
-      ratios(p50(CODEX), p50(READ)),
+    figure([`${CODEX} / ${READ}`, "p50", "x"], ratios(p50(CODEX), p50(READ)), 2),
+    ...names.map((name) =>
+      figure([name, "p50", "ms"], p50(name), name === CODEX ? 0.25 : undefined),
     ),
-    ...contenders
-      .filter(({ name }) => name !== DIRECT)
-      .flatMap(({ name }) => [
-        summarize(
-          {
-            section: SECTION,
-            name: `${name}: p50`,
-            unit: "ms",
-            ...(name === CODEX ? { goal: { atMost: 0.25 } } : {}),
-          },
-          p50(name),
-        ),
-        summarize(
-          {
-            section: SECTION,
-            name: `${name}: p99`,
-            unit: "ms",
-            ...(name === CODEX ? { goal: { atMost: 1 } } : {}),
-          },
-          addedMs(rounds, name, 0.99),
-        ),
-      ]),
-    summarize({ section: SECTION, name: `(${DIRECT}, not added: p50)`, unit: "ms" }, direct),
+    ...names.map((name) => figure([name, "p99", "ms"], p99(name), name === CODEX ? 1 : undefined)),
+    figure([`(${DIRECT}, not added`, "p50)", "ms"], timesMs(rounds, DIRECT, 0.5)),
   ];
 }

@@ -25,7 +25,7 @@ function compared(
   section: string,
   unit: string,
   most: number,
-  values: (name: string) => number[],
+  values: (name: string) => readonly number[],
 ): Figure[] {
   return [
     ...TRANSLATING.map(([name, floor]) =>

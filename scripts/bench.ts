@@ -1,26 +1,36 @@
 // How fast the compiled program is, beside the least that a relay can be. Speed is measured here and never in tests.
-// docs/PERFORMANCE.md explains how, and holds what came of it.
+// docs/PERFORMANCE.md tells how, and a whole run writes its figures there.
 
-import { availableParallelism, loadavg, release } from "node:os";
-import { join } from "node:path";
+import { availableParallelism, cpus, loadavg, release } from "node:os";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { number } from "../src/wire/json.ts";
 import type { Size } from "./bench/field.ts";
-import { table } from "./bench/report.ts";
+import {
+  type Machine,
+  measuredMarkdown,
+  type Report,
+  rewriteMeasured,
+  summaryOf,
+  table,
+} from "./bench/report.ts";
 import { PARTS, type PartName, run } from "./bench/run.ts";
 import { EXECUTABLE } from "./build.ts";
 
 const NAMES = Object.keys(PARTS).filter(isPartName);
 
-const USAGE = `Measures codex-proxy against bare relays, on this machine only.
+const USAGE = `Measures codex-proxy beside bare relays, on this machine only. A whole run writes docs/PERFORMANCE.md.
 
-  bun run bench [--quick] [--only PART,...] [--json FILE] [--program FILE]
+  bun run bench [--quick] [--only PART,...] [--soak MINUTES] [--json FILE] [--program FILE]
 
   --quick         a few minutes instead of half an hour, and less exact
   --only PARTS    some of: ${NAMES.join(", ")}
+  --soak MINUTES  how long the soak takes: 10 where nothing is said, 0 with --quick
   --json FILE     writes all figures to FILE
   --program FILE  an executable to measure, instead of one that is built for it`;
 
 const ROOT = join(import.meta.dirname, "..");
+const PAGE = join(ROOT, "docs", "PERFORMANCE.md");
 
 const FULL: Size = {
   isQuick: false,
@@ -48,10 +58,12 @@ const QUICK: Size = {
 };
 
 type Settings = {
-  readonly quick: boolean;
-  readonly only: readonly PartName[] | undefined;
+  readonly parts: readonly PartName[];
+  readonly size: Size;
   readonly json: string | undefined;
   readonly program: string | undefined;
+  /** Whether the run is one for the page: everything, at full length, of this very source. */
+  readonly isWhole: boolean;
 };
 
 function isPartName(name: string): name is PartName {
@@ -59,26 +71,37 @@ function isPartName(name: string): name is PartName {
 }
 
 /** What the command line asks for, or what to print instead. */
-function readSettings(): Settings | { readonly usage: string; readonly code: number } {
+function readSettings(): Settings | { readonly usage: string; readonly code: 0 | 2 } {
+  const misuse = (fault: string) => ({ usage: `bench: ${fault}\n\n${USAGE}`, code: 2 }) as const;
   try {
     const { values } = parseArgs({
       options: {
         quick: { type: "boolean", default: false },
         only: { type: "string" },
+        soak: { type: "string" },
         json: { type: "string" },
         program: { type: "string" },
         help: { type: "boolean", short: "h", default: false },
       },
     });
     if (values.help) return { usage: USAGE, code: 0 };
-    const only = values.only?.split(",");
-    const unknown = only?.find((name) => !isPartName(name));
-    if (unknown !== undefined)
-      return { usage: `There is no part ${unknown}.\n\n${USAGE}`, code: 2 };
-    const { quick, json, program } = values;
-    return { quick, json, program, only: only?.filter(isPartName) };
+    const { quick, only, json, program } = values;
+    const unknown = only?.split(",").find((name) => !isPartName(name));
+    if (unknown !== undefined) return misuse(`there is no part ${unknown}`);
+    const soak = number(values.soak);
+    if (values.soak !== undefined && !(soak !== undefined && soak >= 0)) {
+      return misuse(`--soak takes minutes, not ${values.soak}`);
+    }
+    const size = quick ? QUICK : FULL;
+    return {
+      parts: only === undefined ? NAMES : NAMES.filter((name) => only.split(",").includes(name)),
+      size: { ...size, soakMinutes: soak ?? size.soakMinutes },
+      json,
+      program,
+      isWhole: !quick && only === undefined && program === undefined,
+    };
   } catch (fault) {
-    return { usage: `${fault instanceof Error ? fault.message : fault}\n\n${USAGE}`, code: 2 };
+    return misuse(fault instanceof Error ? fault.message : String(fault));
   }
 }
 
@@ -98,34 +121,50 @@ async function versionOf(program: string): Promise<string> {
   return (await new Response(child.stdout).text()).trim();
 }
 
-async function measure(settings: Settings): Promise<void> {
-  const startedMs = performance.now();
-  const program = settings.program ?? (await build());
-  const version = await versionOf(program);
-  const size = settings.quick ? QUICK : FULL;
-  const machine = {
-    cores: availableParallelism(),
+function machine(): Machine {
+  return {
     kernel: `${process.platform} ${release().split("-")[0]} ${process.arch}`,
+    cores: availableParallelism(),
+    processor: cpus()[0]?.model ?? "unknown",
     bun: Bun.version,
-    // What others do on this machine while it is measured.
     loadBefore: Number((loadavg()[0] ?? 0).toFixed(2)),
   };
-  const facts = `${machine.kernel}, ${machine.cores} cores, Bun ${machine.bun}, load before ${machine.loadBefore}`;
-  say(`${version} on ${facts}`);
-  if (machine.loadBefore > machine.cores / 4) {
+}
+
+async function measure({ parts, size, json, program, isWhole }: Settings): Promise<void> {
+  const startedMs = performance.now();
+  const place = machine();
+  const executable = program === undefined ? await build() : resolve(program);
+  const version = await versionOf(executable);
+  say(`${version} on ${place.kernel}, ${place.cores} cores, load before ${place.loadBefore}`);
+  if (place.loadBefore > place.cores / 4) {
     say("others are busy on this machine: expect worse figures than it has alone, p99 above all");
   }
-  const { figures, leftOut } = await run(program, settings.only ?? NAMES, size, say);
-  const seconds = Math.round((performance.now() - startedMs) / 1000);
-  console.log();
-  console.log(`${version}; ${facts}; median and range of ${size.rounds} rounds; ${seconds} s`);
-  for (const line of leftOut) console.log(`left out: ${line}`);
-  console.log();
-  for (const line of table(figures)) console.log(line);
-  if (settings.json === undefined) return;
-  const kept = { version, machine, rounds: size.rounds, seconds, leftOut, figures };
-  await Bun.write(settings.json, `${JSON.stringify(kept, null, 2)}\n`);
-  say(`figures are in ${settings.json}`);
+  const { figures, leftOut } = await run(executable, parts, size, say);
+  const report: Report = {
+    version,
+    date: new Date().toISOString().slice(0, 10),
+    machine: place,
+    rounds: size.rounds,
+    seconds: Math.round((performance.now() - startedMs) / 1000),
+    leftOut,
+    figures,
+  };
+  console.log(`\n${summaryOf(report)}`);
+  for (const what of leftOut) console.log(`left out: ${what}`);
+  console.log(`\n${table(figures).join("\n")}\n`);
+  if (json !== undefined) {
+    await Bun.write(json, `${JSON.stringify(report, null, 2)}\n`);
+    say(`figures are in ${json}`);
+  }
+  if (isWhole) await writePage(report);
+}
+
+async function writePage(report: Report): Promise<void> {
+  const page = rewriteMeasured(await Bun.file(PAGE).text(), measuredMarkdown(report));
+  if (page === undefined) throw new Error("docs/PERFORMANCE.md has no marks to write between");
+  await Bun.write(PAGE, page);
+  say("docs/PERFORMANCE.md has the new figures");
 }
 
 async function main(): Promise<number> {

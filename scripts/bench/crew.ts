@@ -37,9 +37,15 @@ const ENVIRONMENT = Object.fromEntries(
 // Bun lets 256 requests run at a time (runtime.md 4).
 const RELAY_ENVIRONMENT = { ...ENVIRONMENT, BUN_CONFIG_MAX_HTTP_REQUESTS: "65535" };
 const START_LIMIT_MS = 60_000;
+const EXIT_MS = 200;
 const HERE = import.meta.dirname;
 
-type Member = { readonly child: Bun.Subprocess; readonly name: string };
+type Member = {
+  readonly child: Bun.Subprocess;
+  readonly name: string;
+  /** Where it writes what it has to say. */
+  readonly log?: string;
+};
 
 /** A crew without members, for the program at the path `program`. */
 export async function openCrew(program: string): Promise<Crew> {
@@ -48,17 +54,23 @@ export async function openCrew(program: string): Promise<Crew> {
   const leaving = new Set<number>();
   const wrecks: string[] = [];
   let logs = 0;
+  let closing: Promise<void> | undefined;
 
-  const enlist = <T extends Bun.Subprocess>(child: T, name: string): T => {
+  const enlist = (member: Member): void => {
+    const { child, name, log } = member;
     const { pid } = child;
-    members.set(pid, { child, name });
-    child.exited
-      .then((code) => {
-        members.delete(pid);
-        if (!leaving.has(pid) && code !== 0) wrecks.push(`${name} has ended with ${code}`);
-      })
-      .catch(() => {});
-    return child;
+    members.set(pid, member);
+    const onExit = async (code: number): Promise<void> => {
+      members.delete(pid);
+      if (leaving.has(pid)) return;
+      wrecks.push(`${name} has ended with ${code}${log === undefined ? "" : await tailOf(log)}`);
+    };
+    child.exited.then(onExit).catch(() => {});
+  };
+  const closeAll = async (): Promise<void> => {
+    const pids = [...members.keys()];
+    await Promise.all(pids.map((pid) => end({ pid, port: 0 })));
+    await rm(folder, { recursive: true, force: true });
   };
   const spawnScript = (name: string, words: readonly string[], env = ENVIRONMENT) =>
     Bun.spawn([process.execPath, join(HERE, name), ...words], {
@@ -92,7 +104,8 @@ export async function openCrew(program: string): Promise<Crew> {
   return {
     startScript: async (name, ...words) => {
       const title = [name, ...words.slice(0, -1)].join(" ");
-      const child = enlist(spawnScript(name, words, RELAY_ENVIRONMENT), title);
+      const child = spawnScript(name, words, RELAY_ENVIRONMENT);
+      enlist({ child, name: title });
       const { value } = await child.stdout.getReader().read();
       const port = Number(new TextDecoder().decode(value));
       if (!(port > 0)) throw new Error(`${title} does not start`);
@@ -107,22 +120,18 @@ export async function openCrew(program: string): Promise<Crew> {
       const config = await writeProgramSetup(folder, { port, base, authDir });
       logs += 1;
       const log = join(folder, `program-${logs}.log`);
-      const child = enlist(
-        Bun.spawn([program, "-config", config], {
-          env: ENVIRONMENT,
-          cwd: folder,
-          stdin: "ignore",
-          stdout: "ignore",
-          stderr: Bun.file(log),
-        }),
-        "codex-proxy",
-      );
+      const child = Bun.spawn([program, "-config", config], {
+        env: ENVIRONMENT,
+        cwd: folder,
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: Bun.file(log),
+      });
+      enlist({ child, name: "codex-proxy", log });
       try {
         await untilLive(`http://127.0.0.1:${port}/health/live`, child, "codex-proxy");
       } catch (cause) {
-        throw new Error(`codex-proxy does not start; its log ends with:\n${await tailOf(log)}`, {
-          cause,
-        });
+        throw new Error(`codex-proxy does not start${await tailOf(log)}`, { cause });
       }
       return { port, pid: child.pid };
     },
@@ -131,38 +140,43 @@ export async function openCrew(program: string): Promise<Crew> {
       if (nginx === null) return undefined;
       const port = freePort();
       const config = await writeNginxSetup(folder, port, base);
-      const child = enlist(
-        Bun.spawn([nginx, "-p", folder, "-c", config, "-e", "stderr"], {
-          env: ENVIRONMENT,
-          stdin: "ignore",
-          stdout: "ignore",
-          stderr: "inherit",
-        }),
-        "nginx",
-      );
+      const child = Bun.spawn([nginx, "-p", folder, "-c", config, "-e", "stderr"], {
+        env: ENVIRONMENT,
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "inherit",
+      });
+      enlist({ child, name: "nginx" });
       await untilLive(`http://127.0.0.1:${port}/`, child, "nginx");
       return { port, pid: child.pid };
     },
-    ask: async (name) => new Response(enlist(spawnScript(name, []), name).stdout).text(),
+    ask: async (name) => {
+      const child = spawnScript(name, []);
+      enlist({ child, name });
+      const text = await new Response(child.stdout).text();
+      if ((await child.exited) !== 0) throw new Error(`${name} has failed`);
+      return text;
+    },
     load: async (plan) => {
       const reply = await loader(plan);
       const fault = "fault" in reply ? reply.fault : faultOf(reply.results);
-      if (fault !== undefined) throw new Error([fault, ...wrecks].join("; "));
+      if (fault !== undefined) {
+        // That a process has ended is told a little later than that its connections have.
+        await Bun.sleep(EXIT_MS);
+        throw new Error([fault, ...wrecks].join("; "));
+      }
       return "fault" in reply ? [] : reply.results;
     },
     end,
-    close: async () => {
-      const pids = [...members.keys()];
-      await Promise.all(pids.map((pid) => end({ pid, port: 0 })));
-      await rm(folder, { recursive: true, force: true });
+    close: () => {
+      closing ??= closeAll();
+      return closing;
     },
   };
 }
 
 /** The load process, started when it is first needed. */
-function createLoader(
-  enlist: (child: Bun.Subprocess, name: string) => unknown,
-): (plan: Plan) => Promise<Reply> {
+function createLoader(enlist: (member: Member) => void): (plan: Plan) => Promise<Reply> {
   let child: Bun.Subprocess | undefined;
   let settle: (reply: Reply) => void = () => {};
   const start = (): Bun.Subprocess => {
@@ -174,7 +188,7 @@ function createLoader(
       ipc: (reply: Reply) => settle(reply),
       onExit: () => settle({ fault: "the load has ended" }),
     });
-    enlist(started, "load");
+    enlist({ child: started, name: "the load" });
     return started;
   };
   return async (plan) => {
@@ -193,7 +207,7 @@ function faultOf(results: readonly Result[]): string | undefined {
 
 async function tailOf(log: string): Promise<string> {
   const text = await Bun.file(log).text();
-  return text.trim().split("\n").slice(-5).join("\n");
+  return `; its log ends with:\n${text.trim().split("\n").slice(-5).join("\n")}`;
 }
 
 function freePort(): number {

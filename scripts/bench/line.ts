@@ -87,6 +87,9 @@ const LIMIT_MS = 60_000;
 /** What a request comes to whose connection has ended. */
 export const CLOSED = "the connection was closed";
 
+/** What a request comes to that could not even be sent. */
+export const NO_CONNECTION = "it takes no connection";
+
 /** Opens a connection. The first whole answer is kept in `memory`, and later ones are compared with it. */
 export async function openLine(
   contender: Contender,
@@ -131,6 +134,8 @@ export async function openLine(
         end(CLOSED);
       },
     },
+  }).catch((cause: unknown) => {
+    throw new Error(`${contender.name}: ${NO_CONNECTION}`, { cause });
   });
   const watch = setInterval(() => {
     if (performance.now() - sentMs > LIMIT_MS) end(`no answer within ${LIMIT_MS / 1000} s`);

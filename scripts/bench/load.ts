@@ -33,7 +33,10 @@ if (import.meta.main) {
   process.on("message", (plan: Plan) => {
     perform(plan).then(
       (results) => process.send?.({ results } satisfies Reply),
-      (fault: unknown) => process.send?.({ fault: String(fault) } satisfies Reply),
+      (fault: unknown) => {
+        const told = fault instanceof Error ? fault.message : String(fault);
+        process.send?.({ fault: told } satisfies Reply);
+      },
     );
   });
   // Whoever started this has ended.

@@ -39,6 +39,8 @@ export const PARTS = {
 /** The name of a part. */
 export type PartName = keyof typeof PARTS;
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** What a run brought. */
 export type Measured = { readonly figures: readonly Figure[]; readonly leftOut: readonly string[] };
 
@@ -50,21 +52,25 @@ export async function run(
   say: (line: string) => void,
 ): Promise<Measured> {
   const crew = await openCrew(program);
+  let isBrokenOff = false;
   const breakOff = (): void => {
+    isBrokenOff = true;
     const leave = (): void => process.exit(130);
     crew.close().then(leave, leave);
   };
-  process.once("SIGINT", breakOff);
-  process.once("SIGTERM", breakOff);
+  for (const signal of SIGNALS) process.once(signal, breakOff);
   try {
     const field = await openField(crew, size, say);
     for (const line of field.leftOut) say(`left out: ${line}`);
     const figures: Figure[] = [];
     for (const name of names) figures.push(...(await PARTS[name](field)));
     return { figures, leftOut: field.leftOut };
+  } catch (fault) {
+    // What fails then fails because its processes have been ended.
+    if (!isBrokenOff) throw fault;
+    return { figures: [], leftOut: [] };
   } finally {
-    process.off("SIGINT", breakOff);
-    process.off("SIGTERM", breakOff);
+    for (const signal of SIGNALS) process.off(signal, breakOff);
     await crew.close();
   }
 }

@@ -2,7 +2,15 @@
 
 import { type Answer, openAnswer } from "./answer.ts";
 import type { Contender } from "./contender.ts";
-import { CLOSED, type Memory, newMemory, openLine, remember, requestOf } from "./line.ts";
+import {
+  CLOSED,
+  type Memory,
+  NO_CONNECTION,
+  newMemory,
+  openLine,
+  remember,
+  requestOf,
+} from "./line.ts";
 import { cpuMs, standingOf } from "./process.ts";
 import { newTally, note, type Result } from "./result.ts";
 
@@ -115,9 +123,9 @@ async function runStream(
       },
       close: () => resolve(CLOSED),
     },
-  });
+  }).catch(() => resolve(NO_CONNECTION));
   const timing = await promise;
   clearTimeout(limit);
-  socket.end();
+  socket?.end();
   return timing;
 }

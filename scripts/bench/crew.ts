@@ -1,10 +1,11 @@
-// Every process of a run: starts them, tells which one broke down, and ends them all.
+// Starts whatever takes part in a run, and talks to the load.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Plan, Reply } from "./load.ts";
 import type { Result } from "./result.ts";
+import { createRoster, type Roster, tailOf } from "./roster.ts";
 import { writeAccounts, writeNginxSetup, writeProgramSetup } from "./setup.ts";
 
 /** A process that serves a port. */
@@ -15,7 +16,7 @@ export type Crew = {
   /** A script of this folder that prints its port as its first line. */
   readonly startScript: (name: string, ...words: string[]) => Promise<Server>;
   /** Makes the account files of such a pool, so that a start need not wait for them. */
-  readonly prepareAccounts: (accounts: number) => Promise<void>;
+  readonly prepareAccounts: (accounts: number) => Promise<string>;
   /** The measured program, answering `/health/live`. */
   readonly startProgram: (accounts: number, base: string) => Promise<Server>;
   /** nginx, or undefined where it is not installed. */
@@ -40,134 +41,36 @@ const START_LIMIT_MS = 60_000;
 const EXIT_MS = 200;
 const HERE = import.meta.dirname;
 
-type Member = {
-  readonly child: Bun.Subprocess;
-  readonly name: string;
-  /** Where it writes what it has to say. */
-  readonly log?: string;
-};
-
 /** A crew without members, for the program at the path `program`. */
 export async function openCrew(program: string): Promise<Crew> {
   const folder = await mkdtemp(join(tmpdir(), "codex-proxy-bench-"));
-  const members = new Map<number, Member>();
-  const leaving = new Set<number>();
-  const wrecks: string[] = [];
-  let logs = 0;
+  const roster = createRoster();
+  const loader = createLoader(roster);
   let closing: Promise<void> | undefined;
-
-  const enlist = (member: Member): void => {
-    const { child, name, log } = member;
-    const { pid } = child;
-    members.set(pid, member);
-    const onExit = async (code: number): Promise<void> => {
-      members.delete(pid);
-      if (leaving.has(pid)) return;
-      wrecks.push(`${name} has ended with ${code}${log === undefined ? "" : await tailOf(log)}`);
-    };
-    child.exited.then(onExit).catch(() => {});
-  };
   const closeAll = async (): Promise<void> => {
-    const pids = [...members.keys()];
-    await Promise.all(pids.map((pid) => end({ pid, port: 0 })));
+    await roster.endAll();
     await rm(folder, { recursive: true, force: true });
   };
-  const spawnScript = (name: string, words: readonly string[], env = ENVIRONMENT) =>
-    Bun.spawn([process.execPath, join(HERE, name), ...words], {
-      env,
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "inherit",
-    });
-  /** Waits until somebody answers. */
-  const untilLive = async (url: string, child: Bun.Subprocess, name: string): Promise<void> => {
-    const deadlineMs = performance.now() + START_LIMIT_MS;
-    for (;;) {
-      const init = { proxy: false, keepalive: false } as const;
-      const response = await fetch(url, init).catch(() => undefined);
-      await response?.arrayBuffer();
-      if (response !== undefined && response.status < 500) return;
-      const isOver = child.exitCode !== null || performance.now() > deadlineMs;
-      if (isOver) throw new Error(`${name} does not start`);
-      await Bun.sleep(1);
-    }
-  };
-  const end = async ({ pid }: Server): Promise<void> => {
-    const member = members.get(pid);
-    if (member === undefined) return;
-    leaving.add(pid);
-    member.child.kill("SIGKILL");
-    await member.child.exited;
-  };
-  const loader = createLoader(enlist);
-
   return {
-    startScript: async (name, ...words) => {
-      const title = [name, ...words.slice(0, -1)].join(" ");
-      const child = spawnScript(name, words, RELAY_ENVIRONMENT);
-      enlist({ child, name: title });
-      const { value } = await child.stdout.getReader().read();
-      const port = Number(new TextDecoder().decode(value));
-      if (!(port > 0)) throw new Error(`${title} does not start`);
-      return { port, pid: child.pid };
-    },
-    prepareAccounts: async (accounts) => {
-      await writeAccounts(folder, accounts);
-    },
+    startScript: (name, ...words) => startScript(roster, name, words),
+    prepareAccounts: (accounts) => writeAccounts(folder, accounts),
     startProgram: async (accounts, base) => {
       const port = freePort();
       const authDir = await writeAccounts(folder, accounts);
       const config = await writeProgramSetup(folder, { port, base, authDir });
-      logs += 1;
-      const log = join(folder, `program-${logs}.log`);
-      const child = Bun.spawn([program, "-config", config], {
-        env: ENVIRONMENT,
-        cwd: folder,
-        stdin: "ignore",
-        stdout: "ignore",
-        stderr: Bun.file(log),
-      });
-      enlist({ child, name: "codex-proxy", log });
-      try {
-        await untilLive(`http://127.0.0.1:${port}/health/live`, child, "codex-proxy");
-      } catch (cause) {
-        throw new Error(`codex-proxy does not start${await tailOf(log)}`, { cause });
-      }
-      return { port, pid: child.pid };
+      return startProgram(roster, program, { port, config, folder });
     },
-    startNginx: async (base) => {
-      const nginx = Bun.which("nginx", { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` });
-      if (nginx === null) return undefined;
-      const port = freePort();
-      const config = await writeNginxSetup(folder, port, base);
-      const child = Bun.spawn([nginx, "-p", folder, "-c", config, "-e", "stderr"], {
-        env: ENVIRONMENT,
-        stdin: "ignore",
-        stdout: "ignore",
-        stderr: "inherit",
-      });
-      enlist({ child, name: "nginx" });
-      await untilLive(`http://127.0.0.1:${port}/`, child, "nginx");
-      return { port, pid: child.pid };
-    },
-    ask: async (name) => {
-      const child = spawnScript(name, []);
-      enlist({ child, name });
-      const text = await new Response(child.stdout).text();
-      if ((await child.exited) !== 0) throw new Error(`${name} has failed`);
-      return text;
-    },
+    startNginx: (base) => startNginx(roster, folder, base),
+    ask: (name) => ask(roster, name),
     load: async (plan) => {
       const reply = await loader(plan);
       const fault = "fault" in reply ? reply.fault : faultOf(reply.results);
-      if (fault !== undefined) {
-        // That a process has ended is told a little later than that its connections have.
-        await Bun.sleep(EXIT_MS);
-        throw new Error([fault, ...wrecks].join("; "));
-      }
-      return "fault" in reply ? [] : reply.results;
+      if (fault === undefined) return "fault" in reply ? [] : reply.results;
+      // That a process has ended is told a little later than that its connections have.
+      await Bun.sleep(EXIT_MS);
+      throw new Error([fault, ...roster.wrecks()].join("; "));
     },
-    end,
+    end: ({ pid }) => roster.end(pid),
     close: () => {
       closing ??= closeAll();
       return closing;
@@ -175,8 +78,106 @@ export async function openCrew(program: string): Promise<Crew> {
   };
 }
 
+function faultOf(results: readonly Result[]): string | undefined {
+  const failed = results.find(({ errors }) => errors > 0);
+  return failed && `${failed.name}: ${failed.fault} (requests that went wrong: ${failed.errors})`;
+}
+
+function spawnScript(name: string, words: readonly string[], environment = ENVIRONMENT) {
+  return Bun.spawn([process.execPath, join(HERE, name), ...words], {
+    env: environment,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+}
+
+async function startScript(
+  roster: Roster,
+  name: string,
+  words: readonly string[],
+): Promise<Server> {
+  const title = [name, ...words.slice(0, -1)].join(" ");
+  const child = spawnScript(name, words, RELAY_ENVIRONMENT);
+  roster.enlist({ child, name: title });
+  const { value } = await child.stdout.getReader().read();
+  const port = Number(new TextDecoder().decode(value));
+  if (!(port > 0)) throw new Error(`${title} does not start`);
+  return { port, pid: child.pid };
+}
+
+async function ask(roster: Roster, name: string): Promise<string> {
+  const child = spawnScript(name, []);
+  roster.enlist({ child, name });
+  const text = await new Response(child.stdout).text();
+  if ((await child.exited) !== 0) throw new Error(`${name} has failed`);
+  return text;
+}
+
+async function startProgram(
+  roster: Roster,
+  program: string,
+  {
+    port,
+    config,
+    folder,
+  }: {
+    readonly port: number;
+    readonly config: string;
+    readonly folder: string;
+  },
+): Promise<Server> {
+  const log = join(folder, `program-${port}.log`);
+  const child = Bun.spawn([program, "-config", config], {
+    env: ENVIRONMENT,
+    cwd: folder,
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: Bun.file(log),
+  });
+  roster.enlist({ child, name: "codex-proxy", log });
+  if (!(await isLive(`http://127.0.0.1:${port}/health/live`, child))) {
+    throw new Error(`codex-proxy does not start${await tailOf(log)}`);
+  }
+  return { port, pid: child.pid };
+}
+
+async function startNginx(
+  roster: Roster,
+  folder: string,
+  base: string,
+): Promise<Server | undefined> {
+  // Debian keeps it where only the administrator looks.
+  const nginx = Bun.which("nginx", { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` });
+  if (nginx === null) return undefined;
+  const port = freePort();
+  const config = await writeNginxSetup(folder, port, base);
+  const child = Bun.spawn([nginx, "-p", folder, "-c", config, "-e", "stderr"], {
+    env: ENVIRONMENT,
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "inherit",
+  });
+  roster.enlist({ child, name: "nginx" });
+  if (!(await isLive(`http://127.0.0.1:${port}/`, child))) throw new Error("nginx does not start");
+  return { port, pid: child.pid };
+}
+
+/** Asks again and again until there is an answer, or there will be none. */
+async function isLive(url: string, child: Bun.Subprocess): Promise<boolean> {
+  const deadlineMs = performance.now() + START_LIMIT_MS;
+  while (child.exitCode === null && performance.now() < deadlineMs) {
+    const init = { proxy: false, keepalive: false } as const;
+    const response = await fetch(url, init).catch(() => undefined);
+    await response?.arrayBuffer();
+    if (response !== undefined && response.status < 500) return true;
+    await Bun.sleep(1);
+  }
+  return false;
+}
+
 /** The load process, started when it is first needed. */
-function createLoader(enlist: (member: Member) => void): (plan: Plan) => Promise<Reply> {
+function createLoader(roster: Roster): (plan: Plan) => Promise<Reply> {
   let child: Bun.Subprocess | undefined;
   let settle: (reply: Reply) => void = () => {};
   const start = (): Bun.Subprocess => {
@@ -188,7 +189,7 @@ function createLoader(enlist: (member: Member) => void): (plan: Plan) => Promise
       ipc: (reply: Reply) => settle(reply),
       onExit: () => settle({ fault: "the load has ended" }),
     });
-    enlist({ child: started, name: "the load" });
+    roster.enlist({ child: started, name: "the load" });
     return started;
   };
   return async (plan) => {
@@ -198,16 +199,6 @@ function createLoader(enlist: (member: Member) => void): (plan: Plan) => Promise
     child.send(plan);
     return reply.promise;
   };
-}
-
-function faultOf(results: readonly Result[]): string | undefined {
-  const failed = results.find(({ errors }) => errors > 0);
-  return failed && `${failed.name}: ${failed.fault} (requests that went wrong: ${failed.errors})`;
-}
-
-async function tailOf(log: string): Promise<string> {
-  const text = await Bun.file(log).text();
-  return `; its log ends with:\n${text.trim().split("\n").slice(-5).join("\n")}`;
 }
 
 function freePort(): number {

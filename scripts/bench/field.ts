@@ -110,7 +110,10 @@ export async function openField(
   };
   const load: Crew["load"] = async (plan) => {
     const results = await crew.load(plan);
-    for (const result of results) compare(result, model);
+    for (const { name, sight } of results) {
+      const fault = sight && model && sightFault(name, sight, model);
+      if (fault !== undefined) throw new Error(`${name} answers otherwise: ${fault}`);
+    }
     return results;
   };
   const press = async (contender: Contender, pressure: Pressure): Promise<Result> => {
@@ -224,13 +227,16 @@ async function startOne(crew: Crew, base: string, name: string): Promise<Contend
   return server && contenderOf(name, server);
 }
 
-/** Every contender must tell the same text in as many pieces, and who passes it on must not change a byte. */
-function compare({ name, sight }: Result, model: Sight | undefined): void {
-  if (sight === undefined || model === undefined) return;
-  const isUnchanged = [DIRECT, NGINX, PIPE, READ, CODEX].includes(name);
-  const facts = ["words", "text", ...(isUnchanged ? (["bytes", "hash"] as const) : [])] as const;
-  const differing = facts
+const UNCHANGED = [DIRECT, NGINX, PIPE, READ, CODEX];
+
+/**
+ * In what an answer is not as the backend's: every contender must tell the same text in as many pieces, and who passes
+ * it on must not change a byte.
+ */
+export function sightFault(name: string, sight: Sight, model: Sight): string | undefined {
+  const bytes = UNCHANGED.includes(name) ? (["bytes", "hash"] as const) : [];
+  const differing = (["words", "text", ...bytes] as const)
     .filter((fact) => sight[fact] !== model[fact])
     .map((fact) => `${fact} ${sight[fact]} instead of ${model[fact]}`);
-  if (differing.length > 0) throw new Error(`${name} answers otherwise: ${differing.join("; ")}`);
+  return differing.length === 0 ? undefined : differing.join("; ");
 }

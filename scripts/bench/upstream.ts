@@ -1,78 +1,12 @@
-// The backend of the bench: one process that answers every turn with the same events, encoded beforehand, so that it
-// costs as little as possible beside what is measured. `bun scripts/bench/upstream.ts`; it prints its port.
+// The backend of the bench: one process that answers every turn with the same bytes, so that it costs as little as
+// possible beside what is measured. `bun scripts/bench/upstream.ts`; it prints its port.
 // `GET /style?events=N&pace=MS` chooses how the next turns are answered, and tells what such an answer holds; pace 0 is
 // one write for all events. `GET /style?endless` is a stream as fast as the client takes it, until it leaves.
 
 import type { Socket } from "bun";
-import { limitHeaders } from "../../test/support/backend/limits.ts";
 import { lookAt } from "./sight.ts";
-import { framesOf, LIMITS, NOW_MS } from "./turn.ts";
-
-const HEAD = [
-  "HTTP/1.1 200 OK",
-  "content-type: text/event-stream; charset=utf-8",
-  "cache-control: no-cache",
-  "transfer-encoding: chunked",
-  "server: cloudflare",
-  "cf-ray: 9f0000000000abcd-FRA",
-  "openai-model: gpt-5.4",
-  "x-reasoning-included: true",
-  ...Object.entries(limitHeaders(LIMITS, "full", NOW_MS)).map(
-    ([name, value]) => `${name}: ${value}`,
-  ),
-].join("\r\n");
-
-function chunkOf(frame: Uint8Array): Buffer {
-  const size = Buffer.from(`${frame.length.toString(16)}\r\n`);
-  return Buffer.concat([size, frame, Buffer.from("\r\n")]);
-}
-
-type Style = {
-  readonly kind: "at-once" | "paced" | "endless";
-  readonly paceMs: number;
-  /** The body without its chunks. */
-  readonly body: Buffer;
-  /** Everything, for one write; of an endless one, what is written again and again. */
-  readonly whole: Buffer;
-  /** The head with the first event, each other event, and the last one with the end. */
-  readonly parts: readonly Buffer[];
-};
-
-const HEAD_BYTES = Buffer.from(`${HEAD}\r\n\r\n`);
-const END_BYTES = Buffer.from("0\r\n\r\n");
-
-// Each turn has ids of its own: the same answer must stay the same, at whatever pace it comes.
-const turns = new Map<number, readonly Uint8Array[]>();
-
-function styleOf(events: number, paceMs: number): Style {
-  const frames = turns.get(events) ?? framesOf(events);
-  turns.set(events, frames);
-  const chunks = frames.map(chunkOf);
-  const parts = chunks.map((chunk, index) =>
-    Buffer.concat([
-      ...(index === 0 ? [HEAD_BYTES] : []),
-      chunk,
-      ...(index === chunks.length - 1 ? [END_BYTES] : []),
-    ]),
-  );
-  const whole = Buffer.concat([HEAD_BYTES, ...chunks, END_BYTES]);
-  const body = Buffer.concat(frames);
-  return { kind: paceMs > 0 ? "paced" : "at-once", paceMs, body, whole, parts };
-}
-
-/** The opening of a turn, and then a word for ever. */
-function endlessStyle(): Style {
-  const chunks = framesOf(20).map(chunkOf);
-  const opening = Buffer.concat([HEAD_BYTES, ...chunks.slice(0, 6)]);
-  const word = chunks[6] ?? NOTHING;
-  return {
-    kind: "endless",
-    paceMs: 0,
-    body: NOTHING,
-    whole: Buffer.concat(Array.from({ length: 256 }, () => word)),
-    parts: [opening],
-  };
-}
+import { endlessStyle, type Style, turnStyle } from "./style.ts";
+import { framesOf } from "./turn.ts";
 
 type State = {
   /** The beginning of a head. */
@@ -82,17 +16,31 @@ type State = {
   /** Bytes of that body that are still to come. */
   left: number;
   unsent: Buffer;
-  endless: Style | undefined;
+  /** What is written whenever there is room. */
+  endless: Buffer | undefined;
 };
 type Client = Socket<State>;
-type Stream = { readonly client: Client; readonly style: Style; next: number };
 
 const NOTHING = Buffer.alloc(0);
 const HEAD_END = Buffer.from("\r\n\r\n");
 const LENGTH = /\r\ncontent-length: *(\d+)/i;
 const CHUNKED = /\r\ntransfer-encoding: *chunked/i;
 
-let style = styleOf(20, 0);
+// Each turn has ids of its own: the same answer must stay the same, at whatever pace it comes.
+const turns = new Map<string, readonly Uint8Array[]>();
+let style: Style = turnStyle(framesOf(20), 0);
+
+function setStyle(query: URLSearchParams): string {
+  if (query.has("endless")) {
+    style = endlessStyle();
+    return "{}";
+  }
+  const events = query.get("events") ?? "";
+  const frames = turns.get(events) ?? framesOf(Number(events));
+  turns.set(events, frames);
+  style = turnStyle(frames, Number(query.get("pace")));
+  return JSON.stringify(lookAt("codex", Buffer.concat(frames)) ?? {});
+}
 
 function send(client: Client, bytes: Buffer): void {
   const { data } = client;
@@ -108,10 +56,9 @@ function send(client: Client, bytes: Buffer): void {
 function flood(client: Client): void {
   const { data } = client;
   while (data.endless !== undefined && data.unsent.length === 0) {
-    const { whole } = data.endless;
-    const sent = client.write(whole);
+    const sent = client.write(data.endless);
     if (sent < 0) return;
-    data.unsent = whole.subarray(sent);
+    data.unsent = data.endless.subarray(sent);
   }
 }
 
@@ -120,20 +67,10 @@ function sendJson(client: Client, body: string): void {
   send(client, Buffer.from(`${head}\r\n\r\n${body}`));
 }
 
-function setStyle(query: URLSearchParams): string {
-  if (query.has("endless")) {
-    style = endlessStyle();
-    return "{}";
-  }
-  style = styleOf(Number(query.get("events")), Number(query.get("pace")));
-  return JSON.stringify(lookAt("codex", style.body) ?? {});
-}
-
+/** Answers a request by its first line. */
 function answer(client: Client, line: string): void {
   if (line.startsWith("GET /style?")) {
     sendJson(client, setStyle(new URLSearchParams(line.slice(11, line.lastIndexOf(" ")))));
-  } else if (line === "chunked") {
-    send(client, Buffer.from("HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\n\r\n"));
   } else if (line.startsWith("GET ")) {
     // The model list: an empty one is as good as any.
     sendJson(client, '{"models":[]}');
@@ -148,15 +85,22 @@ function play(client: Client): void {
       send(client, style.whole);
       break;
     case "paced":
-      schedule({ client, style, next: 0 }, 0);
+      schedule({ client, parts: style.parts, paceMs: style.paceMs, next: 0 }, 1);
       break;
     case "endless":
-      send(client, style.parts[0] ?? NOTHING);
-      client.data.endless = style;
+      send(client, style.opening);
+      client.data.endless = style.piece;
       flood(client);
       break;
   }
 }
+
+type Stream = {
+  readonly client: Client;
+  readonly parts: readonly Buffer[];
+  readonly paceMs: number;
+  next: number;
+};
 
 // Streams wait in slots of a millisecond each, so that a tick touches only those that are due.
 const SLOTS = 1024;
@@ -165,7 +109,7 @@ const startedMs = performance.now();
 let tick = 0;
 
 function schedule(stream: Stream, afterMs: number): void {
-  wheel[(tick + Math.max(afterMs, 1)) % SLOTS]?.push(stream);
+  wheel[(tick + afterMs) % SLOTS]?.push(stream);
 }
 
 setInterval(() => {
@@ -174,11 +118,11 @@ setInterval(() => {
     tick += 1;
     const due = wheel[tick % SLOTS]?.splice(0) ?? [];
     for (const stream of due) {
-      const part = stream.style.parts[stream.next];
+      const part = stream.parts[stream.next];
       if (part === undefined || stream.client.readyState <= 0) continue;
       send(stream.client, part);
       stream.next += 1;
-      schedule(stream, stream.style.paceMs);
+      schedule(stream, stream.paceMs);
     }
   }
 }, 1);
@@ -201,14 +145,19 @@ function take(client: Client, bytes: Buffer): void {
 }
 
 /** What lies behind the head, once that is whole. */
-function takeHead({ data }: Client, bytes: Buffer): Buffer {
+function takeHead(client: Client, bytes: Buffer): Buffer {
+  const { data } = client;
   const held = data.held.length === 0 ? bytes : Buffer.concat([data.held, bytes]);
   const end = held.indexOf(HEAD_END);
   // The runtime uses its buffer again: what is not whole yet must be copied.
   data.held = end < 0 ? Buffer.from(held) : NOTHING;
   if (end < 0) return NOTHING;
   const head = held.toString("latin1", 0, end);
-  data.line = CHUNKED.test(head) ? "chunked" : head.slice(0, head.indexOf("\r\n"));
+  if (CHUNKED.test(head)) {
+    client.end("HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\n\r\n");
+    return NOTHING;
+  }
+  data.line = head.slice(0, head.indexOf("\r\n"));
   data.left = Number(LENGTH.exec(head)?.[1] ?? 0);
   return held.subarray(end + HEAD_END.length);
 }

@@ -36,7 +36,7 @@ export async function measureReader(field: Field): Promise<Figure[]> {
     kind: "readers",
     contenders,
     bytesPerSecond: BYTES_PER_SECOND,
-    seconds: field.size.slowSeconds * 3,
+    seconds: field.size.slowSeconds * 5,
     warmupSeconds: WARMUP_SECONDS,
   });
   for (const contender of contenders) await field.crew.end(contender);

@@ -92,10 +92,14 @@ function readSettings(): Settings | { readonly usage: string; readonly code: 0 |
     if (values.soak !== undefined && !(soak !== undefined && soak >= 0)) {
       return misuse(`--soak takes minutes, not ${values.soak}`);
     }
+    const parts = NAMES.filter((name) => only === undefined || only.split(",").includes(name));
     const size = quick ? QUICK : FULL;
+    // Who names the soak wants one.
+    const isSoakNamed = only !== undefined && parts.includes("soak");
+    const minutes = soak ?? (isSoakNamed ? Math.max(size.soakMinutes, 1) : size.soakMinutes);
     return {
-      parts: only === undefined ? NAMES : NAMES.filter((name) => only.split(",").includes(name)),
-      size: { ...size, soakMinutes: soak ?? size.soakMinutes },
+      parts,
+      size: { ...size, soakMinutes: minutes },
       json,
       program,
       isWhole: !quick && only === undefined && program === undefined,

@@ -68,6 +68,7 @@ export type Field = {
   readonly fresh: (name: string) => Promise<Contender | undefined>;
   /** What cannot be measured here, and why. */
   readonly leftOut: readonly string[];
+  readonly leaveOut: (what: string) => void;
   readonly say: (line: string) => void;
   readonly setStyle: (style: Style) => Promise<void>;
   readonly load: Crew["load"];
@@ -99,7 +100,12 @@ export async function openField(
   const origin = `http://127.0.0.1:${backend.port}`;
   const base = `${origin}/backend-api/codex`;
   const contenders = await startContenders(crew, backend, base);
-  const isPresent = (name: string): boolean => contenders.some((each) => each.name === name);
+  const leftOut: string[] = [];
+  const leaveOut = (what: string): void => {
+    leftOut.push(what);
+    say(`left out: ${what}`);
+  };
+  if (!contenders.some(({ name }) => name === NGINX)) leaveOut("nginx: it is not installed");
   const warmed = new Set<string>();
   let model: Sight | undefined;
 
@@ -128,7 +134,8 @@ export async function openField(
     base,
     pick: (names) => contenders.filter(({ name }) => names.includes(name)),
     fresh: (name) => startOne(crew, base, name),
-    leftOut: isPresent(NGINX) ? [] : ["nginx: it is not installed"],
+    leftOut,
+    leaveOut,
     say,
     setStyle,
     load,

@@ -61,9 +61,12 @@ export async function run(
   for (const signal of SIGNALS) process.once(signal, breakOff);
   try {
     const field = await openField(crew, size, say);
-    for (const line of field.leftOut) say(`left out: ${line}`);
     const figures: Figure[] = [];
-    for (const name of names) figures.push(...(await PARTS[name](field)));
+    for (const name of names) {
+      const startedMs = performance.now();
+      figures.push(...(await PARTS[name](field)));
+      say(`${name} took ${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
+    }
     return { figures, leftOut: field.leftOut };
   } catch (fault) {
     // What fails then fails because its processes have been ended.

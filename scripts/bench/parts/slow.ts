@@ -1,5 +1,6 @@
 // Many slow streams side by side, each contender in a process of its own that has done little before.
 
+import { readFileSync } from "node:fs";
 import {
   CHAT,
   CODEX,
@@ -11,11 +12,13 @@ import {
   PIPE,
   READ,
 } from "../contender.ts";
-import { type Field, inRounds } from "../field.ts";
+import { type Field, inRounds, type Rounds } from "../field.ts";
 import { type Figure, type Goal, quantile, ratios, summarize } from "../figure.ts";
 import type { Result } from "../result.ts";
 
+/** Streams at once, and who carries them. */
 type Crowd = {
+  readonly section: string;
   readonly streams: number;
   readonly paceMs: number;
   readonly openPerSecond: number;
@@ -32,124 +35,105 @@ const SLACK_MS = 2000;
 
 /** A thousand streams, and five thousand. */
 export async function measureSlow(field: Field): Promise<Figure[]> {
+  return [...(await measureThousand(field)), ...(await measureFiveThousand(field))];
+}
+
+async function measureThousand(field: Field): Promise<Figure[]> {
   const { longRounds, isQuick } = field.size;
-  const thousand = await runCrowd(field, {
+  const crowd = {
+    section: "1,000 slow streams, 10 events a second each",
     streams: 1000,
     paceMs: 100,
     openPerSecond: 400,
     names: isQuick ? FEW : ALL,
     rounds: longRounds,
-  });
-  const section = "1,000 slow streams, 10 events a second each";
-  const cost = (name: string): number[] => thousand.values(name, eventUs(1000, 100));
+  };
+  const rounds = await runCrowd(field, crowd);
+  const costs = (name: string): number[] => (rounds.get(name) ?? []).map(eventUs(crowd));
+  const { section } = crowd;
   return [
-    thousand.delivered(section),
+    delivered(crowd, rounds),
     summarize(
       { section, name: `${CODEX} / ${READ}: CPU per event`, unit: "x", goal: { atMost: 1.4 } },
-      ratios(cost(CODEX), cost(READ)),
+      ratios(costs(CODEX), costs(READ)),
     ),
     summarize(
       { section, name: `${CHAT} / floor: CPU per event`, unit: "x" },
-      ratios(cost(CHAT), cost(FLOOR_CHAT)),
+      ratios(costs(CHAT), costs(FLOOR_CHAT)),
     ),
-    ...thousand.figures(section, "CPU per event", "us", eventUs(1000, 100)),
-    ...thousand.figures(section, "memory per stream", "KB", perStreamKilobytes(1000), {
-      [CODEX]: { atMost: 60 },
+    ...rows(section, rounds, { what: "CPU per event", unit: "us", of: eventUs(crowd) }),
+    ...rows(section, rounds, {
+      what: "memory per stream",
+      unit: "KB",
+      of: perStreamKilobytes(crowd),
+      goals: { [CODEX]: { atMost: 60 } },
     }),
-    ...thousand.figures(section, "last event late, p99", "ms", lateMs),
-    ...(await measureFiveThousand(field)),
+    ...rows(section, rounds, LATE),
   ];
 }
 
+/** The contender, the load and the backend each have this many files open, and the contender twice. */
+const FILES = 11_000;
+
 async function measureFiveThousand(field: Field): Promise<Figure[]> {
-  const crowd = await runCrowd(field, {
+  const files = mostFiles();
+  if (files < FILES) {
+    field.leaveOut(`5,000 slow streams: only ${files} files may be open here`);
+    return [];
+  }
+  const crowd = {
+    section: "5,000 slow streams, 4 events a second each",
     streams: 5000,
     paceMs: 250,
     openPerSecond: 500,
     names: [READ, CODEX, CHAT],
     rounds: 1,
-  });
-  const section = "5,000 slow streams, 4 events a second each";
-  const megabytes = ({ standings }: Result): number => standings.at(-1)?.megabytes ?? Number.NaN;
+  };
+  const rounds = await runCrowd(field, crowd);
+  const { section } = crowd;
   return [
-    crowd.delivered(section),
-    ...crowd.figures(section, "memory", "MB", megabytes, {
-      [CODEX]: { atMost: 600 },
-      [CHAT]: { atMost: 600 },
+    delivered(crowd, rounds),
+    ...rows(section, rounds, {
+      what: "memory",
+      unit: "MB",
+      of: ({ standings }) => standings.at(-1)?.megabytes ?? Number.NaN,
+      goals: { [CODEX]: { atMost: 600 }, [CHAT]: { atMost: 600 } },
     }),
-    ...crowd.figures(section, "CPU per event", "us", eventUs(5000, 250)),
-    ...crowd.figures(section, "last event late, p99", "ms", lateMs),
+    ...rows(section, rounds, { what: "CPU per event", unit: "us", of: eventUs(crowd) }),
+    ...rows(section, rounds, LATE),
   ];
 }
 
-type Outcome = {
-  readonly values: (name: string, of: (result: Result) => number) => number[];
-  /** That nothing was lost: the load compares every stream with the first, and the run fails where one differs. */
-  readonly delivered: (section: string) => Figure;
-  readonly figures: (
-    section: string,
-    what: string,
-    unit: string,
-    of: (result: Result) => number,
-    goals?: Readonly<Record<string, Goal>>,
-  ) => Figure[];
-};
+/** The hard limit, to which the runtime raises its own. */
+function mostFiles(): number {
+  try {
+    const limits = readFileSync("/proc/self/limits", "utf8");
+    return Number(/^Max open files +\S+ +(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
 
-async function runCrowd(field: Field, crowd: Crowd): Promise<Outcome> {
-  const { streams, paceMs, openPerSecond } = crowd;
-  const windowMs = field.size.slowSeconds * 1000;
-  const lengthMs = (streams / openPerSecond) * 1000 + windowMs + SLACK_MS;
-  const events = Math.ceil(lengthMs / paceMs) + 1;
-  const isPresent = (name: string): boolean => name !== NGINX || field.leftOut.length === 0;
-  const items = crowd.names.filter(isPresent).map((name) => ({ name }));
-  const plan = { streams, openPerSecond, windowMs, lengthMs: (events - 1) * paceMs };
-  const results = await inRounds(items, crowd.rounds, {
+async function runCrowd(field: Field, crowd: Crowd): Promise<Rounds> {
+  const items = field.pick(crowd.names);
+  return inRounds(items, crowd.rounds, {
     measure: async ({ name }) => {
       const contender = await field.fresh(name);
       if (contender === undefined) throw new Error(`${name} does not start`);
-      const result = await runStreams(field, contender, { ...plan, events, paceMs });
+      const result = await runStreams(field, contender, crowd);
       await field.crew.end(contender);
-      field.say(`${streams} slow streams: ${name}`);
+      field.say(`${crowd.streams} slow streams: ${name}`);
       return result;
     },
-    onRound: () => {},
+    onRound: (round) => field.say(`${crowd.streams} slow streams, round ${round}`),
   });
-  const values: Outcome["values"] = (name, of) => (results.get(name) ?? []).map(of);
-  return {
-    values,
-    delivered: (section) => {
-      const heading = { section, name: "events delivered", unit: "%", goal: { atLeast: 100 } };
-      const shares = [...results.values()].flat().map(({ timesMs }) => timesMs.length / streams);
-      return summarize(
-        heading,
-        shares.map((share) => share * 100),
-      );
-    },
-    figures: (section, what, unit, of, goals = {}) =>
-      items.map(({ name }) => {
-        const goal = goals[name];
-        const heading = { section, name: `${name}: ${what}`, unit };
-        return summarize(goal === undefined ? heading : { ...heading, goal }, values(name, of));
-      }),
-  };
 }
 
-async function runStreams(
-  field: Field,
-  contender: Contender,
-  {
-    events,
-    paceMs,
-    ...plan
-  }: {
-    readonly events: number;
-    readonly paceMs: number;
-    readonly streams: number;
-    readonly openPerSecond: number;
-    readonly windowMs: number;
-    readonly lengthMs: number;
-  },
-): Promise<Result> {
+async function runStreams(field: Field, contender: Contender, crowd: Crowd): Promise<Result> {
+  const { streams, openPerSecond, paceMs } = crowd;
+  const windowMs = field.size.slowSeconds * 1000;
+  const neededMs = (streams / openPerSecond) * 1000 + windowMs + SLACK_MS;
+  const events = Math.ceil(neededMs / paceMs) + 1;
   await field.setStyle({ events: 20, paceMs: 0 });
   await field.press(contender, { connections: 32, perSecond: 0, requests: WARMUP });
   // The same answer as the streams will have, but at once.
@@ -157,22 +141,51 @@ async function runStreams(
   await field.load({ kind: "look", contender });
   await field.setStyle({ events, paceMs });
   await Bun.sleep(REST_MS);
+  const lengthMs = (events - 1) * paceMs;
+  const plan = { streams, openPerSecond, windowMs, lengthMs };
   const [result] = await field.load({ kind: "streams", contender, ...plan });
   if (result === undefined) throw new Error(`${contender.name}: the load told nothing`);
   return result;
 }
 
+/** That nothing was lost: the load compares each stream with the whole answer, and the run fails where one differs. */
+function delivered({ section, streams }: Crowd, rounds: Rounds): Figure {
+  const results = [...rounds.values()].flat();
+  return summarize(
+    { section, name: "streams with every event delivered", unit: "%", goal: { atLeast: 100 } },
+    results.map(({ timesMs }) => (100 * timesMs.length) / streams),
+  );
+}
+
+/** One value of each contender. */
+type Column = {
+  readonly what: string;
+  readonly unit: string;
+  readonly of: (result: Result) => number;
+  readonly goals?: Readonly<Record<string, Goal>>;
+};
+
+const LATE: Column = {
+  what: "last event late, p99",
+  unit: "ms",
+  of: ({ timesMs }) => quantile(timesMs, 0.99),
+};
+
+function rows(section: string, rounds: Rounds, { what, unit, of, goals = {} }: Column): Figure[] {
+  return [...rounds].map(([name, results]) => {
+    const heading = { section, name: `${name}: ${what}`, unit };
+    const goal = goals[name];
+    return summarize(goal === undefined ? heading : { ...heading, goal }, results.map(of));
+  });
+}
+
 /** Microseconds of CPU time for each event of the measured time. */
-function eventUs(streams: number, paceMs: number): (result: Result) => number {
+function eventUs({ streams, paceMs }: Crowd): (result: Result) => number {
   return ({ cpuMs = Number.NaN, seconds }) =>
     (cpuMs * 1000) / ((streams * seconds * 1000) / paceMs);
 }
 
-function perStreamKilobytes(streams: number): (result: Result) => number {
+function perStreamKilobytes({ streams }: Crowd): (result: Result) => number {
   return ({ standings: [before, during] }) =>
     (((during?.megabytes ?? Number.NaN) - (before?.megabytes ?? Number.NaN)) * 1024) / streams;
-}
-
-function lateMs({ timesMs }: Result): number {
-  return quantile(timesMs, 0.99);
 }

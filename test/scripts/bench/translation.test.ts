@@ -17,6 +17,37 @@ function eventsOf(frames: readonly Uint8Array[]): readonly Dict[] {
   });
 }
 
+/** What each event of a stream is about, without repetitions. */
+function kindsOf(open: () => Translation): readonly string[] {
+  const { event } = open();
+  const told = eventsOf(framesOf(20)).map(event).join("").split("\n\n").slice(0, -1);
+  const kinds = told.map((each) => {
+    const data = dict(parseDict(each.slice(each.indexOf("data: ") + 6)));
+    const choice = dict(list(data["choices"])[0]);
+    const delta = Object.keys(dict(choice["delta"])).join(" ");
+    return String(data["type"] ?? choice["finish_reason"] ?? (delta || Object.keys(data).at(-1)));
+  });
+  return kinds.filter((kind, at) => kind !== kinds[at - 1]);
+}
+
+test("the floors write the events that clients of those protocols wait for", () => {
+  expect(kindsOf(openMessages)).toEqual([
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+  ]);
+  expect(kindsOf(openChat)).toEqual([
+    "role content refusal",
+    "content",
+    "stop",
+    "usage",
+    "undefined",
+  ]);
+});
+
 describe.each(OPENERS)("the floor of %s", (dialect, open) => {
   test("tells the text of the backend in as many pieces", () => {
     const frames = framesOf(20);

@@ -73,7 +73,7 @@ export function slopePerMinute(samples: readonly Sample[]): number {
 export function createChance(seed: number): () => number {
   let state = seed;
   return () => {
-    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
     return (state >>> 8) / 8_388_608;
   };
 }

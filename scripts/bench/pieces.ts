@@ -8,6 +8,7 @@ import { countTokens } from "../../src/tokens/count.ts";
 import { loadVocabulary } from "../../src/tokens/vocabulary.ts";
 import { readStep, type Step } from "../../src/turn/step.ts";
 import { createFrameSplitter } from "../../src/wire/sse.ts";
+import { createChance } from "./figure.ts";
 import { requestBody } from "./request.ts";
 import { framesOf } from "./turn.ts";
 
@@ -79,11 +80,8 @@ async function countMilliseconds(text: string): Promise<number> {
 
 /** A text that no vocabulary knows. */
 function noise(length: number): string {
-  let state = 12_345;
-  return Array.from({ length }, () => {
-    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
-    return String.fromCharCode(97 + ((state >>> 8) % 26));
-  }).join("");
+  const chance = createChance(12_345);
+  return Array.from({ length }, () => String.fromCharCode(97 + Math.floor(chance() * 26))).join("");
 }
 
 async function measure(): Promise<Inside> {

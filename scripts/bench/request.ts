@@ -22,77 +22,148 @@ export const PATHS = {
 /** How large a request is, and of what. */
 export type Content = {
   readonly bytes: number;
-  /** Whether a tenth of it are schemas of tools, every one of them in need of repair. */
-  readonly hasTools: boolean;
+  /**
+   * `text`: one question. `conversation`: an agent's turns, each a question, an answer, a call and what the tool said.
+   * `broken-tools`: the same, and a tenth of it are schemas of tools, every one of them in need of repair.
+   */
+  readonly kind: "text" | "conversation" | "broken-tools";
+};
+
+/** What is said, before it is put into a dialect. */
+type Talk = {
+  readonly text: string;
+  readonly key: string;
+  readonly turns: readonly string[];
+  readonly tools: readonly object[];
 };
 
 /** The JSON of a streamed request of exactly `bytes` bytes, like a turn of an agent's in that dialect. */
-export function requestBody(dialect: Dialect, { bytes, hasTools }: Content, key: string): string {
-  const tools = hasTools ? brokenTools(dialect, bytes / 10) : [];
-  const whole = (text: string): string => JSON.stringify(bodyOf(dialect, text, key, tools));
-  return whole("carry ".repeat(bytes).slice(0, Math.max(bytes - whole("").length, 0)));
+export function requestBody(dialect: Dialect, { bytes, kind }: Content, key: string): string {
+  const tools = kind === "broken-tools" ? brokenTools(dialect, bytes / 10) : [];
+  const whole = (turns: number, text: string): string =>
+    JSON.stringify(bodyOf(dialect, { text, key, turns: turnIds(turns), tools }));
+  const empty = whole(0, "").length;
+  const one = (whole(3, "").length - empty) / 3;
+  const turns = kind === "text" ? 0 : Math.max(Math.floor((bytes - empty) / one) - 1, 0);
+  const left = Math.max(bytes - whole(turns, "").length, 0);
+  return whole(turns, "carry ".repeat(left).slice(0, left));
 }
 
-function bodyOf(dialect: Dialect, text: string, key: string, tools: readonly object[]): object {
-  const offered = tools.length > 0 ? { tools } : {};
+function turnIds(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, number) => `${number}`.padStart(8, "0"));
+}
+
+function bodyOf(dialect: Dialect, talk: Talk): object {
   switch (dialect) {
     case "codex":
-      return { ...responsesBody(text, key), tools, store: false, include: [ENCRYPTED] };
+      return {
+        ...responsesBody(talk),
+        tools: talk.tools,
+        store: false,
+        include: ["reasoning.encrypted_content"],
+      };
     case "responses":
-      return { ...responsesBody(text, key), tools };
+      return { ...responsesBody(talk), tools: talk.tools };
     case "chat":
-      return {
-        model: "gpt-5.4",
-        messages: [
-          { role: "system", content: "You are measured." },
-          { role: "user", content: "What follows is there to be carried." },
-          { role: "user", content: text },
-        ],
-        ...offered,
-        reasoning_effort: "medium",
-        stream: true,
-        stream_options: { include_usage: true },
-        prompt_cache_key: key,
-      };
+      return chatBody(talk);
     case "messages":
-      return {
-        model: "gpt-5.4",
-        max_tokens: 32_000,
-        system: [{ type: "text", text: "You are measured." }],
-        messages: [
-          {
-            role: "user",
-            content: [
-              { type: "text", text: "What follows is there to be carried." },
-              { type: "text", text },
-            ],
-          },
-        ],
-        ...offered,
-        output_config: { effort: "medium" },
-        stream: true,
-        metadata: { user_id: JSON.stringify({ session_id: key }) },
-      };
+      return messagesBody(talk);
   }
 }
 
-const ENCRYPTED = "reasoning.encrypted_content";
+const MODEL = "gpt-5.4";
+const SYSTEM = "You are measured.";
+const OPENING = "What follows is there to be carried.";
+// Of an agent's texts most are code, which JSON escapes.
+const ASKED = 'Say why "first" is\n\tbefore "second". '.repeat(8);
+const ANSWERED = "I look into the file, and into what calls it. ".repeat(6);
+const CALL_INPUT = JSON.stringify({ path: "src/first.ts", from: 1, to: 400, why: "to see it" });
+const TOOL_SAID = 'const word = words.get("first") ?? "none";\n\treturn [word];\n'.repeat(20);
+const TOOL_NAME = "read_file";
 
-function responsesBody(text: string, key: string): object {
-  const message = (said: string) => ({
+function responsesBody({ text, key, turns }: Talk): object {
+  const message = (role: string, type: string, said: string): object => ({
     type: "message",
-    role: "user",
-    content: [{ type: "input_text", text: said }],
+    role,
+    content: [{ type, text: said }],
   });
+  const user = (said: string): object => message("user", "input_text", said);
   return {
-    model: "gpt-5.4",
-    instructions: "You are measured.",
-    input: [message("What follows is there to be carried."), message(text)],
+    model: MODEL,
+    instructions: SYSTEM,
+    input: [
+      user(OPENING),
+      ...turns.flatMap((id) => [
+        user(ASKED),
+        message("assistant", "output_text", ANSWERED),
+        { type: "function_call", call_id: `call_${id}`, name: TOOL_NAME, arguments: CALL_INPUT },
+        { type: "function_call_output", call_id: `call_${id}`, output: TOOL_SAID },
+      ]),
+      user(text),
+    ],
     tool_choice: "auto",
     parallel_tool_calls: false,
     reasoning: { effort: "medium", summary: "auto" },
     stream: true,
     prompt_cache_key: key,
+  };
+}
+
+function chatBody({ text, key, turns, tools }: Talk): object {
+  const call = { name: TOOL_NAME, arguments: CALL_INPUT };
+  return {
+    model: MODEL,
+    messages: [
+      { role: "system", content: SYSTEM },
+      { role: "user", content: OPENING },
+      ...turns.flatMap((id) => [
+        { role: "user", content: ASKED },
+        {
+          role: "assistant",
+          content: ANSWERED,
+          tool_calls: [{ id: `call_${id}`, type: "function", function: call }],
+        },
+        { role: "tool", tool_call_id: `call_${id}`, content: TOOL_SAID },
+      ]),
+      { role: "user", content: text },
+    ],
+    ...(tools.length > 0 ? { tools } : {}),
+    reasoning_effort: "medium",
+    stream: true,
+    stream_options: { include_usage: true },
+    prompt_cache_key: key,
+  };
+}
+
+function messagesBody({ text, key, turns, tools }: Talk): object {
+  const words = (said: string): object => ({ type: "text", text: said });
+  const input: unknown = JSON.parse(CALL_INPUT);
+  return {
+    model: MODEL,
+    max_tokens: 32_000,
+    system: [words(SYSTEM)],
+    messages: [
+      { role: "user", content: [words(OPENING)] },
+      ...turns.flatMap((id) => [
+        { role: "user", content: [words(ASKED)] },
+        {
+          role: "assistant",
+          content: [
+            words(ANSWERED),
+            { type: "tool_use", id: `call_${id}`, name: TOOL_NAME, input },
+          ],
+        },
+        {
+          role: "user",
+          content: [{ type: "tool_result", tool_use_id: `call_${id}`, content: TOOL_SAID }],
+        },
+      ]),
+      { role: "user", content: [words(text)] },
+    ],
+    ...(tools.length > 0 ? { tools } : {}),
+    output_config: { effort: "medium" },
+    stream: true,
+    metadata: { user_id: JSON.stringify({ session_id: key }) },
   };
 }
 

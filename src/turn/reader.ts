@@ -36,7 +36,13 @@ export function createPartReader(classify: (event: Dict) => Failure): PartReader
   const itemAt = (index: number): Item => {
     const known = items.get(index);
     if (known !== undefined) return known;
-    const fresh: Item = { id: undefined, phase: undefined, partsClosed: 0, isTold: false };
+    const fresh: Item = {
+      id: undefined,
+      phase: undefined,
+      part: "",
+      partsClosed: 0,
+      isTold: false,
+    };
     items.set(index, fresh);
     return fresh;
   };
@@ -62,11 +68,14 @@ export function createPartReader(classify: (event: Dict) => Failure): PartReader
     const at = number(event["content_index"]) ?? 0;
     const item = itemAt(index);
     if (item.isTold || at < item.partsClosed) return undefined;
+    // Most events bring one more word of what is open.
+    if (at === item.partsClosed && item.part !== "" && blocks.isOpen(item.part)) return item.part;
     // A message's parts come one after the other: the next one's beginning is the end of those before.
     if (item.partsClosed < at) blocks.closeItem(index);
     item.partsClosed = at;
     const key = `${index}:${at}`;
     const id = text(event["item_id"]) ?? item.id ?? "";
+    item.part = key;
     open(key, kind === "text" ? { kind, id, phase: item.phase } : { kind, id });
     return key;
   };
@@ -220,6 +229,8 @@ export function createPartReader(classify: (event: Dict) => Failure): PartReader
 type Item = {
   id: string | undefined;
   phase: string | undefined;
+  /** The key of the content part that was opened last; "" before the first. */
+  part: string;
   /** How many content parts of a message are over, from the first. */
   partsClosed: number;
   isTold: boolean;
@@ -245,6 +256,7 @@ type Blocks = {
   readonly add: (key: string, annotation: Dict) => void;
   /** The annotations that have not been told yet, out of all. */
   readonly remark: (key: string, annotations: readonly unknown[]) => void;
+  readonly isOpen: (key: string) => boolean;
   readonly hasText: (key: string) => boolean;
   readonly close: (key: string, item?: Dict) => void;
   /** Closes what is open of an item's parts. */
@@ -306,6 +318,7 @@ function createBlocks(): Blocks {
       for (const annotation of annotations.slice(told))
         if (isDict(annotation)) add(key, annotation);
     },
+    isOpen: (key) => open.has(key),
     hasText: (key) => (open.get(key)?.piece ?? "") !== "",
     closeItem: (index) => {
       for (const key of open.keys()) if (key.startsWith(`${index}:`)) close(key);

@@ -55,8 +55,12 @@ export function parseJson(source: string): Parsed {
 
 /** Parses JSON that is only of interest when it is an object. */
 export function parseDict(source: string): Dict | undefined {
-  const parsed = tryParse(source);
-  return parsed.ok && isDict(parsed.value) ? parsed.value : undefined;
+  try {
+    const value: unknown = JSON.parse(source);
+    return isDict(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function tryParse(source: string): { ok: true; value: unknown } | { ok: false } {

@@ -123,16 +123,16 @@ function nextLine(chunk: Uint8Array, from: number): number {
 
 /** The `data:` lines of a frame, joined as the standard says; "" when there are none. */
 export function dataOf(frame: Uint8Array): string {
-  const text = decoder.decode(frame);
-  // The backend's own layout: one line of data, which is the last.
-  const start = text.indexOf("\ndata:");
+  // The backend's own layout: its name, then one line of data, which is the last.
+  const line = frame.indexOf(LF) + 1;
+  const from = line + DATA_FIELD.length;
   const isPlain =
-    start >= 0 &&
-    text.startsWith("event:") &&
-    text[start + 6] === " " &&
-    text.indexOf("\n", start + 1) === text.length - 2 &&
-    !text.includes("\r");
-  return isPlain ? text.slice(start + 7, -2) : slowDataOf(text);
+    holds(frame, EVENT_FIELD, 0) &&
+    holds(frame, DATA_FIELD, line) &&
+    frame.indexOf(LF, from) === frame.length - BLANK.length &&
+    !frame.includes(CR);
+  if (!isPlain) return slowDataOf(decoder.decode(frame));
+  return sliceText(frame, "utf8", from, frame.length - BLANK.length);
 }
 
 function slowDataOf(text: string): string {
@@ -145,7 +145,12 @@ function slowDataOf(text: string): string {
 
 /** An event with JSON data, in the backend's own layout: `event:`, one `data:` line, a blank line. */
 export function formatEvent(event: string, data: unknown): Uint8Array {
-  return encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+  return encoder.encode(writeEvent(event, data));
+}
+
+/** The same as text, for where several are encoded together. */
+export function writeEvent(event: string, data: unknown): string {
+  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 /** A comment, which every client skips. `words` must have no line end. */
@@ -175,23 +180,33 @@ export function join(parts: readonly Uint8Array[], last: Uint8Array): Uint8Array
 }
 
 const EVENT_FIELD = encoder.encode("event: ");
+const DATA_FIELD = encoder.encode("data: ");
 
 /**
  * The name of the frame from `start` to `end`. The backend puts `event: ` first and ASCII into it; anything else takes
  * the slow way.
  */
 function eventOf(bytes: Uint8Array, start: number, end: number): string {
+  if (!holds(bytes, EVENT_FIELD, start)) return slowEventOf(bytes.subarray(start, end));
   const from = start + EVENT_FIELD.length;
-  for (let i = 0; i < EVENT_FIELD.length; i++) {
-    if (bytes[start + i] !== EVENT_FIELD[i]) return slowEventOf(bytes.subarray(start, end));
-  }
-  const name = latin1(bytes, from, bytes.indexOf(LF, from));
+  const name = sliceText(bytes, "latin1", from, bytes.indexOf(LF, from));
   return PLAIN_NAME.test(name) ? name : slowEventOf(bytes.subarray(start, end));
 }
 
-/** Characters of one byte each. */
-function latin1(bytes: Uint8Array, from: number, to: number): string {
-  return Buffer.prototype.toString.call(bytes, "latin1", from, to);
+/** Whether `part` stands at `start`. */
+function holds(bytes: Uint8Array, part: Uint8Array, start: number): boolean {
+  for (let i = 0; i < part.length; i++) if (bytes[start + i] !== part[i]) return false;
+  return true;
+}
+
+/** The text of some bytes, without a view of them: a view costs as much as the text. */
+function sliceText(
+  bytes: Uint8Array,
+  encoding: "latin1" | "utf8",
+  from: number,
+  to: number,
+): string {
+  return Buffer.prototype.toString.call(bytes, encoding, from, to);
 }
 
 const PLAIN_NAME = /^[\x21-\x7e]+$/;

@@ -12,24 +12,29 @@ const encoder = new TextEncoder();
 /** Writes an answer as `chat.completion.chunk` events, ended by `[DONE]`; one that fails is ended by an error alone. */
 export function createStreamEncoder(options: AnswerOptions): StreamEncoder {
   const teller = createTeller(options);
-  // What all chunks share is written once.
+  // What all chunks share is written once: the whole of an object's head, and that with what stands before a delta.
   let head = "";
+  let before = "";
   let hasSpoken = false;
   let isOver = false;
   const noUsage = options.wantsUsage ? ',"usage":null' : "";
 
   const event = (rest: string): string => `data: ${head}${rest}}\n\n`;
 
-  const chunk = (delta: Json, reason: string | null = null, more = ""): string => {
-    const choice = `{"index":0,"delta":${JSON.stringify(delta)},"logprobs":null,"finish_reason":${JSON.stringify(reason)}}`;
-    return event(`,"choices":[${choice}]${more}${noUsage}`);
-  };
+  const afterDelta = [',"logprobs":null,"finish_reason":null}]', noUsage, "}\n\n"].join("");
+
+  /** A chunk in the midst of an answer; `delta` is JSON already. */
+  const chunk = (delta: string): string => before + delta + afterDelta;
+
+  const lastChunk = (reason: string, more: string): string =>
+    `${before}{},"logprobs":null,"finish_reason":${JSON.stringify(reason)}}]${more}${noUsage}}\n\n`;
 
   /** The first chunk says who speaks. Only an answer in words has any content. */
   const opening = (type: Told["type"]): string => {
     if (hasSpoken) return "";
     hasSpoken = true;
-    return chunk({ role: "assistant", content: type === "content" ? "" : null, refusal: null });
+    const content = type === "content" ? '""' : "null";
+    return chunk(`{"role":"assistant","content":${content},"refusal":null}`);
   };
 
   const failed = (failure: Failure): string => {
@@ -40,7 +45,7 @@ export function createStreamEncoder(options: AnswerOptions): StreamEncoder {
   const finished = ({ reason, usage, tier }: Told & { readonly type: "finish" }): string => {
     isOver = true;
     const served = tier === undefined ? "" : `,"service_tier":${JSON.stringify(tier)}`;
-    const last = `${opening("finish")}${chunk({}, reason, served)}`;
+    const last = `${opening("finish")}${lastChunk(reason, served)}`;
     const counted =
       options.wantsUsage && usage !== undefined
         ? event(`,"choices":[]${served},"usage":${JSON.stringify(usageOf(usage))}`)
@@ -57,6 +62,8 @@ export function createStreamEncoder(options: AnswerOptions): StreamEncoder {
           created: told.createdS,
           model: options.model,
         }).slice(0, -1);
+        // `join` makes it one piece in memory; put together by `+` it would be copied piece by piece into each chunk.
+        before = ["data: ", head, ',"choices":[{"index":0,"delta":'].join("");
         return "";
       case "finish":
         return finished(told);
@@ -83,22 +90,23 @@ export function createStreamEncoder(options: AnswerOptions): StreamEncoder {
 
 type Content = Exclude<Told, { readonly type: "start" | "finish" | "fail" }>;
 
-function deltaOf(told: Content): Json {
+/** What a chunk brings, as JSON. */
+function deltaOf(told: Content): string {
   switch (told.type) {
     case "content":
-      return { content: told.text };
+      return `{"content":${JSON.stringify(told.text)}}`;
     case "reasoning":
-      return { reasoning_content: told.text };
+      return `{"reasoning_content":${JSON.stringify(told.text)}}`;
     case "refusal":
-      return { refusal: told.text };
+      return `{"refusal":${JSON.stringify(told.text)}}`;
     case "call":
-      return beginningOf(told);
+      return JSON.stringify(beginningOf(told));
     case "input":
-      return inputOf(told);
+      return JSON.stringify(inputOf(told));
     case "annotation":
-      return { annotations: [told.annotation] };
+      return JSON.stringify({ annotations: [told.annotation] });
     case "image":
-      return { images: [{ type: "image_url", image_url: { url: told.url } }] };
+      return JSON.stringify({ images: [{ type: "image_url", image_url: { url: told.url } }] });
   }
 }
 

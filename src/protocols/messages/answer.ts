@@ -132,8 +132,8 @@ export function createAnswer(options: AnswerOptions): Answer {
   /** Tells a part of the present block; true when the block is over with it. */
   const tell = (part: Part): boolean => {
     if (part.type === "delta") teller.feed(part.text);
-    if (part.type === "annotation") teller.annotate(part.annotation);
-    if (part.type === "close") teller.close(part.item);
+    else if (part.type === "annotation") teller.annotate(part.annotation);
+    else if (part.type === "close") teller.close(part.item);
     return part.type === "close";
   };
 

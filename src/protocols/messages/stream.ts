@@ -1,7 +1,7 @@
 import type { Failure } from "../../turn/failure.ts";
 import { createPartReader } from "../../turn/reader.ts";
 import type { Dict } from "../../wire/json.ts";
-import { formatComment, formatEvent, join } from "../../wire/sse.ts";
+import { formatComment, formatEvent, writeEvent } from "../../wire/sse.ts";
 import type { StreamEncoder } from "../protocol.ts";
 import { type AnswerOptions, createAnswer } from "./answer.ts";
 import type { AnswerEvent } from "./blocks.ts";
@@ -17,7 +17,7 @@ export type EncoderOptions = AnswerOptions & {
 const PING = formatEvent("ping", { type: "ping" });
 // An event before `message_start` would be none of Claude's; a comment is nothing to anybody.
 const EARLY_PING = formatComment("ping");
-const NOTHING = new Uint8Array(0);
+const encoder = new TextEncoder();
 
 /** Writes a turn as Claude's stream. */
 export function createStreamEncoder(options: EncoderOptions): StreamEncoder {
@@ -27,18 +27,23 @@ export function createStreamEncoder(options: EncoderOptions): StreamEncoder {
     get heartbeat() {
       return answer.hasStarted() ? PING : EARLY_PING;
     },
-    push: (steps) =>
-      write(steps.flatMap((step) => reader.read(step)).flatMap((part) => answer.push(part))),
-    fail: (failure) => write(answer.fail(options.explain(failure))),
+    push: (steps) => {
+      let text = "";
+      for (const step of steps) {
+        for (const part of reader.read(step)) text += write(answer.push(part));
+      }
+      return encoded(text);
+    },
+    fail: (failure) => encoded(write(answer.fail(options.explain(failure)))),
   };
 }
 
-function write(events: readonly AnswerEvent[]): readonly Uint8Array[] {
-  if (events.length === 0) return [];
-  return [
-    join(
-      events.map((event) => formatEvent(event.type, event)),
-      NOTHING,
-    ),
-  ];
+function write(events: readonly AnswerEvent[]): string {
+  let text = "";
+  for (const event of events) text += writeEvent(event.type, event);
+  return text;
+}
+
+function encoded(text: string): readonly Uint8Array[] {
+  return text === "" ? [] : [encoder.encode(text)];
 }

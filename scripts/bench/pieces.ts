@@ -1,4 +1,4 @@
-// What translation costs inside of a process, without any network. `bun scripts/bench/translate.ts` prints an `Inside`.
+// What translation costs inside of a process, without any network. `bun scripts/bench/pieces.ts` prints an `Inside`.
 
 import type { Exchange, Protocol } from "../../src/protocols/protocol.ts";
 import { createReasoningMemory } from "../../src/protocols/reasoning.ts";
@@ -8,6 +8,7 @@ import { countTokens } from "../../src/tokens/count.ts";
 import { loadVocabulary } from "../../src/tokens/vocabulary.ts";
 import { readStep, type Step } from "../../src/turn/step.ts";
 import { createFrameSplitter } from "../../src/wire/sse.ts";
+import { createChance } from "./figure.ts";
 import { requestBody } from "./request.ts";
 import { framesOf } from "./turn.ts";
 
@@ -31,7 +32,7 @@ const encoder = new TextEncoder();
 function exchangeOf(protocol: Protocol): Exchange {
   const dialect =
     protocol.name === "chat" || protocol.name === "messages" ? protocol.name : "responses";
-  const body = requestBody(dialect, { bytes: 2000, hasTools: false }, "bench");
+  const body = requestBody(dialect, { bytes: 2000, kind: "text" }, "bench");
   const decoded = protocol.decode({
     bytes: encoder.encode(body),
     headers: new Headers(),
@@ -79,11 +80,8 @@ async function countMilliseconds(text: string): Promise<number> {
 
 /** A text that no vocabulary knows. */
 function noise(length: number): string {
-  let state = 12_345;
-  return Array.from({ length }, () => {
-    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
-    return String.fromCharCode(97 + ((state >>> 8) % 26));
-  }).join("");
+  const chance = createChance(12_345);
+  return Array.from({ length }, () => String.fromCharCode(97 + Math.floor(chance() * 26))).join("");
 }
 
 async function measure(): Promise<Inside> {

@@ -15,7 +15,13 @@ const server = Bun.serve({
 test("a request goes out as it is, and a redirect comes back as an answer", async () => {
   const { signal } = new AbortController();
   const url = `http://127.0.0.1:${server.port}/here`;
-  const answer = await ask(url, { method: "POST", headers: {}, body: "words", signal });
+  const answer = await ask(url, {
+    method: "POST",
+    headers: {},
+    body: "words",
+    signal,
+    proxy: undefined,
+  });
   expect(answer.status).toBe(307);
   expect(asked).toEqual(["POST /here words"]);
   await server.stop(true);

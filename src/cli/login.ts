@@ -56,13 +56,14 @@ export async function login(
   }
   const way = egressOf(config);
   // What is wrong with a proxy is told by the login that fails of it.
-  const { ask } = createEgress({ options: () => way, clock, onProxy: () => {} });
+  const egress = createEgress({ options: () => way, clock, onProxy: () => {} });
   const ports: LoginPorts = {
-    issuer: loginIssuer(config, clock, ask),
+    issuer: loginIssuer(config, clock, egress.ask),
     random,
     keep: (tokens) => adoptTokens(tokens, { store, clock }),
   };
   const ending = await (isDevice ? byDevice(ports, scene) : byBrowser(ports, scene));
+  await egress.close();
   return tell(ending, config, scene);
 }
 

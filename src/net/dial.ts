@@ -1,4 +1,4 @@
-import { lookup } from "node:dns/promises";
+import { lookup as lookUp } from "node:dns/promises";
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { EgressProxy } from "../config/proxy-url.ts";
@@ -26,6 +26,8 @@ export type DialPorts = {
   readonly limitMs: () => Millis;
   /** Certificates to trust instead of the system's, for a test. */
   readonly authorities?: string | undefined;
+  /** The addresses of a host; this machine's resolver, unless a test is one. */
+  readonly lookup?: (host: string) => Promise<readonly string[]>;
 };
 
 /** How one connection is agreed on. */
@@ -58,7 +60,7 @@ const MOST_ADDRESSES = 3;
 async function resolve(
   proxy: EgressProxy,
   target: Target,
-  { clock, limitMs }: DialPorts,
+  { clock, limitMs, lookup = addressesOf }: DialPorts,
 ): Promise<readonly string[]> {
   if (isIP(target.host) !== 0) return [target.host];
   const late = Promise.withResolvers<never>();
@@ -66,9 +68,8 @@ async function resolve(
     late.reject(targetTrouble(proxy, target, "Its name was not resolved in time on this machine.")),
   );
   try {
-    const search = lookup(target.host, { all: true, order: "ipv4first" });
-    const found = await Promise.race([search, late.promise]);
-    return found.slice(0, MOST_ADDRESSES).map(({ address }) => address);
+    const found = await Promise.race([lookup(target.host), late.promise]);
+    return found.slice(0, MOST_ADDRESSES);
   } catch (cause) {
     if (cause instanceof EgressError) throw cause;
     const said = `Its name cannot be resolved on this machine (${codeOf(cause)}). With socks5h:// the proxy resolves it.`;
@@ -76,6 +77,12 @@ async function resolve(
   } finally {
     cancel();
   }
+}
+
+async function addressesOf(host: string): Promise<readonly string[]> {
+  // Few SOCKS servers have IPv6, and fewer have nothing else.
+  const found = await lookUp(host, { all: true, order: "ipv4first" });
+  return found.map(({ address }) => address);
 }
 
 /** The first of the addresses that the server can reach. */
@@ -88,9 +95,10 @@ async function dialFirst(
 ): Promise<Opened> {
   let last: EgressError = targetTrouble(proxy, target, "Its name has no address.");
   for (const host of hosts) {
+    const place = host === target.host ? target : { ...target, host, name: target.host };
     try {
       return await attempt(proxy, ports, signal, (socket, intake) =>
-        openSocks(socket, intake, proxy, { ...target, host }),
+        openSocks(socket, intake, proxy, place),
       );
     } catch (cause) {
       if (!(cause instanceof EgressError && cause.isAtTarget)) throw cause;

@@ -206,8 +206,9 @@ function isHttp({ scheme }: EgressProxy): boolean {
 
 /** What an answer that came by way of an HTTP proxy says of that: a page is its own, or as good as no answer. */
 function troubleIn({ status, headers }: Response, proxy: EgressProxy): EgressError | undefined {
-  if (status === 407) return loginTrouble(proxy);
   const isPage = status >= 400 && /\bhtml\b/i.test(headers.get("content-type") ?? "");
+  // Tinyproxy says 401 where it means 407.
+  if (status === 407 || (status === 401 && isPage)) return loginTrouble(proxy);
   if (!isPage) return undefined;
   return proxyTrouble(proxy, `answered ${status} with a web page`, lookInto(proxy));
 }

@@ -1,8 +1,14 @@
+import { inBrackets } from "../config/endpoint.ts";
 import { type EgressProxy, showProxy } from "../config/proxy-url.ts";
 import { redact } from "../wire/log.ts";
 
 /** Where a connection is to end: a name or an address without brackets, and a port. */
-export type Target = { readonly host: string; readonly port: number };
+export type Target = {
+  readonly host: string;
+  readonly port: number;
+  /** What people call it, where the host is an address that was found for that. */
+  readonly name?: string;
+};
 
 /**
  * A request did not get out, because of the proxy that it must go through. The message is for people: it names the
@@ -26,7 +32,8 @@ export function proxyTrouble(proxy: EgressProxy, what: string, todo: string): Eg
 
 /** A proxy that says why it cannot reach a target. */
 export function targetTrouble(proxy: EgressProxy, target: Target, said: string): EgressError {
-  const where = `${target.host}:${target.port}`;
+  const { host, port, name } = target;
+  const where = `${inBrackets(name ?? host)}:${port}${name === undefined ? "" : ` at ${host}`}`;
   const message = `${nameOf(proxy)} did not connect to ${where}. ${said}`;
   return new EgressError(message, { isAtTarget: true });
 }

@@ -15,6 +15,7 @@ export type Listener = AsyncDisposable & {
 export async function listen(
   onConnection: (socket: Socket) => void,
   tls?: { readonly cert: string; readonly key: string },
+  wantedPort = 0,
 ): Promise<Listener> {
   const peers: string[] = [];
   const sockets = new Set<Socket>();
@@ -37,7 +38,7 @@ export async function listen(
     });
   const port = await new Promise<number>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(wantedPort, "127.0.0.1", () => {
       const address = server.address();
       resolve(typeof address === "object" && address !== null ? address.port : 0);
     });

@@ -29,45 +29,55 @@ export type ProxyOptions = {
   readonly login?: ProxyLogin;
   /** Encrypts the connection to the proxy itself. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** Default: any free port. */
+  readonly port?: number;
 };
 
 // A SOCKS server that resolves names is one that this machine's own resolver need not know.
 const HOSTS: ReadonlyMap<string, string> = new Map([["backend.test", "127.0.0.1"]]);
 
 /** An HTTP proxy: CONNECT, and requests in the absolute form. */
-export async function startHttpProxy({ login, tls }: ProxyOptions = {}): Promise<TestProxyServer> {
+export async function startHttpProxy({
+  login,
+  tls,
+  port,
+}: ProxyOptions = {}): Promise<TestProxyServer> {
   const asked: string[] = [];
   const wanted =
     login && `basic ${Buffer.from(`${login.user}:${login.password}`).toString("base64")}`;
-  const listener = await listen((client) => {
-    readHead(client, (head, rest) => {
-      const [method = "", place = ""] = head.split(" ");
-      const given = /^proxy-authorization: *(.*)$/im.exec(head)?.[1]?.trim();
-      if (wanted !== undefined && given?.replace(/^basic/i, "basic") !== wanted) {
-        client.end("HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n");
-        return;
-      }
-      asked.push(`${method} ${place}`);
-      if (method === "CONNECT") {
-        const [host = "", port = ""] = place.split(":");
-        reach(client, host, Number(port), "HTTP/1.1 502 Bad Gateway\r\n\r\n", (server) => {
-          client.write("HTTP/1.1 200 Connection established\r\n\r\n");
+  const listener = await listen(
+    (client) => {
+      readHead(client, (head, rest) => {
+        const [method = "", place = ""] = head.split(" ");
+        const given = /^proxy-authorization: *(.*)$/im.exec(head)?.[1]?.trim();
+        if (wanted !== undefined && given?.replace(/^basic/i, "basic") !== wanted) {
+          client.end("HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n");
+          return;
+        }
+        asked.push(`${method} ${place}`);
+        if (method === "CONNECT") {
+          const [host = "", port = ""] = place.split(":");
+          reach(client, host, Number(port), "HTTP/1.1 502 Bad Gateway\r\n\r\n", (server) => {
+            client.write("HTTP/1.1 200 Connection established\r\n\r\n");
+            server.write(rest);
+          });
+          return;
+        }
+        const url = new URL(place);
+        const page = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\n\r\n<html>no</html>";
+        reach(client, url.hostname, Number(url.port || 80), page, (server) => {
+          const plain = head.replace(place, `${url.pathname}${url.search}`);
+          const lines = plain.split("\r\n").filter((line) => !/^proxy-/i.test(line));
+          // As RFC 9112, 3.2.2 has it: the name in the URL is the one that counts.
+          const named = lines.map((line) => (/^host:/i.test(line) ? `host: ${url.host}` : line));
+          server.write(`${named.join("\r\n")}\r\n\r\n`);
           server.write(rest);
         });
-        return;
-      }
-      const url = new URL(place);
-      const page = "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\n\r\n<html>no</html>";
-      reach(client, url.hostname, Number(url.port || 80), page, (server) => {
-        const plain = head.replace(place, `${url.pathname}${url.search}`);
-        const lines = plain.split("\r\n").filter((line) => !/^proxy-/i.test(line));
-        // As RFC 9112, 3.2.2 has it: the name in the URL is the one that counts.
-        const named = lines.map((line) => (/^host:/i.test(line) ? `host: ${url.host}` : line));
-        server.write(`${named.join("\r\n")}\r\n\r\n`);
-        server.write(rest);
       });
-    });
-  }, tls);
+    },
+    tls,
+    port,
+  );
   return {
     url: urlOf(tls === undefined ? "http" : "https", listener.port, login),
     asked,

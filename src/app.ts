@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { readEndpoint } from "./config/endpoint.ts";
+import { readProxy, showProxy } from "./config/proxy-url.ts";
 import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
@@ -28,10 +30,9 @@ import { createCounter } from "./engine/totals.ts";
 import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
 import { askWith, createConnections } from "./net/connections.ts";
-import { type Ask, createEgress } from "./net/egress.ts";
+import { type Ask, createEgress, type EgressOptions } from "./net/egress.ts";
 import { createHttp2 } from "./net/http2.ts";
 import { createKeepAlive } from "./net/keepalive.ts";
-import { createSessions } from "./net/session.ts";
 import { createAffinity } from "./pool/affinity.ts";
 import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
@@ -77,6 +78,8 @@ const SAVE_EVERY_MS = 30_000;
 const STATE_EVERY_MS = 5 * SECOND;
 // At the end, logins that are being stored are waited for so long at most: one of them may wait for a renewal.
 const ADOPT_MS = 30 * SECOND;
+// A proxy that has not opened a connection by then is taken to be down.
+const TUNNEL_MS = 15 * SECOND;
 // The folder for what the program remembers; it is no file and has a dot, so no account scan looks at it.
 const STATE_DIR = ".codex-proxy";
 
@@ -86,11 +89,19 @@ const STATE_DIR = ".codex-proxy";
  */
 export async function startApp(initial: Config, clock: Clock, log: Log): Promise<App> {
   let config = initial;
-  let perConfig = derive(config);
   const upstream = baseUrl(initial);
+  let perConfig = derive(config, upstream);
   const startedMs = clock.now();
-  const sessions = createSessions(() => perConfig.keep);
-  const { ask } = createEgress({ sessions });
+  const egress = createEgress({
+    options: () => perConfig.egress,
+    clock,
+    onProxy: (proxy, trouble) => {
+      const facts = { proxy: showProxy(proxy), reason: trouble };
+      if (trouble === undefined) log.info("the egress proxy works again", facts);
+      else log.warn("requests do not get out through the egress proxy", facts);
+    },
+  });
+  const { ask } = egress;
   const mostConnections = (): number => config["max-conns-per-host"];
   const waits = createWaits({ limit: mostConnections, log });
   const connections = createConnections({
@@ -102,14 +113,17 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
   const http2 = createHttp2({
     ask,
     isEnabled: () => config["enable-http2"],
-    obstacle: () => (isHttps ? undefined : "base-url is not https"),
+    obstacle: ({ proxy = perConfig.egress.proxy }) => {
+      if (!isHttps) return "base-url is not https";
+      return proxy === undefined ? undefined : "requests leave through an egress proxy";
+    },
     clock,
     log,
     chance: Math.random,
   });
   const calls = createSmallCalls({
     connections,
-    isShared: () => http2.isShared({}),
+    isShared: http2.isShared,
     ask: http2.ask,
     clock,
   });
@@ -141,13 +155,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     dead,
     options: () => perConfig.renew,
     chance: Math.random,
-    exchange: (token, reason, stop) =>
-      exchange(
-        token,
-        reason,
-        { issuer: issuerUrl(initial), headers: config["upstream-headers"], ask },
-        stop,
-      ),
+    exchange: (token, reason, stop, proxy) => {
+      const headers = config["upstream-headers"];
+      return exchange(token, reason, { issuer: issuerUrl(initial), headers, ask, proxy }, stop);
+    },
   });
   const recovery = createRecovery({ pool, store, clock, log, reload, renewer });
   const refresh = createRefresh({ pool, clock, log, renewByHand: renewer.renewByHand });
@@ -215,7 +226,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     hasPlace: (wish) => pool.hasPlace(wish, clock.now()),
     isCrowded: (wish) => pool.isCrowded(wish, clock.now()),
     connections,
-    isShared: () => http2.isShared({}),
+    isShared: (accountId) => http2.isShared({ proxy: pool.get(accountId)?.login.proxy }),
     waits,
     options: () => perConfig.line,
   });
@@ -340,7 +351,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },
-      { name: "keepalive", everyMs: () => perConfig.keep.pingEveryMs, run: keepWarm },
+      { name: "keepalive", everyMs: () => perConfig.egress.keep.pingEveryMs, run: keepWarm },
     ],
     clock,
     log,
@@ -354,7 +365,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     port: server.server?.port ?? 0,
     configure: (next) => {
       config = next;
-      perConfig = derive(next);
+      perConfig = derive(next, upstream);
       connections.look();
       http2.announce();
     },
@@ -376,6 +387,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await Promise.all([renewer.settled(), adopted]);
       await state.save();
+      await egress.close();
     },
   };
 }
@@ -383,6 +395,23 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
 /** Where a configuration's accounts are: the running program and each command must see the same ones. */
 export function placeOf(config: Config) {
   return { dir: config["auth-dir"], files: config.accounts, stateFile: config["state-file"] };
+}
+
+/** By which way requests leave, as a configuration says. */
+export function egressOf(config: Config, backend = baseUrl(config)): EgressOptions {
+  const proxy = readProxy(config["proxy-url"], "proxy-url");
+  const address = readEndpoint(config["backend-resolve-address"]);
+  const connectMs = config["connect-timeout-sec"] * SECOND;
+  return {
+    proxy: proxy.ok ? proxy.proxy : undefined,
+    detour: address && { ...address, origin: new URL(backend).origin },
+    // Before the request's own limit, so that it is told what it was that took so long.
+    tunnelMs: connectMs > 0 ? Math.min(0.8 * connectMs, TUNNEL_MS) : TUNNEL_MS,
+    keep: {
+      most: config["max-idle-conns-per-host"],
+      pingEveryMs: config["keepalive-interval"] * SECOND,
+    },
+  };
 }
 
 /** How a configuration's logins ask the issuer. */
@@ -427,9 +456,10 @@ function giveWay(): Promise<void> {
 }
 
 /** What the parts read of the configuration, made once for each configuration. */
-function derive(config: Config) {
+function derive(config: Config, upstream: string) {
   const { "admin-key": adminKey, "model-aliases": aliases } = config;
   return {
+    egress: egressOf(config, upstream),
     pool: {
       policy: {
         unauthorizedMs: config["cooldown-401-sec"] * SECOND,
@@ -449,10 +479,6 @@ function derive(config: Config) {
       waitMs: config["account-wait-sec"] * SECOND,
       mostInFlight: config["account-max-in-flight"],
       mostConnections: config["max-conns-per-host"],
-    },
-    keep: {
-      most: config["max-idle-conns-per-host"],
-      pingEveryMs: config["keepalive-interval"] * SECOND,
     },
     explain: { selector: config.selector, mostInFlight: config["account-max-in-flight"] },
     gauge: {

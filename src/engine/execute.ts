@@ -1,4 +1,5 @@
 import type { Permit } from "../net/connections.ts";
+import { wayOf } from "../pool/account.ts";
 import type { Lease, Wish } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
 import { otherWay, withoutParameter } from "../turn/amend.ts";
@@ -95,7 +96,7 @@ export async function execute(job: Job, limits: Limits, ports: Ports): Promise<E
   const wish = { sessionKey, caller, model: turn.model, ...(owner === undefined ? {} : { owner }) };
   let crowded: Failure | undefined;
   while (run.mayPost()) {
-    const asked = { ...wish, tried: run.tried };
+    const asked = { ...wish, tried: run.tried, barred: run.barred };
     const note = ports.witness(asked, job.record);
     const place = await takePlace(asked, job, ports);
     crowded = place !== undefined && "kind" in place ? place : undefined;
@@ -135,6 +136,8 @@ type Served = { readonly turn: Watched; readonly body: Json | undefined };
 /** The state of one request's attempts. */
 type Run = {
   readonly tried: ReadonlySet<string>;
+  /** Ways out that have failed: whoever goes by them is not tried any more. */
+  readonly barred: ReadonlySet<string>;
   readonly mayPost: () => boolean;
   /** All that is tried on one account: once, again with a new token, again with a part taken out. */
   readonly onAccount: (lease: Seat) => Promise<Served | undefined>;
@@ -144,6 +147,7 @@ type Run = {
 
 function createRun(job: Job, limits: Limits, ports: Ports): Run {
   const tried = new Set<string>();
+  const barred = new Set<string>();
   const amended = new Set<FailureKind>();
   const strippedFor = new Set<string>();
   let turn = ports.refused.spare(ports.ways.choose(job.turn));
@@ -281,6 +285,9 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         // With a place of its own in the line: many may have been turned away at once, and by HTTP/1.1 fewer have room.
         tried.delete(lease.accountId);
         return false;
+      case "other-way":
+        barred.add(wayOf(identity));
+        return false;
       case "renew-and-resend":
         return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
       case "amend-and-resend": {
@@ -343,7 +350,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       if (served === undefined) lease.release(ports.clock.now());
     }
   };
-  return { tried, mayPost, onAccount, last: () => real ?? trouble };
+  return { tried, barred, mayPost, onAccount, last: () => real ?? trouble };
 }
 
 // An issuer that does not answer is the same for all accounts: a client should not wait for each of them.

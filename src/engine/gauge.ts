@@ -107,6 +107,7 @@ export function createGauge(ports: GaugePorts): Gauge {
 
   const ask = (identity: Identity): Promise<UsageAnswer> =>
     ports.calls.run<UsageAnswer>(
+      identity,
       async (own) => {
         if (isStopped) return { ok: false, failure: STOPPED };
         const stop = createStop();
@@ -283,6 +284,7 @@ export function createGauge(ports: GaugePorts): Gauge {
 }
 
 const OUTAGES: ReadonlySet<FailureKind> = new Set<FailureKind>([
+  "egress",
   "network",
   "unreachable",
   "timeout",

@@ -58,6 +58,7 @@ export function createModels(ports: CatalogPorts): Models {
 
   const ask = (identity: Identity): Promise<ModelsAnswer> =>
     ports.calls.run<ModelsAnswer>(
+      identity,
       (own) => {
         const stop = createStop();
         const cancel = clock.after(TIMEOUT_MS, () =>

@@ -1,5 +1,6 @@
 import type { Connections } from "../net/connections.ts";
 import type { Ask } from "../net/egress.ts";
+import type { Way } from "../net/http2.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 
@@ -9,14 +10,18 @@ export type SmallCalls = {
    * Makes one, as soon as it has a connection of the limited ones; what it may take itself is counted from then on.
    * `inVain` says what comes of it where none comes free.
    */
-  readonly run: <T>(call: (ask: Ask) => Promise<T>, inVain: (failure: Failure) => T) => Promise<T>;
+  readonly run: <T>(
+    way: Way,
+    call: (ask: Ask) => Promise<T>,
+    inVain: (failure: Failure) => T,
+  ) => Promise<T>;
 };
 
 /** Whom small calls ask, and with which connections. */
 export type SmallCallPorts = {
   readonly connections: Pick<Connections, "enter">;
-  /** Whether requests share connections. */
-  readonly isShared: () => boolean;
+  /** Whether requests that go this way share connections. */
+  readonly isShared: (way: Way) => boolean;
   readonly ask: Ask;
   readonly clock: Pick<Clock, "after">;
 };
@@ -32,10 +37,10 @@ export function createSmallCalls({
   clock,
 }: SmallCallPorts): SmallCalls {
   return {
-    run: async (call, inVain) => {
+    run: async (way, call, inVain) => {
       const waiting = new AbortController();
       const cancel = clock.after(LONGEST_WAIT_MS, () => waiting.abort());
-      const connection = await connections.enter(isShared(), waiting.signal);
+      const connection = await connections.enter(isShared(way), waiting.signal);
       cancel();
       if (connection === undefined) return inVain(NO_CONNECTION);
       try {

@@ -15,8 +15,8 @@ export type Http2Ports = {
   readonly chance: () => number;
 };
 
-/** What of a request says which way it goes out. */
-export type Way = Pick<Outgoing, "isShared">;
+/** Which way a request goes out: by the account's own proxy, or else by the configured one, if any. */
+export type Way = Partial<Pick<Outgoing, "proxy">>;
 
 /** HTTP/2 where that works, and HTTP/1.1 where it does not. */
 export type Http2 = {
@@ -82,7 +82,7 @@ export function createHttp2({ ask, isEnabled, obstacle, clock, log, chance }: Ht
   };
 
   const broken = (cause: unknown): void => {
-    if (!GIVEN_UP.has(codeOf(cause) ?? "") || isPausing()) return;
+    if (!GIVEN_UP.has(codeOf(cause)) || isPausing()) return;
     const now = clock.now();
     // Soon is within as long again as the last pause has lasted.
     const isAgain = now - pause.untilMs < pause.lengthMs;
@@ -104,7 +104,7 @@ export function createHttp2({ ask, isEnabled, obstacle, clock, log, chance }: Ht
       return answer;
     } catch (cause) {
       broken(cause);
-      if (!LACKS.has(codeOf(cause) ?? "")) throw cause;
+      if (!LACKS.has(codeOf(cause))) throw cause;
       if (request.isShared === true) {
         // It has no permit for a connection of its own. Whoever comes next finds out what that server can do by now.
         known = "nothing";

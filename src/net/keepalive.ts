@@ -70,12 +70,13 @@ export function createKeepAlive(ports: KeepAlivePorts): KeepAlive {
         method,
         headers: { accept: "*/*", ...(userAgent === undefined ? {} : { "user-agent": userAgent }) },
         signal: stop.signal,
+        proxy: undefined,
       });
       if (method === "HEAD" && !permit.isShared && !hasLength(answer)) method = "GET";
       if (!(await isRead(answer))) stop.stop(TOO_LONG);
       return undefined;
     } catch (cause) {
-      return stop.reason()?.message ?? codeOf(cause) ?? "unknown error";
+      return stop.reason()?.message ?? codeOf(cause);
     } finally {
       cancel();
       permit.release();

@@ -1,5 +1,6 @@
 import type { Ask } from "../net/egress.ts";
-import { codeOf, reachOf } from "../net/trouble.ts";
+import { reachOf } from "../net/reach.ts";
+import { codeOf, describeTls, EgressError, TRUST_IT } from "../net/trouble.ts";
 import { classifyEnd, classifyEvent, classifyRefusal } from "../turn/classify.ts";
 import { readRefusal } from "../turn/compaction.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -9,7 +10,7 @@ import type { Stop } from "../turn/stop.ts";
 import { readUsage } from "../turn/usage.ts";
 import type { Clock } from "../wire/clock.ts";
 import { type PlainHeaders, plainHeaders } from "../wire/headers.ts";
-import { dict } from "../wire/json.ts";
+import { dict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
 import { endedStream, readAnswer, readCompaction } from "./compact.ts";
 import { createDisguise } from "./disguise.ts";
@@ -212,6 +213,7 @@ async function post(
       headers: turnHeaders(turn, identity, options.headers),
       body: turn.bytes,
       signal: stop.signal,
+      proxy: identity.proxy,
     });
     return { ok: true, response };
   } catch (cause) {
@@ -223,8 +225,14 @@ async function post(
 
 /** Why there was no answer, in words that name the runtime's error code and nothing private. */
 export function describeNetwork(cause: unknown): Failure {
-  const said = codeOf(cause) ?? (cause instanceof Error ? cause.message : "unknown error");
+  if (cause instanceof EgressError) return { kind: "egress", message: cause.message };
   const kind = KINDS[reachOf(cause)];
+  const tls = describeTls(codeOf(cause));
+  if (tls !== undefined) return { kind, message: `The backend ${tls.what}. ${TRUST_IT}` };
+  const { code, message } = dict(
+    cause instanceof Error ? { message: cause.message, code: Reflect.get(cause, "code") } : {},
+  );
+  const said = text(code) ?? text(message) ?? "unknown error";
   return { kind, message: `${WORDS[kind]} (${redact(said)}).` };
 }
 

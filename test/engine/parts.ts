@@ -183,5 +183,5 @@ export function emptyLedger(): Ledger {
 
 /** Small calls for which there is always a connection, and nobody to ask. */
 export const AT_ONCE: SmallCalls = {
-  run: (call) => call(() => Promise.reject(new Error("nobody is asked here"))),
+  run: (_way, call) => call(() => Promise.reject(new Error("nobody is asked here"))),
 };

@@ -22,8 +22,8 @@ test("a small call has a connection for as long as it lasts, also where it fails
     used.push(connections.counts().inUse);
     return "answered";
   };
-  expect(await calls.run(call, inVain)).toBe("answered");
-  await expect(calls.run(() => Promise.reject(new Error("broken")), inVain)).rejects.toThrow(
+  expect(await calls.run({}, call, inVain)).toBe("answered");
+  await expect(calls.run({}, () => Promise.reject(new Error("broken")), inVain)).rejects.toThrow(
     "broken",
   );
   expect([used, connections.counts().inUse]).toEqual([[1], 0]);
@@ -32,9 +32,9 @@ test("a small call has a connection for as long as it lasts, also where it fails
 test("one that finds none in time says so, and that is no trouble of the backend's", async () => {
   const { clock, connections, calls } = stage();
   const turn = connections.take(false);
-  const late = calls.run(() => Promise.resolve("answered"), inVain);
+  const late = calls.run({}, () => Promise.resolve("answered"), inVain);
   clock.advance(29_999);
-  const later = calls.run(() => Promise.resolve("answered"), inVain);
+  const later = calls.run({}, () => Promise.resolve("answered"), inVain);
   clock.advance(1);
   expect(await late).toBe("out-of-time");
   expect(connections.counts()).toMatchObject({ inUse: 1, waiting: 1 });
@@ -45,8 +45,8 @@ test("one that finds none in time says so, and that is no trouble of the backend
 
 test("a connection that was being opened for one that was given up counts for a moment more", async () => {
   const { clock, connections, calls } = stage();
-  const request = { headers: {}, signal: AbortSignal.abort() };
-  const called = calls.run<unknown>((ask) => ask("http://backend", request), inVain);
+  const request = { headers: {}, signal: AbortSignal.abort(), proxy: undefined };
+  const called = calls.run<unknown>({}, (ask) => ask("http://backend", request), inVain);
   await expect(called).rejects.toThrow("nobody is asked here");
   expect(connections.counts().inUse).toBe(1);
   clock.advance(50);

@@ -92,7 +92,7 @@ describe("connections", () => {
     const answer = async () => new Response();
     const ask = async (signal: AbortSignal): Promise<void> => {
       const permit = connections.take(false);
-      await askWith(permit, answer)("http://backend", { headers: {}, signal });
+      await askWith(permit, answer)("http://backend", { headers: {}, signal, proxy: undefined });
       permit.release();
     };
     await ask(new AbortController().signal);

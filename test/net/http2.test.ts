@@ -2,15 +2,15 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createEgress, type Outgoing } from "../../src/net/egress.ts";
+import type { Outgoing } from "../../src/net/egress.ts";
 import { createHttp2 } from "../../src/net/http2.ts";
-import { createSessions } from "../../src/net/session.ts";
 import { codeOf } from "../../src/net/trouble.ts";
 import { listen, NOON } from "../engine/parts.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { createManualClock } from "../support/clock.ts";
+import { openEgress } from "../support/egress.ts";
 import { CODE, type H2Server, type Stream, startH2 } from "../support/h2-server.ts";
-import { freePort } from "../support/port.ts";
+import { freePort } from "../support/listener.ts";
 import { until } from "../support/until.ts";
 
 const MINUTE = 60_000;
@@ -49,10 +49,12 @@ function stage() {
   const ask = async (more: Partial<Outgoing> = {}): Promise<string> => {
     asked.length = 0;
     const { signal } = new AbortController();
-    const outcome = await http2.ask(URL_OF, { headers: {}, signal, ...more }).then(
-      ({ status }) => String(status),
-      (cause: unknown) => codeOf(cause) ?? "unknown",
-    );
+    const outcome = await http2
+      .ask(URL_OF, { headers: {}, signal, proxy: undefined, ...more })
+      .then(
+        ({ status }) => String(status),
+        (cause: unknown) => codeOf(cause) ?? "unknown",
+      );
     return [...asked, outcome].join(" ");
   };
   const warnings = () => lines.map(({ level, facts }) => `${level} ${facts}`);
@@ -216,12 +218,10 @@ describe("with a real server", () => {
     let before = 0;
     const own = await startH2((stream) => onRequest(stream, before++), options);
     server = own;
-    const keep = { most: 8, pingEveryMs: 60_000 };
-    const sessions = createSessions(() => keep, { ca: own.authority });
     const clock = createManualClock(NOON);
     const { log, lines } = listen();
     const http2 = createHttp2({
-      ask: createEgress({ sessions }).ask,
+      ask: openEgress({ authorities: own.authority }).ask,
       isEnabled: () => true,
       obstacle: () => undefined,
       clock,
@@ -232,14 +232,20 @@ describe("with a real server", () => {
     const ask = async (signal = new AbortController().signal): Promise<string> => {
       let text = "";
       try {
-        const request = { method: "POST", headers: {}, body: "words", signal } as const;
+        const request = {
+          method: "POST",
+          headers: {},
+          body: "words",
+          signal,
+          proxy: undefined,
+        } as const;
         const answer = await http2.ask(own.url, request);
         const decoder = new TextDecoder();
         for await (const bytes of answer.body ?? []) text += decoder.decode(bytes);
         return text;
       } catch (cause) {
         if (text !== "") http2.broken(cause);
-        return `${text}${codeOf(cause) ?? (signal.aborted ? "aborted" : cause)}`;
+        return `${text}${signal.aborted ? "aborted" : codeOf(cause)}`;
       }
     };
     return { own, clock, http2, ask, lines };
@@ -337,10 +343,8 @@ describe("with a real server", () => {
       },
     );
     try {
-      const keep = { most: 8, pingEveryMs: 0 };
-      const sessions = createSessions(() => keep, { ca: authority.certificate });
       const http2 = createHttp2({
-        ask: createEgress({ sessions }).ask,
+        ask: openEgress({ authorities: authority.certificate }).ask,
         isEnabled: () => true,
         obstacle: () => undefined,
         clock: createManualClock(NOON),
@@ -350,7 +354,9 @@ describe("with a real server", () => {
       const url = `https://localhost:${port}/echo`;
       const post = async (body: string): Promise<string> => {
         const { signal } = new AbortController();
-        return (await http2.ask(url, { method: "POST", headers: {}, body, signal })).text();
+        return (
+          await http2.ask(url, { method: "POST", headers: {}, body, signal, proxy: undefined })
+        ).text();
       };
       await until("it listens", () =>
         post("first").then(

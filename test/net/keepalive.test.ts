@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createConnections } from "../../src/net/connections.ts";
-import { type Ask, createEgress, type Outgoing } from "../../src/net/egress.ts";
+import type { Ask, Outgoing } from "../../src/net/egress.ts";
 import { createKeepAlive } from "../../src/net/keepalive.ts";
-import { createSessions } from "../../src/net/session.ts";
 import { listen, NOON } from "../engine/parts.ts";
 import { createManualClock } from "../support/clock.ts";
+import { NO_PROXY, openEgress } from "../support/egress.ts";
 import { startForwarder } from "../support/forwarder.ts";
 import { startTls, type TlsServer } from "../support/tls.ts";
 import { until } from "../support/until.ts";
@@ -72,8 +72,9 @@ describe("signs of life", () => {
   test("are GETs where an answer to a HEAD would end the connection", async () => {
     const server = await startRaw();
     try {
-      const sessions = createSessions(() => ({ most: 3, pingEveryMs: 60_000 }));
-      const { ask } = createEgress({ sessions });
+      const { ask } = openEgress({
+        options: () => ({ ...NO_PROXY, keep: { most: 3, pingEveryMs: 60_000 } }),
+      });
       const { round, asked } = stage((_url, request) => ask(server.url, request), { mostIdle: 3 });
       const serve = async (count: number, answer: string): Promise<void> => {
         const peers = await Promise.all(Array.from({ length: count }, () => server.next()));
@@ -149,9 +150,7 @@ describe("kept connections", () => {
     server = backend;
     const router = await startForwarder(backend.url);
     const clock = createManualClock(NOON);
-    const keep = { most: 8, pingEveryMs: 60_000 };
-    const sessions = createSessions(() => keep, { ca: backend.authority });
-    const { ask } = createEgress({ sessions });
+    const { ask } = openEgress({ authorities: backend.authority });
     const connections = createConnections({ clock, limit: () => 12, onFree: () => {} });
     const keepAlive = createKeepAlive({
       ask,
@@ -159,11 +158,17 @@ describe("kept connections", () => {
       isShared: () => false,
       clock,
       log: listen().log,
-      options: () => ({ url: router.url, userAgent: undefined, mostIdle: keep.most }),
+      options: () => ({ url: router.url, userAgent: undefined, mostIdle: NO_PROXY.keep.most }),
     });
     const turn = async (): Promise<number> => {
       const { signal } = new AbortController();
-      const answer = await ask(router.url, { method: "POST", headers: {}, body: "{}", signal });
+      const answer = await ask(router.url, {
+        method: "POST",
+        headers: {},
+        body: "{}",
+        signal,
+        proxy: undefined,
+      });
       await answer.bytes();
       return answer.status;
     };

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAuthority } from "./certificates.ts";
-import { freePort } from "./port.ts";
+import { freePort } from "./listener.ts";
 import { until } from "./until.ts";
 
 /** Where nginx is, on machines that have it (Debian: nginx-light). */

@@ -24,6 +24,7 @@ const rows: Record<FailureKind, readonly number[]> = {
   "rate-limited": [429, 429, 429, 429, 429],
   overloaded: [503, 503, 503, 503, 503],
   "server-error": [502, 502, 502, 502, 520],
+  egress: [503, 503, 503, 503, 503],
   unreachable: [502, 502, 502, 502, 502],
   "turned-away": [502, 502, 502, 502, 502],
   network: [502, 502, 502, 502, 502],

@@ -1,7 +1,30 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { createSessions, keepAliveOf } from "../../src/net/session.ts";
+import { createSessions, keepAliveOf } from "../../src/net/sessions.ts";
 import { startRaw } from "../upstream/raw.ts";
+
+const KEEP = { most: 8, pingEveryMs: 60_000 };
+
+const route = (key: string) => ({ key, connection: { proxy: false } as const });
+
+test("requests of one route share their connections, those of two do not", () => {
+  const sessions = createSessions(() => KEEP);
+  const one = sessions.of(route("one"));
+  expect(sessions.of(route("one"))).toBe(one);
+  expect(sessions.of(route("other"))).not.toBe(one);
+  expect(sessions.of(route("one"))).toBe(one);
+});
+
+test("routes are forgotten, those first that were not used for longest", () => {
+  const sessions = createSessions(() => KEEP);
+  const used = sessions.of(route("used"));
+  const unused = sessions.of(route("unused"));
+  for (let count = 0; count < 1023; count++) {
+    sessions.of(route(String(count)));
+    expect(sessions.of(route("used"))).toBe(used);
+  }
+  expect(sessions.of(route("unused"))).not.toBe(unused);
+});
 
 test("kept connections outlast the wait for their next sign of life", () => {
   fc.assert(
@@ -23,7 +46,7 @@ test("no more idle connections are kept than the option says, and each way keeps
   /** So many requests at once; how many connections that has opened. */
   const rush = async (count: number, way = "direct"): Promise<number> => {
     const before = server.connections();
-    const session = sessions.of(way);
+    const session = sessions.of(route(way));
     const asked = Array.from({ length: count }, () => fetch(server.url, { session }));
     const peers = await Promise.all(asked.map(() => server.next()));
     await Promise.all(

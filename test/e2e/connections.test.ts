@@ -7,6 +7,7 @@ import { CODEX, call, lastType } from "../support/call.ts";
 import { createManualClock } from "../support/clock.ts";
 import { elapse } from "../support/drill.ts";
 import { startForwarder } from "../support/forwarder.ts";
+import { startHttpProxy } from "../support/proxies.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { openLine, postBytes } from "../support/socket.ts";
 import { until, within } from "../support/until.ts";
@@ -125,6 +126,49 @@ describe("max-conns-per-host", () => {
     await using proxy = await startProxy({ backend, accounts: [account], config });
     await Promise.all(Array.from({ length: 25 }, () => call(proxy, { headers: CODEX })));
     expect([router.opened(), router.mostOpen()]).toEqual([1, 1]);
+  });
+});
+
+describe("with proxies", () => {
+  test("max-conns-per-host is one limit over all ways out", async () => {
+    const [direct, proxied] = [backend.account("way-direct"), backend.account("way-proxied")];
+    for (const account of [direct, proxied]) account.always({ kind: "hang-mid-text" });
+    await using server = await startHttpProxy();
+    const config = { "max-conns-per-host": 2, "account-wait-sec": 60 };
+    await using proxy = await startProxy({ backend, accounts: [direct], config });
+    await proxy.put("proxied.json", { ...proxied.file(), proxy_url: server.url });
+    await until("both are there", async () => (await proxy.stats()).accounts.length === 2);
+    const lines = await Promise.all(Array.from({ length: 5 }, () => openLine(proxy.url)));
+    for (const [at, line] of lines.entries()) line.send(postTurn(proxy, `Turn ${at}`));
+    await until("the others wait", async () => (await connectionsOf(proxy))["waiting"] === 3);
+    expect(await connectionsOf(proxy)).toMatchObject({ in_use: 2, limit: 2 });
+    await until("two are at the backend", () => backend.openStreams() === 2);
+    // One of the two went through the proxy.
+    expect((await proxy.stats()).accounts.map(({ inFlight }) => inFlight)).toEqual([1, 1]);
+    for (const line of lines) line.leave("close");
+    await until("all is given back", async () => (await connectionsOf(proxy))["in_use"] === 0);
+  });
+
+  test("signs of life go through proxy-url, and none around it", async () => {
+    const clock = createManualClock(Date.now());
+    const quiet = await startBackend({ now: clock.now });
+    try {
+      const account = quiet.account("behind");
+      await using server = await startHttpProxy();
+      await using router = await startForwarder(quiet.url);
+      // The proxy is told this name; nobody else knows the way.
+      const config = { "base-url": router.url, "proxy-url": server.url };
+      await using proxy = await startProxy({ backend: quiet, accounts: [account], config, clock });
+      await elapse({ clock, backend: quiet, proxy }, 3 * 60_000);
+      const signs = quiet.requests.filter(({ path }) => path === "/backend-api/codex");
+      expect(signs.length).toBeGreaterThanOrEqual(16);
+      const asked = server.asked.filter((line) =>
+        /^(?:HEAD|GET) .*\/backend-api\/codex$/.test(line),
+      );
+      expect(asked.length).toBeGreaterThan(0);
+    } finally {
+      await quiet.stop();
+    }
   });
 });
 

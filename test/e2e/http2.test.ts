@@ -8,6 +8,7 @@ import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CODEX, call, lastType } from "../support/call.ts";
 import { CODE, type H2Server, type Stream, startH2 } from "../support/h2-server.ts";
 import { NGINX, type Nginx, type NginxOptions, startNginx } from "../support/nginx.ts";
+import { startHttpProxy } from "../support/proxies.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { type Line, openLine, postBytes } from "../support/socket.ts";
 import { until, within } from "../support/until.ts";
@@ -33,7 +34,7 @@ async function begin(options: NginxOptions, config: { readonly [key: string]: un
     accounts: [account],
     config: { "base-url": nginx.url, "enable-http2": true, ...config },
     binary: true,
-    launcher: nginx.trusting,
+    env: nginx.trusting,
   });
   return {
     account,
@@ -97,6 +98,17 @@ describe.skipIf(NGINX === null)("HTTP/2 with nginx", () => {
     expect(proxy.logs()).not.toContain("tried=");
   });
 
+  test("through an egress proxy HTTP/1.1 is used, and that is said once", async () => {
+    await using server = await startHttpProxy();
+    await using scene = await begin({ hasHttp2: true }, { "proxy-url": server.url });
+    const { proxy, nginx } = scene;
+    expect(new Set(await turns(proxy, 5))).toEqual(new Set(["response.completed"]));
+    expect(await passed(nginx)).toMatchObject({ protocols: ["HTTP/1.1"], count: 5 });
+    expect(server.asked.length).toBeGreaterThan(0);
+    const told = proxy.logs().match(/enable-http2 has no effect.*egress proxy/g);
+    expect(told).toHaveLength(1);
+  });
+
   const MANY = 350;
   test.each([true, false])(
     `${MANY} streams at a time all make progress, with HTTP/2: %p`,
@@ -143,7 +155,7 @@ test("B8-2: ENHANCE_YOUR_CALM costs no turn that was not answered, and what foll
         "max-conns-per-host": 2,
       },
       binary: true,
-      launcher: ["env", `NODE_EXTRA_CA_CERTS=${join(dir, "ca.pem")}`],
+      env: { NODE_EXTRA_CA_CERTS: join(dir, "ca.pem") },
     });
     expect(server.streams()).toBe(1);
     const ends = await within("all have ended", turns(proxy, 6));

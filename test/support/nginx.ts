@@ -28,8 +28,8 @@ export type Passed = {
 export type Nginx = AsyncDisposable & {
   /** The backend's URL as it is here. */
   readonly url: string;
-  /** Words before a program's own which make it trust the certificate. */
-  readonly trusting: readonly string[];
+  /** The environment in which a program trusts the certificate. */
+  readonly trusting: Readonly<Record<string, string>>;
   readonly passed: () => Promise<readonly Passed[]>;
 };
 
@@ -56,7 +56,7 @@ export async function startNginx(target: string, options: NginxOptions): Promise
   await until("nginx listens", isUp);
   return {
     url: target.replace(/^http:\/\/[^/]+/, `https://localhost:${port}`),
-    trusting: ["env", `NODE_EXTRA_CA_CERTS=${join(dir, "ca.pem")}`],
+    trusting: { NODE_EXTRA_CA_CERTS: join(dir, "ca.pem") },
     passed: async () => {
       const lines = (await readFile(join(dir, "access.log"), "utf8")).trim().split("\n");
       return lines.filter((line) => !line.endsWith(" /up")).map(readLine);

@@ -3,6 +3,8 @@ import type { StreamEncoder } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
 import { isTerminal } from "../turn/step.ts";
 import { type Clock, watchSilence } from "../wire/clock.ts";
+import { watchReader } from "./reader.ts";
+import { UNREAD } from "./visit.ts";
 
 /** A turn that is to be streamed: at hand, or still being fought for while the client is already kept warm. */
 export type Source = Watched | Promise<Watched | Failure>;
@@ -16,6 +18,10 @@ export type ReplyOptions = {
   readonly onWrite: (bytes: number) => void;
   /** Once, at the end, however it came; `failure` is what the client was told inside the stream. */
   readonly onEnd: (failure: Failure | undefined) => void;
+  /** How long something may wait for a client that takes nothing. 0 = for ever. */
+  readonly unreadMs: number;
+  /** It waited longer: the turn is over, and the connection should be. */
+  readonly onUnread: () => void;
   /** The client went away. */
   readonly onLeave: () => void;
   /** A fault of this program's own: tells it to the log, and says what the client is told. */
@@ -37,11 +43,14 @@ export function streamReply(
   let turn = isPending ? undefined : source;
   let isOver = false;
   let dog = watchSilence(options.clock, 0, () => {});
+  let takes = 0;
+  let unwatch = (): void => {};
 
   const finish = (failure?: Failure): void => {
     if (isOver) return;
     isOver = true;
     dog.stop();
+    unwatch();
     turn?.close();
     options.onEnd(failure);
   };
@@ -95,8 +104,16 @@ export function streamReply(
         // With unread bytes before it, a sign of life would only pile up.
         if (!isOver && (controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.heartbeat);
       });
+      const reader = { takes: () => takes, isWaited: () => (controller.desiredSize ?? 0) <= 0 };
+      unwatch = watchReader(options.clock, options.unreadMs, reader, () => {
+        finish(UNREAD);
+        options.onUnread();
+        // For a client that reads on before its connection is gone: this is no normal end.
+        controller.error(new Error(UNREAD.message));
+      });
     },
     pull: async (controller) => {
+      takes += 1;
       let ending: Ending | undefined;
       try {
         const begun = turn ?? (await arrival);

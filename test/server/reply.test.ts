@@ -26,6 +26,7 @@ type Play = {
   /** By read; a function makes a batch at that moment. */
   readonly batches?: readonly (Batch | (() => Promise<Batch>))[];
   readonly heartbeatMs?: number;
+  readonly unreadMs?: number;
   readonly encoder?: StreamEncoder;
   /** Wraps the turn into what the reply is given. */
   readonly source?: (turn: Watched) => Source;
@@ -34,13 +35,20 @@ type Play = {
 // A rejection that nobody waited for fails the test that is running: leave it time to come up.
 afterEach(() => new Promise((resolve) => setImmediate(resolve)));
 
-function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Play = {}) {
+function stage({
+  batches = [DELTA, END],
+  heartbeatMs = 0,
+  unreadMs = 0,
+  source,
+  ...more
+}: Play = {}) {
   const clock = createManualClock(NOON);
   const ends: (Failure | undefined)[] = [];
   const faults: unknown[] = [];
   let reads = 0;
   let closes = 0;
   let leaves = 0;
+  let unread = 0;
   let bytes = 0;
   const turn: Watched = {
     headers: new Headers(),
@@ -56,6 +64,10 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
   const stream = streamReply(source?.(turn) ?? turn, more.encoder ?? plainEncoder(), {
     clock,
     heartbeatMs,
+    unreadMs,
+    onUnread: () => {
+      unread += 1;
+    },
     onWrite: (count) => {
       bytes += count;
     },
@@ -76,6 +88,7 @@ function stage({ batches = [DELTA, END], heartbeatMs = 0, source, ...more }: Pla
     faults,
     ends: () => ends.map((ended) => ended?.kind ?? "well"),
     counts: () => ({ reads, closes, leaves, bytes }),
+    unread: () => unread,
     next: async () => {
       const { done, value } = await reader.read();
       return done ? "END" : decoder.decode(value);
@@ -178,6 +191,51 @@ describe("streamReply, back-pressure", () => {
       await settled();
       expect(counts().reads).toBeLessThanOrEqual(read + 1);
     }
+  });
+});
+
+describe("streamReply, a client that takes nothing", () => {
+  const LIMIT_MS = 1000;
+  const late = (): void => {};
+  const flood = Array.from({ length: 100 }, () => DELTA);
+
+  test("is given up after unreadMs, and half of it at most", async () => {
+    const { clock, ends, counts, unread, reader } = stage({ batches: flood, unreadMs: LIMIT_MS });
+    await settled();
+    clock.advance(LIMIT_MS);
+    expect([unread(), ends()]).toEqual([0, []]);
+    clock.advance(LIMIT_MS / 2);
+    expect([unread(), ends()]).toEqual([1, ["client-left"]]);
+    expect(counts()).toMatchObject({ closes: 1, leaves: 0 });
+    // If it reads on after that, it is told that this is no normal end.
+    const rest = await reader.read().catch(String);
+    expect(String(rest)).toContain("took nothing");
+  });
+
+  test("is let be as long as it takes a little", async () => {
+    const { clock, next, unread } = stage({ batches: flood, unreadMs: LIMIT_MS });
+    for (let read = 0; read < 50; read++) {
+      expect(await next()).toBe("[output]");
+      await settled();
+      clock.advance(LIMIT_MS * 0.9);
+    }
+    expect(unread()).toBe(0);
+  });
+
+  test("because there is nothing is no such client, however long the silence", async () => {
+    const silent = (): Promise<Batch> => new Promise(late);
+    const { clock, next, unread } = stage({ batches: [DELTA, silent], unreadMs: LIMIT_MS });
+    expect(await next()).toBe("[output]");
+    await settled();
+    clock.advance(1000 * LIMIT_MS);
+    expect(unread()).toBe(0);
+  });
+
+  test("is not looked at any more once its answer has ended", async () => {
+    const { clock, all, unread, ends } = stage({ unreadMs: LIMIT_MS });
+    await all();
+    clock.advance(100 * LIMIT_MS);
+    expect([unread(), ends()]).toEqual([0, ["well"]]);
   });
 });
 

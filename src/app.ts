@@ -34,6 +34,9 @@ import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
 import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
 import type { AdminPorts } from "./server/admin.ts";
+import type { Certificate } from "./server/certificate.ts";
+import { readBody } from "./server/intake.ts";
+import { type Listening, unmet } from "./server/listen.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
@@ -48,7 +51,7 @@ import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
 import { fetchUsage } from "./upstream/usage.ts";
-import { type Clock, inTime } from "./wire/clock.ts";
+import { type Clock, inTime, type Millis } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
 import { createLanes } from "./wire/lanes.ts";
 import type { Log } from "./wire/log.ts";
@@ -77,9 +80,16 @@ const STATE_DIR = ".codex-proxy";
  * Builds every part out of the configuration, connects them and starts to listen. This is the only place that knows
  * the whole configuration: each part is given the few options it declares, read anew at each use.
  */
-export async function startApp(initial: Config, clock: Clock, log: Log): Promise<App> {
+export async function startApp(
+  initial: Config,
+  clock: Clock,
+  log: Log,
+  certificate?: Certificate,
+): Promise<App> {
   let config = initial;
-  let perConfig = derive(config);
+  // The runtime's own idle timer cannot be set anew, and both go by the same key.
+  const clientIdleMs = initial["listen-idle-timeout-sec"] * SECOND;
+  let perConfig = derive(config, clientIdleMs);
   const upstream = baseUrl(initial);
   const startedMs = clock.now();
   const { ask } = createEgress();
@@ -236,6 +246,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       hasSockets: () => config["enable-websocket"],
       protocols,
       local: createLocal({ clock, options: () => perConfig.proxy, resolve }),
+      readBody: (request, limitBytes) =>
+        readBody(request, { limitBytes, idleMs: clientIdleMs }, clock),
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       admin,
@@ -254,8 +266,9 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       newRequestId,
       onFault: (id, cause) => reportFault(log, id, cause),
     },
-    listeningOf(initial),
+    listeningOf(initial, certificate),
   );
+  for (const line of unmet(initial)) log.warn(line);
 
   const follow = async (): Promise<void> => {
     await reload();
@@ -292,7 +305,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     port: server.server?.port ?? 0,
     configure: (next) => {
       config = next;
-      perConfig = derive(next);
+      perConfig = derive(next, clientIdleMs);
     },
     stop: async () => {
       unwatch();
@@ -363,7 +376,7 @@ function giveWay(): Promise<void> {
 }
 
 /** What the parts read of the configuration, made once for each configuration. */
-function derive(config: Config) {
+function derive(config: Config, clientIdleMs: Millis) {
   const { "admin-key": adminKey, "model-aliases": aliases } = config;
   return {
     pool: {
@@ -407,6 +420,7 @@ function derive(config: Config) {
     },
     proxy: {
       maxBodyBytes: config["max-body-bytes"],
+      clientIdleMs,
       requestMs: config["request-timeout-sec"] * SECOND,
       heartbeatMs: config["heartbeat-sec"] * SECOND,
       earlyHeartbeatMs: config["early-heartbeat-sec"] * SECOND,
@@ -433,11 +447,15 @@ function stateFileOf(config: Config): string {
   return named === "" ? join(folder, STATE_DIR, "state.json") : named;
 }
 
-function listeningOf(config: Config) {
+function listeningOf(config: Config, certificate: Certificate | undefined): Listening {
   const parsed = parseListen(config.listen);
   return {
     hostname: parsed?.hostname,
     port: parsed?.port ?? 0,
     maxFrameBytes: config["max-body-bytes"],
+    maxHeaderBytes: config["listen-max-header-bytes"],
+    hasHttp2: config["enable-listen-h2c"],
+    idleSec: config["listen-idle-timeout-sec"],
+    certificate,
   };
 }

@@ -9,6 +9,7 @@ import type { Stop } from "../turn/stop.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { readBody } from "./intake.ts";
 import type { Caller } from "./keys.ts";
+import type { Connection } from "./listen.ts";
 import { type ReplyOptions, type Source, streamReply, wholeReply } from "./reply.ts";
 import {
   describe,
@@ -19,6 +20,7 @@ import {
   openVisit,
   type ProxyPorts,
   relayed,
+  UNREAD,
   type Visit,
 } from "./visit.ts";
 
@@ -28,6 +30,7 @@ export type ProxyCall = {
   readonly request: Request;
   readonly caller: Caller;
   readonly requestId: string;
+  readonly connection: Connection;
 };
 
 /** The one handler of every protocol: reads the request, has it served, writes the answer in the protocol's form. */
@@ -48,21 +51,30 @@ export function createProxy(ports: ProxyPorts): (call: ProxyCall) => Promise<Res
 }
 
 /** A visit over HTTP: while no answer has begun, a failure is told by status. */
-type HttpVisit = Visit & { readonly refuse: (failure: Failure) => Response };
+type HttpVisit = Visit & {
+  readonly connection: Connection;
+  readonly refuse: (failure: Failure) => Response;
+};
 
 function openHttpVisit(
-  { protocol, request, caller, requestId }: ProxyCall,
+  { protocol, request, caller, requestId, connection }: ProxyCall,
   ports: ProxyPorts,
 ): HttpVisit {
   const { signal } = request;
   const visit = openVisit({ requestId, protocol: protocol.name, caller, signal }, ports);
+  // A model may think for longer than any connection may be idle.
+  connection.hold();
+  const end = (failure?: Failure): void => {
+    connection.rest();
+    visit.end(failure);
+  };
   const refuse = (failure: Failure): Response => {
     const { status, headers, body } = protocol.fail(failure, requestId, ports.clock.now());
     visit.record.status = status;
-    visit.end(failure);
+    end(failure);
     return Response.json(body, { status, headers: { ...headers, "x-request-id": requestId } });
   };
-  return { ...visit, refuse };
+  return { ...visit, connection, end, refuse };
 }
 
 async function serveWhole(
@@ -94,7 +106,7 @@ async function serveStream(
 ): Promise<Response> {
   const { clock } = ports;
   const { record } = visit;
-  const { earlyHeartbeatMs, heartbeatMs } = ports.options();
+  const { earlyHeartbeatMs, heartbeatMs, clientIdleMs } = ports.options();
   const encoder = exchange.stream();
   const execution = ports.execute(jobOf(exchange, visit));
   const first = await firstOf(execution, earlyHeartbeatMs, clock);
@@ -106,6 +118,11 @@ async function serveStream(
   const options: ReplyOptions = {
     clock,
     heartbeatMs: first === undefined ? earlyHeartbeatMs : heartbeatMs,
+    unreadMs: clientIdleMs,
+    onUnread: () => {
+      visit.stop.stop(UNREAD);
+      visit.connection.cut();
+    },
     onLeave: visit.leave,
     onEnd: visit.end,
     onFault: (cause) => {
@@ -141,7 +158,9 @@ async function readExchange(
   const { protocol, request } = call;
   try {
     // A client that sends its body drop by drop is bound by the request's clock too.
-    const intake = await unlessStopped(readBody(request, ports.options().maxBodyBytes), stop);
+    const { maxBodyBytes, clientIdleMs } = ports.options();
+    const limits = { limitBytes: maxBodyBytes, idleMs: clientIdleMs };
+    const intake = await unlessStopped(readBody(request, limits, ports.clock), stop);
     if (intake === undefined) return stop.reason() ?? LEFT;
     if (!intake.ok) return intake.failure;
     const decoded = protocol.decode({

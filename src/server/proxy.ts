@@ -104,21 +104,40 @@ async function serveStream(
   visit: HttpVisit,
   ports: ProxyPorts,
 ): Promise<Response> {
-  const { clock } = ports;
-  const { record } = visit;
-  const { earlyHeartbeatMs, heartbeatMs, clientIdleMs } = ports.options();
+  const { earlyHeartbeatMs, heartbeatMs } = ports.options();
   const encoder = exchange.stream();
   const execution = ports.execute(jobOf(exchange, visit));
-  const first = await firstOf(execution, earlyHeartbeatMs, clock);
+  const first = await firstOf(execution, earlyHeartbeatMs, ports.clock);
   if (first !== undefined && !first.ok) return visit.refuse(explained(first.failure, exchange));
-  record.status = 200;
+  visit.record.status = 200;
   const source: Source =
     first?.turn ??
     execution.then((done) => (done.ok ? done.turn : explained(done.failure, exchange)));
-  const options: ReplyOptions = {
+  const options = replyOptions(visit, ports, first === undefined ? earlyHeartbeatMs : heartbeatMs);
+  const isWhole = first?.turn.isWhole === true;
+  const body = isWhole
+    ? await wholeReply(first.turn, encoder, options)
+    : streamReply(source, encoder, options);
+  return new Response(body, {
+    headers: {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-cache",
+      // nginx would hold a stream back otherwise.
+      "x-accel-buffering": "no",
+      ...(first === undefined ? {} : relayed(first.turn, exchange)),
+      "x-request-id": visit.id,
+    },
+  });
+}
+
+/** What a streamed answer tells its visit. Made apart, it does not hold the request as long as the stream lives. */
+function replyOptions(visit: HttpVisit, ports: ProxyPorts, heartbeatMs: Millis): ReplyOptions {
+  const { clock } = ports;
+  const { record } = visit;
+  return {
     clock,
-    heartbeatMs: first === undefined ? earlyHeartbeatMs : heartbeatMs,
-    unreadMs: clientIdleMs,
+    heartbeatMs,
+    unreadMs: ports.options().clientIdleMs,
     onUnread: () => {
       visit.stop.stop(UNREAD);
       visit.connection.cut();
@@ -134,20 +153,6 @@ async function serveStream(
       record.bytesOut += bytes;
     },
   };
-  const isWhole = first?.turn.isWhole === true;
-  const body = isWhole
-    ? await wholeReply(first.turn, encoder, options)
-    : streamReply(source, encoder, options);
-  return new Response(body, {
-    headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache",
-      // nginx would hold a stream back otherwise.
-      "x-accel-buffering": "no",
-      ...(first === undefined ? {} : relayed(first.turn, exchange)),
-      "x-request-id": visit.id,
-    },
-  });
 }
 
 async function readExchange(

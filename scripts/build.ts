@@ -24,7 +24,7 @@ export const EXECUTABLE = process.platform === "win32" ? "codex-proxy.exe" : "co
 /**
  * The compiler's arguments.
  * Bytecode needs `esm` because of top-level await. A `.env` or `bunfig.toml` that lies in the owner's folder is not ours
- * to read. Clients send request headers above Bun's 16 KiB.
+ * to read.
  */
 export function compileArguments({ entry, outfile, info }: BuildPlan): string[] {
   return [
@@ -36,7 +36,6 @@ export function compileArguments({ entry, outfile, info }: BuildPlan): string[] 
     "--sourcemap",
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
-    "--compile-exec-argv=--max-http-header-size=65536",
     `--define=BUILD_VERSION=${JSON.stringify(info.version)}`,
     `--define=BUILD_COMMIT=${JSON.stringify(info.commit)}`,
     entry,

@@ -41,6 +41,9 @@ import { createLocalRoutes, createProtocols } from "./protocols/registry.ts";
 import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
 import type { AdminPorts } from "./server/admin.ts";
+import type { Certificate } from "./server/certificate.ts";
+import { readBody } from "./server/intake.ts";
+import { type Listening, unmet } from "./server/listen.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
@@ -56,7 +59,7 @@ import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
 import { sendTurn } from "./upstream/send.ts";
 import { fetchUsage } from "./upstream/usage.ts";
-import { type Clock, inTime } from "./wire/clock.ts";
+import { type Clock, inTime, type Millis } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
 import { createLanes } from "./wire/lanes.ts";
 import type { Log } from "./wire/log.ts";
@@ -87,10 +90,17 @@ const STATE_DIR = ".codex-proxy";
  * Builds every part out of the configuration, connects them and starts to listen. This is the only place that knows
  * the whole configuration: each part is given the few options it declares, read anew at each use.
  */
-export async function startApp(initial: Config, clock: Clock, log: Log): Promise<App> {
+export async function startApp(
+  initial: Config,
+  clock: Clock,
+  log: Log,
+  certificate?: Certificate,
+): Promise<App> {
   let config = initial;
+  // The runtime's own idle timer cannot be set anew, and both go by the same key.
+  const clientIdleMs = initial["listen-idle-timeout-sec"] * SECOND;
   const upstream = baseUrl(initial);
-  let perConfig = derive(config, upstream);
+  let perConfig = derive(config, upstream, clientIdleMs);
   const startedMs = clock.now();
   const egress = createEgress({
     options: () => perConfig.egress,
@@ -303,6 +313,8 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       hasSockets: () => config["enable-websocket"],
       protocols,
       local: createLocal({ clock, options: () => perConfig.proxy, resolve }),
+      readBody: (request, limitBytes) =>
+        readBody(request, { limitBytes, idleMs: clientIdleMs }, clock),
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
       admin,
@@ -326,8 +338,9 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       newRequestId,
       onFault: (id, cause) => reportFault(log, id, cause),
     },
-    listeningOf(initial),
+    listeningOf(initial, certificate),
   );
+  for (const line of unmet(initial)) log.warn(line);
 
   const follow = async (): Promise<void> => {
     await reload();
@@ -365,7 +378,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     port: server.server?.port ?? 0,
     configure: (next) => {
       config = next;
-      perConfig = derive(next, upstream);
+      perConfig = derive(next, upstream, clientIdleMs);
       connections.look();
       http2.announce();
     },
@@ -456,7 +469,7 @@ function giveWay(): Promise<void> {
 }
 
 /** What the parts read of the configuration, made once for each configuration. */
-function derive(config: Config, upstream: string) {
+function derive(config: Config, upstream: string, clientIdleMs: Millis) {
   const { "admin-key": adminKey, "model-aliases": aliases } = config;
   return {
     egress: egressOf(config, upstream),
@@ -502,6 +515,7 @@ function derive(config: Config, upstream: string) {
     },
     proxy: {
       maxBodyBytes: config["max-body-bytes"],
+      clientIdleMs,
       requestMs: config["request-timeout-sec"] * SECOND,
       heartbeatMs: config["heartbeat-sec"] * SECOND,
       earlyHeartbeatMs: config["early-heartbeat-sec"] * SECOND,
@@ -528,11 +542,15 @@ function stateFileOf(config: Config): string {
   return named === "" ? join(folder, STATE_DIR, "state.json") : named;
 }
 
-function listeningOf(config: Config) {
+function listeningOf(config: Config, certificate: Certificate | undefined): Listening {
   const parsed = parseListen(config.listen);
   return {
     hostname: parsed?.hostname,
     port: parsed?.port ?? 0,
     maxFrameBytes: config["max-body-bytes"],
+    maxHeaderBytes: config["listen-max-header-bytes"],
+    hasHttp2: config["enable-listen-h2c"],
+    idleSec: config["listen-idle-timeout-sec"],
+    certificate,
   };
 }

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { showProxy } from "../config/proxy-url.ts";
 import { baseUrl } from "../config/schema.ts";
+import { readCertificate } from "../server/certificate.ts";
 import { systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
 import { loadOnce, type Settings } from "./settings.ts";
@@ -20,6 +21,10 @@ export async function check(
   const { config, warnings } = reading;
   print(`configuration: ${settings.path ?? "built-in defaults"}, well-formed`);
   for (const warning of warnings) print(`warning: ${warning}`);
+  const tls = await readCertificate(config, systemClock.now());
+  const tlsFaults = tls.ok ? [] : tls.faults;
+  for (const warning of tls.ok ? tls.warnings : []) print(`warning: ${warning}`);
+  for (const fault of tlsFaults) complain(`error: ${fault}`);
   const address = config["backend-resolve-address"];
   print(`backend: ${baseUrl(config)}${address === "" ? "" : `, dialled at ${address}`}`);
   print(`egress: ${shownWayOut(config) ?? "direct, without a proxy"}`);
@@ -35,6 +40,7 @@ export async function check(
     print(`warning: ${fileAt(ignored)}: the same login is in ${fileAt(kept)}, which is newer`);
   }
   for (const { reason } of faults) complain(`error: ${shownName(reason)}`);
-  print(`accounts: ${logins.length}, errors: ${faults.length}`);
-  return faults.length > 0 ? 2 : 0;
+  const errors = faults.length + tlsFaults.length;
+  print(`accounts: ${logins.length}, errors: ${errors}`);
+  return errors > 0 ? 2 : 0;
 }

@@ -5,6 +5,7 @@ import { changes } from "../config/changes.ts";
 import { isLoopback } from "../config/rules.ts";
 import { type Config, parseListen } from "../config/schema.ts";
 import { reportFault } from "../engine/report.ts";
+import { readCertificate } from "../server/certificate.ts";
 import { codeOf } from "../store/durable.ts";
 import { systemClock } from "../wire/clock.ts";
 import { createLog, type Log } from "../wire/log.ts";
@@ -23,18 +24,20 @@ export async function serve(settings: Settings, version: string): Promise<number
   const reading = await settings.load();
   if (!reading.ok) return fail(reading.lines, 2);
   let { config } = reading;
+  const tls = await readCertificate(config, systemClock.now());
+  if (!tls.ok) return fail(tls.faults, 2);
   const log = createLog(
     () => ({ level: config["log-level"], format: config["log-format"] }),
     systemClock,
     output.write,
   );
   log.info("codex-proxy starts", { version, config: settings.path ?? "none, built-in defaults" });
-  for (const warning of reading.warnings) log.warn(warning);
+  for (const warning of [...reading.warnings, ...tls.warnings]) log.warn(warning);
   guard(log);
 
   let app: App;
   try {
-    app = await startApp(config, systemClock, log);
+    app = await startApp(config, systemClock, log, tls.certificate);
   } catch (cause) {
     return fail([describeStart(cause, config)], 1);
   }
@@ -190,9 +193,10 @@ function describeStart(cause: unknown, config: Config): string {
 }
 
 function addressOf(config: Config, port: number): string {
+  const scheme = config["tls-cert"] === "" ? "http" : "https";
   const host = parseListen(config.listen)?.hostname;
-  if (host === undefined) return `http://localhost:${port} (all addresses)`;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  if (host === undefined) return `${scheme}://localhost:${port} (all addresses)`;
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** Whether anyone who reaches the machine may use the accounts. */

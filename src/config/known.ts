@@ -16,10 +16,6 @@ export const LATER: { readonly [key: string]: string | null } = {
   "db-port": null,
   "db-sslmode": null,
   "db-user": null,
-  "enable-listen-h2c": null,
-  "h2-max-concurrent-streams": null,
-  "listen-idle-timeout-sec": null,
-  "listen-max-header-bytes": null,
   "startup-async-load": null,
   "startup-load-retry-interval": null,
 };

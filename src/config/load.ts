@@ -54,6 +54,8 @@ type FileLayer = Top & { readonly broken: readonly Fault[]; readonly cutLine: nu
 /** What is collected while the sources are gone through. */
 type Tally = {
   readonly values: Map<Key, unknown>;
+  /** What set the value that counts. */
+  readonly setBy: Map<Key, Given>;
   readonly faults: Fault[];
   readonly warnings: string[];
   readonly later: Set<string>;
@@ -69,6 +71,7 @@ export function loadConfig(sources: Sources): Loaded {
     sources.file === undefined ? NO_FILE : readFile(sources.file.path, sources.file.text);
   const tally: Tally = {
     values: new Map(),
+    setBy: new Map(),
     faults: [...file.faults],
     warnings: [],
     later: new Set(),
@@ -77,6 +80,7 @@ export function loadConfig(sources: Sources): Loaded {
   for (const given of [...file.given, ...readEnv(sources.env), ...readFlags(sources.flags)]) {
     take(given, tally);
   }
+  tally.faults.push(...halfPair(tally, "tls-cert", "tls-key"));
   // After the first break the keys are guesses of the parser: their faults would only mislead.
   const trusted = tally.faults.filter(({ line }) => line === undefined || line < file.cutLine);
   const faults = [...file.broken, ...trusted];
@@ -135,12 +139,24 @@ function takeKey(key: Key, given: Given, tally: Tally): void {
   switch (reading.kind) {
     case "value":
       tally.values.set(key, reading.value);
+      tally.setBy.set(key, given);
       return;
     case "unset":
       return;
     case "faulty":
       for (const each of reading.complaints) tally.faults.push(faultOf(key, given, each));
   }
+}
+
+/** Of two keys that mean something only together, the one that is there alone. */
+function halfPair({ setBy, faults }: Tally, one: Key, other: Key): Fault[] {
+  const [there, missing] = setBy.has(one) ? [one, other] : [other, one];
+  const given = setBy.get(there);
+  const isFaulty = faults.some(({ key }) => key === missing);
+  if (given === undefined || setBy.has(missing) || isFaulty) return [];
+  const [found, allowed] = [`no ${missing}`, `${one} and ${other} together, or neither`];
+  const message = `found ${found} beside it, allowed: ${allowed}`;
+  return [{ ...given.at, origin: given.origin, key: there, found, allowed, message }];
 }
 
 function faultOf(key: Key, given: Given, complaint: Complaint): Fault {

@@ -63,6 +63,12 @@ type Bounds = { readonly default: number; readonly minimum: number; readonly max
 
 const DAY_SEC = 86_400;
 
+/** How many requests Bun lets a client run over one HTTP/2 connection; it cannot be told otherwise. */
+export const RUNTIME_H2_STREAMS = 256;
+
+/** The largest head of a request that Bun reads over HTTP/2, in bytes. */
+export const RUNTIME_H2_HEADER_BYTES = 65_536;
+
 function seconds(bounds: Bounds, about: Omit<About, "unit">) {
   return key(Type.Integer(bounds), { ...about, unit: "s" });
 }
@@ -142,6 +148,57 @@ export const SCHEMA = Type.Object(
       live: true,
       description:
         "Whether clients may speak Responses over a WebSocket, as the Codex CLI does where it can. Off, a handshake is answered with 426, and the CLI turns to HTTP at once; sockets that are open stay.",
+    }),
+    "enable-listen-h2c": key(Type.Boolean({ default: true }), {
+      group: "access",
+      live: false,
+      description:
+        "Whether clients may speak HTTP/2 on the port beside HTTP/1.1: without TLS by prior knowledge (h2c), with tls-cert by ALPN. A client that asks to change over with Upgrade: h2c is answered in HTTP/1.1. WebSockets always go over HTTP/1.1.",
+    }),
+    "h2-max-concurrent-streams": key(
+      Type.Integer({ default: 1000, minimum: 1, maximum: 1_000_000 }),
+      {
+        group: "access",
+        live: false,
+        description: `Requests that a client may run at a time over one HTTP/2 connection. Bun, which this program runs on, has ${RUNTIME_H2_STREAMS} built in, and so ${RUNTIME_H2_STREAMS} it is whatever stands here; a value that says otherwise is told at the start. A client with more to do waits or opens another connection.`,
+      },
+    ),
+    "listen-idle-timeout-sec": seconds(
+      { default: 180, minimum: 0, maximum: 255 },
+      {
+        group: "access",
+        live: false,
+        description:
+          "How long a client's connection may do nothing. One that is kept open without a request is closed then; an answer that is ready and of which the client takes nothing is given up; a request body has this much time, and one second more for each 4 KiB of it, before it is answered with 408. A turn that is silent because the model thinks is never ended by it. Counted in steps of 4 s; below a minute, slow lines may be taken for idle. 0 means no limit.",
+      },
+    ),
+    "listen-max-header-bytes": key(
+      Type.Integer({ default: RUNTIME_H2_HEADER_BYTES, minimum: 4096, maximum: 1_048_576 }),
+      {
+        group: "access",
+        live: false,
+        unit: "bytes",
+        description: `Largest head of a request: its first line and all headers. A larger one is answered with 431. Over HTTP/2 the most is ${RUNTIME_H2_HEADER_BYTES}, whatever stands here.`,
+      },
+    ),
+    "tls-cert": key(Type.String({ default: "" }), {
+      group: "access",
+      live: false,
+      description:
+        "Certificate for TLS on the port, a PEM file with the certificates that lead to its root below it. With tls-key; one of them alone is a fault. A renewed certificate takes effect with a restart.",
+      allowed: "the path of a PEM file",
+      fallback: "none: no TLS",
+      rule: path,
+      sample: ['tls-cert: "./cert.pem"'],
+    }),
+    "tls-key": key(Type.String({ default: "" }), {
+      group: "access",
+      live: false,
+      description: "Private key of tls-cert, a PEM file without a passphrase.",
+      allowed: "the path of a PEM file",
+      fallback: "none: no TLS",
+      rule: path,
+      sample: ['tls-key: "./key.pem"'],
     }),
     "shutdown-timeout": seconds(
       { default: 5, minimum: 0, maximum: 3600 },

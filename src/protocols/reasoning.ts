@@ -52,6 +52,14 @@ export function createReasoningMemory(): ReasoningMemory {
   };
 }
 
+/** Keeps what led to calls of one caller; like `createClassifier`, it holds nothing of the request. */
+export function createKeeper(
+  scope: string,
+  { clock, reasoning }: ReasoningPorts,
+): (callId: string, kept: readonly Kept[]) => void {
+  return (callId, kept) => reasoning.keep(scope, callId, kept, clock.now());
+}
+
 /**
  * A reasoning item as a store-less backend takes it back: no id to look up, a summary even where it is empty.
  * Undefined without ciphertext, which is all that counts of it.

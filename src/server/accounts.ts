@@ -2,7 +2,8 @@ import type { Selection } from "../engine/selection.ts";
 import type { Work } from "../engine/work.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import { isDict, parseJson, text } from "../wire/json.ts";
-import { readBody } from "./intake.ts";
+import type { ReadBody } from "./intake.ts";
+import type { Connection } from "./listen.ts";
 import { replyWithProgress } from "./progress.ts";
 
 /** Work that owners have done on accounts of theirs. */
@@ -16,6 +17,8 @@ export type AccountRoutes = {
 /** What an answer needs beside the work. */
 export type AccountCall = {
   readonly request: Request;
+  readonly read: ReadBody;
+  readonly connection: Connection;
   readonly refuse: (failure: Failure) => Response;
   readonly onFault: (cause: unknown) => void;
 };
@@ -29,21 +32,21 @@ export async function workOn(
   act: (selection: Selection) => Work | undefined | Promise<Work | undefined>,
   fallback?: Selection,
 ): Promise<Response> {
-  const selection = await readSelection(call.request, fallback);
+  const selection = await readSelection(call.read, fallback);
   if ("kind" in selection) return call.refuse(selection);
   const work = await act(selection);
   if (work === undefined) return call.refuse(NOT_FOUND);
-  return replyWithProgress(call.request, work, call.onFault);
+  return replyWithProgress(work, call);
 }
 
 const LIMIT_BYTES = 64 * 1024;
 
 /** Which accounts the body names; `fallback` stands for a body that is not there. */
 export async function readSelection(
-  request: Request,
+  readBody: ReadBody,
   fallback: Selection | undefined,
 ): Promise<Selection | Failure> {
-  const read = await readBody(request, LIMIT_BYTES);
+  const read = await readBody(LIMIT_BYTES);
   if (!read.ok) return read.failure;
   const source = new TextDecoder().decode(read.bytes);
   if (source.trim() === "")

@@ -12,7 +12,7 @@ import { type Json, parseJson } from "../wire/json.ts";
 import { type Log, maskEmail, redact } from "../wire/log.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";
 import { openBrowserLogin } from "./callback.ts";
-import { readBody } from "./intake.ts";
+import type { ReadBody } from "./intake.ts";
 import { LOGIN_FINISH, LOGIN_START } from "./schema.ts";
 
 /** What the owner's acts on accounts need. */
@@ -30,7 +30,7 @@ export type AdminPorts = {
 };
 
 /** One request for such an act. */
-export type AdminVisit = { readonly request: Request; readonly url: URL };
+export type AdminVisit = { readonly read: ReadBody; readonly url: URL };
 
 /** A route of the owner's; whatever it answers changes, adds or shows logins. */
 export type AdminRoute = {
@@ -68,8 +68,8 @@ function idOf({ url }: AdminVisit): string {
   return url.pathname.split("/")[3] ?? "";
 }
 
-async function importBody({ request }: AdminVisit, ports: AdminPorts): Promise<Json | Failure> {
-  const content = await textOf(request);
+async function importBody(visit: AdminVisit, ports: AdminPorts): Promise<Json | Failure> {
+  const content = await textOf(visit);
   if (typeof content !== "string") return content;
   const adoptions = await ports.adopt([{ content, source: BODY }]);
   if (adoptions.every(({ login }) => login === undefined)) {
@@ -170,8 +170,8 @@ function notStored({ reason }: Extract<Saved, { ok: false }>): Failure {
   return refuse(500, "not_stored", `Nothing was changed. ${redact(reason)}`);
 }
 
-async function startLogin({ request }: AdminVisit, ports: AdminPorts): Promise<Json | Failure> {
-  const asked = await jsonOf(request, START);
+async function startLogin(visit: AdminVisit, ports: AdminPorts): Promise<Json | Failure> {
+  const asked = await jsonOf(visit, START);
   if ("kind" in asked) return asked;
   const { method } = asked.value;
   const opened = await ports.logins.open(async () =>
@@ -204,7 +204,7 @@ function logEnding(id: string, ending: Ending, { log, views }: AdminPorts): void
 }
 
 async function finishLogin(visit: AdminVisit, ports: AdminPorts): Promise<Json | Failure> {
-  const asked = await jsonOf(visit.request, FINISH);
+  const asked = await jsonOf(visit, FINISH);
   if ("kind" in asked) return asked;
   const id = idOf(visit);
   const run = ports.logins.get(id);
@@ -250,8 +250,8 @@ function loginState(id: string, run: LoginRun, views: readonly AccountView[]): J
 }
 
 /** The body as text, bounded. */
-async function textOf(request: Request): Promise<string | Failure> {
-  const intake = await readBody(request, LIMIT_BYTES);
+async function textOf({ read }: AdminVisit): Promise<string | Failure> {
+  const intake = await read(LIMIT_BYTES);
   if (!intake.ok) {
     if (intake.failure.code !== "request_too_large") return intake.failure;
     const message = "The request body is larger than 1 MiB. 'codex-proxy import' takes more.";
@@ -262,10 +262,10 @@ async function textOf(request: Request): Promise<string | Failure> {
 }
 
 async function jsonOf<T>(
-  request: Request,
+  visit: AdminVisit,
   check: Check<T>,
 ): Promise<{ readonly value: T } | Failure> {
-  const content = await textOf(request);
+  const content = await textOf(visit);
   if (typeof content !== "string") return content;
   const parsed = parseJson(content);
   if (!parsed.ok) return refuse(400, "invalid_json", `The body is not JSON: ${parsed.message}.`);

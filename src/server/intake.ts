@@ -1,9 +1,23 @@
 import { type Failure, refuse } from "../turn/failure.ts";
+import type { Clock, Millis } from "../wire/clock.ts";
 
 /** A request body with its encoding undone, or the client's mistake. */
 export type Intake =
   | { readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly ok: false; readonly failure: Failure };
+
+/** Reads the body of one request, of this many bytes at most. */
+export type ReadBody = (limitBytes: number) => Promise<Intake>;
+
+/** The bounds of a request body. */
+export type IntakeLimits = {
+  /** Before and after decompression. */
+  readonly limitBytes: number;
+  /** How long a body may take, beside what its size allows. 0 = for ever. */
+  readonly idleMs: Millis;
+};
+
+type Timing = Pick<Clock, "after">;
 
 const CODINGS = {
   gzip: "gzip",
@@ -15,11 +29,18 @@ const CODINGS = {
 
 type Coding = keyof typeof CODINGS;
 
+// 32 kbit/s: what a telephone has where there is hardly any network.
+const SLOWEST_BYTES_PER_MS = 4.096;
+
 /**
- * Reads a request body of at most `limitBytes`, before and after decompression: a small body that unpacks into a
- * huge one is stopped at the limit. Rejects only when the client goes away.
+ * Reads a request body within its limits: a small one that unpacks into a huge one is stopped at `limitBytes`, one
+ * that comes in drops when it has had `idleMs` and the time that its size allows. Rejects only when the client goes away.
  */
-export async function readBody(request: Request, limitBytes: number): Promise<Intake> {
+export async function readBody(
+  request: Request,
+  { limitBytes, idleMs }: IntakeLimits,
+  clock: Timing,
+): Promise<Intake> {
   const named = (request.headers.get("content-encoding") ?? "")
     .split(",")
     .map((word) => word.trim().toLowerCase())
@@ -36,14 +57,48 @@ export async function readBody(request: Request, limitBytes: number): Promise<In
   const declared = Number(request.headers.get("content-length") ?? Number.NaN);
   if (declared > limitBytes) return tooLarge(limitBytes);
   if (request.body === null) return { ok: true, bytes: new Uint8Array(0) };
-  if (codings.length === 0 && declared >= 0) {
-    return { ok: true, bytes: new Uint8Array(await request.arrayBuffer()) };
-  }
-
   const counter = { left: limitBytes };
-  const read = await readAll(request.body, counter);
+  const isWhole = codings.length === 0 && declared >= 0;
+  const reading = isWhole
+    ? request.arrayBuffer().then((buffer) => new Uint8Array(buffer))
+    : readAll(request.body, counter);
+  // Read in one piece, nothing tells how much there is of it: then the size that was announced counts.
+  const arrived = isWhole ? () => declared : () => limitBytes - counter.left;
+  const read = await inGoodTime(reading, arrived, idleMs, clock);
+  if (read === LATE) {
+    // Nobody wants the rest: with its next bytes the reading ends.
+    counter.left = 0;
+    return tooSlow();
+  }
   if (read === undefined) return tooLarge(limitBytes);
-  return unpack(read, codings.toReversed(), limitBytes);
+  return isWhole ? { ok: true, bytes: read } : unpack(read, codings.toReversed(), limitBytes);
+}
+
+const LATE = Symbol("late");
+
+/** What `reading` brings, or word that it takes longer than `idleMs` and what its size allows by then. */
+async function inGoodTime<T>(
+  reading: Promise<T>,
+  arrivedBytes: () => number,
+  idleMs: Millis,
+  clock: Timing,
+): Promise<T | typeof LATE> {
+  if (idleMs <= 0) return reading;
+  const { promise: late, resolve } = Promise.withResolvers<typeof LATE>();
+  let cancel = (): void => {};
+  const arm = (allowedMs: Millis, spentMs: Millis): void => {
+    cancel = clock.after(allowedMs - spentMs, () => {
+      const nowAllowedMs = idleMs + arrivedBytes() / SLOWEST_BYTES_PER_MS;
+      if (nowAllowedMs > allowedMs) arm(nowAllowedMs, allowedMs);
+      else resolve(LATE);
+    });
+  };
+  arm(idleMs, 0);
+  try {
+    return await Promise.race([reading, late]);
+  } finally {
+    cancel();
+  }
 }
 
 async function unpack(
@@ -106,4 +161,10 @@ function refused(status: number, code: string, message: string): Intake {
 function tooLarge(limitBytes: number): Intake {
   const message = `The request body is larger than ${limitBytes} bytes (max-body-bytes).`;
   return refused(413, "request_too_large", message);
+}
+
+function tooSlow(): Intake {
+  const message =
+    "The request body came too slowly: it has listen-idle-timeout-sec, and one second more for each 4 KiB.";
+  return refused(408, "request_timeout", message);
 }

@@ -3,16 +3,16 @@ import type { LocalRoute } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { Resolved } from "../turn/model.ts";
 import { createStop } from "../turn/stop.ts";
-import type { Clock, Millis } from "../wire/clock.ts";
+import type { Clock } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { readBody } from "./intake.ts";
 import type { Caller } from "./keys.ts";
-import { LEFT, TOO_LONG } from "./visit.ts";
+import { LEFT, type ProxyOptions, TOO_LONG } from "./visit.ts";
 
 /** What answering a local route needs; the limits are read anew for each request. */
 export type LocalPorts = {
   readonly clock: Clock;
-  readonly options: () => { readonly maxBodyBytes: number; readonly requestMs: Millis };
+  readonly options: () => Pick<ProxyOptions, "maxBodyBytes" | "clientIdleMs" | "requestMs">;
   readonly resolve: (model: string) => Resolved;
 };
 
@@ -48,9 +48,11 @@ export function createLocal(ports: LocalPorts): (call: LocalCall) => Promise<Jso
 
 async function answer(
   { route, request, caller }: LocalCall,
-  { options, resolve }: LocalPorts,
+  { options, resolve, clock }: LocalPorts,
 ): Promise<Json | Failure> {
-  const intake = await readBody(request, options().maxBodyBytes);
+  const { maxBodyBytes, clientIdleMs } = options();
+  const limits = { limitBytes: maxBodyBytes, idleMs: clientIdleMs };
+  const intake = await readBody(request, limits, clock);
   if (!intake.ok) return intake.failure;
   const { headers } = request;
   const said = await route.answer({ bytes: intake.bytes, headers, resolve, scope: caller.scope });

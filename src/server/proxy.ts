@@ -9,6 +9,7 @@ import type { Stop } from "../turn/stop.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { readBody } from "./intake.ts";
 import type { Caller } from "./keys.ts";
+import type { Connection } from "./listen.ts";
 import { type ReplyOptions, type Source, streamReply, wholeReply } from "./reply.ts";
 import {
   describe,
@@ -19,6 +20,7 @@ import {
   openVisit,
   type ProxyPorts,
   relayed,
+  UNREAD,
   type Visit,
 } from "./visit.ts";
 
@@ -28,6 +30,7 @@ export type ProxyCall = {
   readonly request: Request;
   readonly caller: Caller;
   readonly requestId: string;
+  readonly connection: Connection;
 };
 
 /** The one handler of every protocol: reads the request, has it served, writes the answer in the protocol's form. */
@@ -48,21 +51,30 @@ export function createProxy(ports: ProxyPorts): (call: ProxyCall) => Promise<Res
 }
 
 /** A visit over HTTP: while no answer has begun, a failure is told by status. */
-type HttpVisit = Visit & { readonly refuse: (failure: Failure) => Response };
+type HttpVisit = Visit & {
+  readonly connection: Connection;
+  readonly refuse: (failure: Failure) => Response;
+};
 
 function openHttpVisit(
-  { protocol, request, caller, requestId }: ProxyCall,
+  { protocol, request, caller, requestId, connection }: ProxyCall,
   ports: ProxyPorts,
 ): HttpVisit {
   const { signal } = request;
   const visit = openVisit({ requestId, protocol: protocol.name, caller, signal }, ports);
+  // A model may think for longer than any connection may be idle.
+  connection.hold();
+  const end = (failure?: Failure): void => {
+    connection.rest();
+    visit.end(failure);
+  };
   const refuse = (failure: Failure): Response => {
     const { status, headers, body } = protocol.fail(failure, requestId, ports.clock.now());
     visit.record.status = status;
-    visit.end(failure);
+    end(failure);
     return Response.json(body, { status, headers: { ...headers, "x-request-id": requestId } });
   };
-  return { ...visit, refuse };
+  return { ...visit, connection, end, refuse };
 }
 
 async function serveWhole(
@@ -92,31 +104,16 @@ async function serveStream(
   visit: HttpVisit,
   ports: ProxyPorts,
 ): Promise<Response> {
-  const { clock } = ports;
-  const { record } = visit;
   const { earlyHeartbeatMs, heartbeatMs } = ports.options();
   const encoder = exchange.stream();
   const execution = ports.execute(jobOf(exchange, visit));
-  const first = await firstOf(execution, earlyHeartbeatMs, clock);
+  const first = await firstOf(execution, earlyHeartbeatMs, ports.clock);
   if (first !== undefined && !first.ok) return visit.refuse(explained(first.failure, exchange));
-  record.status = 200;
+  visit.record.status = 200;
   const source: Source =
     first?.turn ??
     execution.then((done) => (done.ok ? done.turn : explained(done.failure, exchange)));
-  const options: ReplyOptions = {
-    clock,
-    heartbeatMs: first === undefined ? earlyHeartbeatMs : heartbeatMs,
-    onLeave: visit.leave,
-    onEnd: visit.end,
-    onFault: (cause) => {
-      ports.onFault(visit.id, cause);
-      return FAULT;
-    },
-    onWrite: (bytes) => {
-      record.firstOutputMs ??= clock.now();
-      record.bytesOut += bytes;
-    },
-  };
+  const options = replyOptions(visit, ports, first === undefined ? earlyHeartbeatMs : heartbeatMs);
   const isWhole = first?.turn.isWhole === true;
   const body = isWhole
     ? await wholeReply(first.turn, encoder, options)
@@ -133,6 +130,31 @@ async function serveStream(
   });
 }
 
+/** What a streamed answer tells its visit. Made apart, it does not hold the request as long as the stream lives. */
+function replyOptions(visit: HttpVisit, ports: ProxyPorts, heartbeatMs: Millis): ReplyOptions {
+  const { clock } = ports;
+  const { record } = visit;
+  return {
+    clock,
+    heartbeatMs,
+    unreadMs: ports.options().clientIdleMs,
+    onUnread: () => {
+      visit.stop.stop(UNREAD);
+      visit.connection.cut();
+    },
+    onLeave: visit.leave,
+    onEnd: visit.end,
+    onFault: (cause) => {
+      ports.onFault(visit.id, cause);
+      return FAULT;
+    },
+    onWrite: (bytes) => {
+      record.firstOutputMs ??= clock.now();
+      record.bytesOut += bytes;
+    },
+  };
+}
+
 async function readExchange(
   call: ProxyCall,
   stop: Stop,
@@ -141,7 +163,9 @@ async function readExchange(
   const { protocol, request } = call;
   try {
     // A client that sends its body drop by drop is bound by the request's clock too.
-    const intake = await unlessStopped(readBody(request, ports.options().maxBodyBytes), stop);
+    const { maxBodyBytes, clientIdleMs } = ports.options();
+    const limits = { limitBytes: maxBodyBytes, idleMs: clientIdleMs };
+    const intake = await unlessStopped(readBody(request, limits, ports.clock), stop);
     if (intake === undefined) return stop.reason() ?? LEFT;
     if (!intake.ok) return intake.failure;
     const decoded = protocol.decode({

@@ -4,6 +4,8 @@ import type { Failure } from "../turn/failure.ts";
 import { isTerminal } from "../turn/step.ts";
 import { type Clock, watchSilence } from "../wire/clock.ts";
 import { joined } from "../wire/sse.ts";
+import { watchReader } from "./reader.ts";
+import { UNREAD } from "./visit.ts";
 
 /** A turn that is to be streamed: at hand, or still being fought for while the client is already kept warm. */
 export type Source = Watched | Promise<Watched | Failure>;
@@ -17,6 +19,10 @@ export type ReplyOptions = {
   readonly onWrite: (bytes: number) => void;
   /** Once, at the end, however it came; `failure` is what the client was told inside the stream. */
   readonly onEnd: (failure: Failure | undefined) => void;
+  /** How long something may wait for a client that takes nothing. 0 = for ever. */
+  readonly unreadMs: number;
+  /** It waited longer: the turn is over, and the connection should be. */
+  readonly onUnread: () => void;
   /** The client went away. */
   readonly onLeave: () => void;
   /** A fault of this program's own: tells it to the log, and says what the client is told. */
@@ -57,20 +63,26 @@ export function streamReply(
  * backend that fails in the middle is told in the protocol's own form.
  *
  * Written straight into the runtime's socket (`type: "direct"`), which takes a chunk at once or gives a promise for
- * the moment when it has room again: for each event that is a third less than a queue that is pulled from.
+ * the moment when it has room again. For each event that is less work than a queue that is pulled from.
  */
 export function writeReply(source: Source, encoder: StreamEncoder, options: ReplyOptions): Writing {
   const isPending = source instanceof Promise;
   let turn = isPending ? undefined : source;
   let isOver = false;
+  let isGivenUp = false;
   // Written bytes wait for the client to read.
   let full: Promise<void> | undefined;
   let dog = watchSilence(options.clock, 0, () => {});
+  // How often there was room again.
+  let takes = 0;
+  let stuck: PromiseWithResolvers<void> | undefined;
+  let unwatch = (): void => {};
 
   const finish = (failure?: Failure): void => {
     if (isOver) return;
     isOver = true;
     dog.stop();
+    unwatch();
     turn?.close();
     options.onEnd(failure);
   };
@@ -93,6 +105,7 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
     const taken = to.write(piece);
     if (typeof taken === "number") return;
     const room = (): void => {
+      takes += 1;
       if (full === waiting) full = undefined;
     };
     const waiting = taken.then(room, room);
@@ -128,12 +141,25 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
       write(to, encoder.push(batch.steps));
       const last = batch.steps.at(-1);
       if (last !== undefined && isTerminal(last.role)) return undefined;
-      if (full !== undefined) await full;
+      if (full !== undefined)
+        await (stuck === undefined ? full : Promise.race([full, stuck.promise]));
     }
+  };
+
+  /** Gives a client up that takes nothing of what is there for it. */
+  const giveUp = (): void => {
+    isGivenUp = true;
+    finish(UNREAD);
+    options.onUnread();
+    stuck?.resolve();
   };
 
   /** The whole answer. */
   const tell = async (to: Outlet): Promise<Failure | undefined> => {
+    if (isOver) return undefined;
+    if (options.unreadMs > 0) stuck = Promise.withResolvers();
+    const reader = { takes: () => takes, isWaited: () => full !== undefined };
+    unwatch = watchReader(options.clock, options.unreadMs, reader, giveUp);
     // The runtime sends the headers with the first byte, and whoever waits early waits for a sign of life.
     if (isPending) beat(to);
     dog = watchSilence(options.clock, options.heartbeatMs, () => beat(to));
@@ -157,6 +183,8 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
         // If this throws too, the connection breaks: no normal finish either.
         for (const piece of encoder.fail(failure)) to.write(piece);
       }
+      // For a client that reads on before its connection is gone: this is no normal end.
+      if (isGivenUp) throw new Error(UNREAD.message);
       if (!isOver) finish(failure);
       to.close();
     },

@@ -12,7 +12,15 @@ import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
+import type { Intake, ReadBody } from "./intake.ts";
 import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
+import {
+  type Connection,
+  connectionOf,
+  type Listening,
+  limitHeaders,
+  serveOptions,
+} from "./listen.ts";
 import type { LocalCall } from "./local.ts";
 import { findModel, listModels, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
@@ -28,6 +36,8 @@ export type ServerPorts = {
   readonly hasSockets: () => boolean;
   readonly protocols: readonly Protocol[];
   readonly local: (call: LocalCall) => Promise<Json | Failure>;
+  /** Reads the body of an owner's request. */
+  readonly readBody: (request: Request, limitBytes: number) => Promise<Intake>;
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
   readonly admin: AdminPorts;
@@ -47,15 +57,6 @@ export type ServerPorts = {
   readonly onFault: (requestId: string, cause: unknown) => void;
 };
 
-/** Where to listen. */
-export type Listening = {
-  /** Undefined = all addresses, IPv4 and IPv6. */
-  readonly hostname: string | undefined;
-  readonly port: number;
-  /** Largest frame of a WebSocket. */
-  readonly maxFrameBytes: number;
-};
-
 /** One way in. */
 type Route = {
   readonly method: "GET" | "POST" | "DELETE";
@@ -66,8 +67,9 @@ type Route = {
   readonly wording?: Wording;
 };
 
-type Visit = Pick<ProxyCall, "request" | "caller" | "requestId"> & {
+type Visit = Pick<ProxyCall, "request" | "caller" | "requestId" | "connection"> & {
   readonly url: URL;
+  readonly read: ReadBody;
   readonly refuse: Refuse;
   readonly upgrade: Upgrade;
 };
@@ -87,18 +89,18 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
     method: "POST",
     path: `${prefix}${protocol.path}`,
     guard: "client",
-    serve: ({ request, caller, requestId }) =>
-      ports.proxy({ request, caller, requestId, protocol }),
+    serve: ({ request, caller, requestId, connection }) =>
+      ports.proxy({ request, caller, requestId, connection, protocol }),
     wording: protocol,
   });
   const local = (route: LocalRoute, prefix: string): Route => ({
     method: "POST",
     path: `${prefix}${route.path}`,
     guard: "client",
-    serve: async ({ request, caller, refuse: refuseHere }) => {
+    serve: held(async ({ request, caller, refuse: refuseHere }) => {
       const answer = await ports.local({ route, request, caller });
       return isFailure(answer) ? refuseHere(answer) : json(200, answer);
-    },
+    }),
     wording: route,
   });
   const api = PREFIXES.flatMap((prefix): Route[] => [
@@ -127,10 +129,10 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
     method,
     path,
     guard: "credentials",
-    serve: async ({ request, url, refuse: refuseHere }) => {
-      const answer = await act({ request, url });
+    serve: held(async ({ read, url, refuse: refuseHere }) => {
+      const answer = await act({ read, url });
       return isFailure(answer) ? refuseHere(answer) : json(200, answer);
-    },
+    }),
   });
   return [
     ...api,
@@ -166,25 +168,28 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
   ];
 }
 
+/** Serves what may take its time without its connection being taken for idle. */
+function held(serve: (visit: Visit) => Promise<Response>): Route["serve"] {
+  return (visit) => {
+    visit.connection.hold();
+    return serve(visit).finally(visit.connection.rest);
+  };
+}
+
 /** Starts listening. Throws where the address cannot be had. */
-export function startServer(ports: ServerPorts, { hostname, port, maxFrameBytes }: Listening) {
+export function startServer(ports: ServerPorts, listening: Listening) {
+  const { hostname, port, maxFrameBytes, idleSec } = listening;
   const routes = routesOf(ports);
+  limitHeaders(listening.maxHeaderBytes);
   const app = new Elysia({
-    serve: {
-      // Long turns are silent at times; the clocks and heartbeats of this program watch over them.
-      idleTimeout: 0,
-      development: false,
-      // Two programs on one port would share its connections between them, without a word to anybody.
-      reusePort: false,
-      // The limit of `max-body-bytes` is enforced with an answer in the protocol's words.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    },
+    serve: serveOptions(listening),
     websocket: wireOptions(maxFrameBytes),
   });
   const serve = (request: Request, way: Way): Promise<Response> =>
     visit(request, ports, way, {
       isLocal: () => isLoopback(app.server?.requestIP(request)?.address ?? ""),
       upgrade: (data, headers) => app.server?.upgrade(request, { data, headers }) ?? false,
+      connection: connectionOf(request, app.server, idleSec),
     });
   for (const route of routes) {
     app.route(route.method, route.path, ({ request }) => serve(request, route), {
@@ -214,6 +219,7 @@ type Runtime = {
   readonly isLocal: () => boolean;
   /** Turns it into a WebSocket; the headers go into the answer to its handshake. */
   readonly upgrade: (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
+  readonly connection: Connection;
 };
 
 async function visit(
@@ -228,6 +234,8 @@ async function visit(
   const isAllowed = origin !== null && access.allowedOrigins.includes(origin);
   if (isAllowed && request.method === "OPTIONS") return preflight(request, origin, requestId);
   const response = await answer(request, requestId, ports, way, runtime);
+  // What is left of a body that was given up is not waited for.
+  if (response.status === 408) response.headers.set("connection", "close");
   if (!isAllowed) return response;
   response.headers.set("access-control-allow-origin", origin);
   response.headers.set("access-control-expose-headers", EXPOSED);
@@ -267,6 +275,8 @@ async function answer(
       requestId,
       url,
       refuse: refuseHere,
+      connection: runtime.connection,
+      read: (limitBytes) => ports.readBody(request, limitBytes),
       upgrade: (wire) => runtime.upgrade(wire, ids),
     });
     // What a turn answers has its id already.
@@ -384,8 +394,8 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
 }
 
 function accountCall(visit: Visit, { onFault }: ServerPorts): AccountCall {
-  const { request, refuse: refuseHere, requestId } = visit;
-  return { request, refuse: refuseHere, onFault: (cause) => onFault(requestId, cause) };
+  const { requestId } = visit;
+  return { ...visit, onFault: (cause) => onFault(requestId, cause) };
 }
 
 function explain({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {

@@ -13,6 +13,8 @@ import type { Caller } from "./keys.ts";
 /** What serving a turn needs of the configuration; read anew for each turn. */
 export type ProxyOptions = {
   readonly maxBodyBytes: number;
+  /** How long nothing may move between a client and us, where it is the client's turn. 0 = for ever. */
+  readonly clientIdleMs: Millis;
   readonly requestMs: Millis;
   readonly heartbeatMs: Millis;
   readonly earlyHeartbeatMs: Millis;
@@ -37,6 +39,12 @@ export const LEFT: Failure = { kind: "client-left", message: "The client went aw
 export const FAULT: Failure = {
   kind: "internal",
   message: "The proxy itself failed; its log says more under this request id.",
+};
+
+/** The client is there, and takes nothing. */
+export const UNREAD: Failure = {
+  kind: "client-left",
+  message: "The client took nothing of its answer for too long (listen-idle-timeout-sec).",
 };
 
 /** One of the request's own clocks ran out: that for all of it. */

@@ -331,6 +331,29 @@ describe("policies by status", () => {
   });
 });
 
+describe("keys that mean something only together", () => {
+  test("may be there both, or neither, whatever they come from", () => {
+    const both = load("tls-cert: a.pem\n", {}, { "tls-key": "b.pem" });
+    expect(configOf(both)).toMatchObject({ "tls-cert": "a.pem", "tls-key": "b.pem" });
+    expect(faultsOf(load('tls-cert: ""\ntls-key:\n'))).toEqual([]);
+  });
+
+  test("are a fault alone, told at the one that is there", () => {
+    expect(faultsOf(load("max-retry: 1\ntls-cert: a.pem\n"))).toEqual([
+      "config.yaml:2: tls-cert: found no tls-key beside it, allowed: tls-cert and tls-key together, or neither",
+    ]);
+    expect(faultsOf(load("", { CODEX_PROXY_TLS_KEY: "b.pem" }))).toEqual([
+      "environment CODEX_PROXY_TLS_KEY: found no tls-cert beside it, allowed: tls-cert and tls-key together, or neither",
+    ]);
+  });
+
+  test("are one fault, not two, where the other one is wrong in itself", () => {
+    const faults = faultsOf(load("tls-cert: a.pem\ntls-key: [b]\n"));
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toContain("tls-key");
+  });
+});
+
 describe("warnings", () => {
   test("keys that come later are named in one line", () => {
     const text = "startup-async-load: true\ndb-port: 5432\ndb-name: codex_proxy\n";

@@ -114,15 +114,21 @@ describe("schema", () => {
     }
   });
 
-  test("seven keys need a restart, all others change live", () => {
+  test("what the port or the store is opened with needs a restart, all others change live", () => {
     expect(KEYS.filter((key) => !specOf(key).live).toSorted()).toEqual([
       "accounts",
       "auth-dir",
       "backend-domain",
       "base-url",
+      "enable-listen-h2c",
+      "h2-max-concurrent-streams",
       "listen",
+      "listen-idle-timeout-sec",
+      "listen-max-header-bytes",
       "oauth-issuer",
       "state-file",
+      "tls-cert",
+      "tls-key",
     ]);
   });
 

@@ -2,6 +2,9 @@ import { describe, expect, test } from "bun:test";
 import type { Selection } from "../../src/engine/selection.ts";
 import type { Work } from "../../src/engine/work.ts";
 import { type AccountCall, ALL, readSelection, workOn } from "../../src/server/accounts.ts";
+import { type ReadBody, readBody } from "../../src/server/intake.ts";
+import { systemClock } from "../../src/wire/clock.ts";
+import { CONNECTION } from "../support/connection.ts";
 
 function post(
   body?: string | Uint8Array<ArrayBuffer>,
@@ -12,6 +15,10 @@ function post(
     headers,
     ...(body === undefined ? {} : { body }),
   });
+}
+
+function reader(request: Request): ReadBody {
+  return (limitBytes) => readBody(request, { limitBytes, idleMs: 0 }, systemClock);
 }
 
 describe("readSelection", () => {
@@ -26,7 +33,7 @@ describe("readSelection", () => {
     ['{"account_id":"w"}', { by: "account_id", value: "w" }],
   ];
   test.each(rows)("%s", async (body, selection) => {
-    expect(await readSelection(post(body), ALL)).toEqual(selection);
+    expect(await readSelection(reader(post(body)), ALL)).toEqual(selection);
   });
 
   const wrong: [body: string | undefined, code: string][] = [
@@ -41,14 +48,14 @@ describe("readSelection", () => {
     ['{"email":"a@b.c","all":true}', "invalid_body"],
   ];
   test.each(wrong)("%s is refused with %s", async (body, code) => {
-    expect(await readSelection(post(body), undefined)).toMatchObject({ status: 400, code });
+    expect(await readSelection(reader(post(body)), undefined)).toMatchObject({ status: 400, code });
   });
 
   test("says what may be sent, and takes no huge body", async () => {
-    const refusal = await readSelection(post("{}"), undefined);
+    const refusal = await readSelection(reader(post("{}")), undefined);
     expect(JSON.stringify(refusal)).toContain("file_path");
     const huge = post(new Uint8Array(65 * 1024));
-    expect(await readSelection(huge, ALL)).toMatchObject({ status: 413 });
+    expect(await readSelection(reader(huge), ALL)).toMatchObject({ status: 413 });
   });
 });
 
@@ -60,6 +67,8 @@ describe("the routes", () => {
   };
   const callOf = (request: Request): AccountCall => ({
     request,
+    read: reader(request),
+    connection: CONNECTION,
     refuse: ({ status = 0, code = "" }) => Response.json({ code }, { status }),
     onFault: () => {},
   });

@@ -6,6 +6,7 @@ import { LOGIN_LIMIT_MS } from "../../src/engine/login.ts";
 import { createLogins } from "../../src/engine/logins.ts";
 import { createReload } from "../../src/engine/reload.ts";
 import { type AdminPorts, adminRoutes } from "../../src/server/admin.ts";
+import { readBody } from "../../src/server/intake.ts";
 import { openFileStore } from "../../src/store/files.ts";
 import { dict, list, parseDict, text } from "../../src/wire/json.ts";
 import { failure, listen, NOON } from "../engine/parts.ts";
@@ -95,7 +96,9 @@ async function open(
     if (route === undefined) throw new Error(`no route ${method} ${path}`);
     const content = typeof body === "string" ? body : JSON.stringify(body);
     const init = body === undefined ? { method } : { method, body: content };
-    return dict(await route.act({ request: new Request(url.href, init), url }));
+    const request = new Request(url.href, init);
+    const take = (limitBytes: number) => readBody(request, { limitBytes, idleMs: 0 }, clock);
+    return dict(await route.act({ read: take, url }));
   };
   const idOf = (user: string): string =>
     pool.view(NOON).find(({ account }) => account.login.email?.startsWith(user))?.account.tag ?? "";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { readBody } from "../../src/server/intake.ts";
+import { createManualClock } from "../support/clock.ts";
 
 const WORDS = '{"model":"gpt-5.4","input":"grüß dich"}';
 const PLAIN = new TextEncoder().encode(WORDS);
@@ -38,7 +39,7 @@ function chunked(bytes: Uint8Array, size = 7): ReadableStream<Uint8Array> {
 }
 
 async function read(request: Request, limitBytes = MIB) {
-  const intake = await readBody(request, limitBytes);
+  const intake = await readBody(request, { limitBytes, idleMs: 0 }, createManualClock(0));
   return intake.ok
     ? new TextDecoder().decode(intake.bytes)
     : `${intake.failure.status} ${intake.failure.code}`;
@@ -176,6 +177,127 @@ describe("readBody", () => {
     const broken = new ReadableStream<Uint8Array>({
       pull: (controller) => controller.error(new Error("the connection was reset")),
     });
-    expect(await readBody(requestOf(broken), MIB).catch(String)).toContain("reset");
+    const limits = { limitBytes: MIB, idleMs: 1000 };
+    const reading = readBody(requestOf(broken), limits, createManualClock(0));
+    expect(await reading.catch(String)).toContain("reset");
+  });
+});
+
+describe("a body that comes slowly", () => {
+  const IDLE_MS = 10_000;
+  // 4 KiB a second, in the time that one piece adds.
+  const PIECE = new Uint8Array(4096);
+  const SECOND = 1000;
+
+  /** A body that gets its pieces by hand, and what became of reading it. */
+  function slowly(headers: Record<string, string> = {}, idleMs = IDLE_MS) {
+    const clock = createManualClock(0);
+    let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+    let isCancelled = false;
+    const body = new ReadableStream<Uint8Array>({
+      start: (given) => {
+        controller = given;
+      },
+      cancel: () => {
+        isCancelled = true;
+      },
+    });
+    let state = "reading";
+    const limits = { limitBytes: MIB, idleMs };
+    const reading = readBody(requestOf(body, headers), limits, clock).then((intake) => {
+      state = intake.ok ? `${intake.bytes.length} bytes` : `${intake.failure.status}`;
+      return intake;
+    });
+    return {
+      clock,
+      reading,
+      isCancelled: () => isCancelled,
+      send: async (bytes: Uint8Array = PIECE) => {
+        controller?.enqueue(bytes);
+        await settle();
+      },
+      end: () => controller?.close(),
+      state: async () => {
+        await settle();
+        return state;
+      },
+    };
+  }
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+  test("that stands still is answered with 408 after its time, and not before", async () => {
+    const { clock, state, reading } = slowly();
+    clock.advance(IDLE_MS - 1);
+    expect(await state()).toBe("reading");
+    clock.advance(1);
+    expect(await state()).toBe("408");
+    const { failure } = { failure: undefined, ...(await reading) };
+    expect(failure).toMatchObject({ kind: "bad-request", code: "request_timeout" });
+    expect(String(failure?.message)).toContain("listen-idle-timeout-sec");
+  });
+
+  test("that comes by drops is too slow all the same", async () => {
+    const { clock, state, send } = slowly();
+    for (let second = 0; second < 10; second++) {
+      await send(new Uint8Array(1));
+      clock.advance(SECOND);
+    }
+    clock.advance(10);
+    expect(await state()).toBe("408");
+  });
+
+  test("has a second more for each 4 KiB that have come", async () => {
+    const { clock, state, send, end } = slowly();
+    for (let second = 0; second < 60; second++) {
+      await send();
+      clock.advance(SECOND);
+    }
+    expect(await state()).toBe("reading");
+    clock.advance(IDLE_MS - 1);
+    expect(await state()).toBe("reading");
+    end();
+    expect(await state()).toBe(`${60 * PIECE.length} bytes`);
+  });
+
+  test("that then stands still has no more than it has earned", async () => {
+    const { clock, state, send } = slowly();
+    await send();
+    clock.advance(IDLE_MS);
+    expect(await state()).toBe("reading");
+    clock.advance(SECOND);
+    expect(await state()).toBe("408");
+  });
+
+  test("whose size was announced has the time for that size", async () => {
+    const { clock, state } = slowly({ "content-length": String(5 * PIECE.length) });
+    clock.advance(IDLE_MS + 5 * SECOND - 1);
+    expect(await state()).toBe("reading");
+    clock.advance(1);
+    expect(await state()).toBe("408");
+  });
+
+  test("is not read on after that: its next bytes are the last", async () => {
+    const { clock, state, send, isCancelled } = slowly();
+    clock.advance(IDLE_MS);
+    expect(await state()).toBe("408");
+    await send();
+    expect(isCancelled()).toBe(true);
+  });
+
+  test("may take for ever where there is no limit", async () => {
+    const { clock, state, end } = slowly({}, 0);
+    clock.advance(1e9);
+    expect(await state()).toBe("reading");
+    end();
+    expect(await state()).toBe("0 bytes");
+  });
+
+  test("leaves no timer behind once it is there", async () => {
+    const { clock, state, send, end } = slowly();
+    await send();
+    end();
+    expect(await state()).toBe("4096 bytes");
+    clock.advance(1e9);
+    expect(await state()).toBe("4096 bytes");
   });
 });

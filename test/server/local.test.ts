@@ -9,7 +9,7 @@ import { createManualClock } from "../support/clock.ts";
 const clock = createManualClock(NOON);
 const local = createLocal({
   clock,
-  options: () => ({ maxBodyBytes: 100, requestMs: 5000 }),
+  options: () => ({ maxBodyBytes: 100, clientIdleMs: 2000, requestMs: 5000 }),
   resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
 });
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { Work } from "../../src/engine/work.ts";
-import { replyWithProgress } from "../../src/server/progress.ts";
+import { replyWithProgress, type Spectator } from "../../src/server/progress.ts";
 import type { Stop } from "../../src/turn/stop.ts";
+import { CONNECTION, watchedConnection } from "../support/connection.ts";
 
 const TWO: Work = async (report) => {
   report.start(2);
@@ -19,11 +20,14 @@ function ask(accept: string, signal?: AbortSignal): Request {
 }
 
 const faults: unknown[] = [];
-const onFault = (cause: unknown): void => void faults.push(cause);
+
+function spectator(request: Request): Spectator {
+  return { request, connection: CONNECTION, onFault: (cause) => void faults.push(cause) };
+}
 
 describe("progress", () => {
   test("who accepts a stream gets an event for each step, named twice", async () => {
-    const response = await replyWithProgress(ask("text/event-stream"), TWO, onFault);
+    const response = await replyWithProgress(TWO, spectator(ask("text/event-stream")));
     expect(response.headers.get("content-type")).toStartWith("text/event-stream");
     expect(await response.text()).toBe(
       'event: start\ndata: {"type":"start","total":2}\n\n' +
@@ -34,7 +38,7 @@ describe("progress", () => {
   });
 
   test("everybody else gets one object with all of it", async () => {
-    const response = await replyWithProgress(ask("application/json"), TWO, onFault);
+    const response = await replyWithProgress(TWO, spectator(ask("application/json")));
     expect(await response.json()).toEqual({
       renewed: 1,
       failed: 1,
@@ -50,12 +54,12 @@ describe("progress", () => {
       report.start(1);
       throw new Error("secret inside");
     };
-    const response = await replyWithProgress(ask("text/event-stream"), broken, onFault);
+    const response = await replyWithProgress(broken, spectator(ask("text/event-stream")));
     const said = await response.text();
     expect(said).toContain("event: error");
     expect(said).not.toContain("secret");
     expect(String(faults.at(-1))).toContain("secret inside");
-    expect(replyWithProgress(ask("*/*"), broken, onFault)).rejects.toThrow("secret");
+    expect(replyWithProgress(broken, spectator(ask("*/*")))).rejects.toThrow("secret");
   });
 
   test("the work hears that its client has left, and goes on without being told", async () => {
@@ -68,13 +72,30 @@ describe("progress", () => {
       report.item({ account: "a" });
       return {};
     };
-    const response = await replyWithProgress(ask("text/event-stream"), slow, onFault);
+    const response = await replyWithProgress(slow, spectator(ask("text/event-stream")));
     await response.body?.cancel();
     expect(stop?.reason()?.kind).toBe("client-left");
     done.resolve();
     const gone = new AbortController();
     gone.abort();
-    await replyWithProgress(ask("*/*", gone.signal), slow, onFault);
+    await replyWithProgress(slow, spectator(ask("*/*", gone.signal)));
     expect(stop?.reason()?.kind).toBe("client-left");
   });
+
+  test.each(["text/event-stream", "application/json"])(
+    "the connection is held while the work goes on, and let go with its end (%s)",
+    async (accept) => {
+      const done = Promise.withResolvers<void>();
+      const slow: Work = async () => {
+        await done.promise;
+        return {};
+      };
+      const connection = watchedConnection();
+      const answer = replyWithProgress(slow, { ...spectator(ask(accept)), connection });
+      expect(connection.told).toEqual(["hold"]);
+      done.resolve();
+      await (await answer).text();
+      expect(connection.told).toEqual(["hold", "rest"]);
+    },
+  );
 });

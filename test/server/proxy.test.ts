@@ -21,6 +21,7 @@ import {
   turnOf,
 } from "../engine/parts.ts";
 import { createManualClock } from "../support/clock.ts";
+import { CONNECTION, watchedConnection } from "../support/connection.ts";
 
 const encoder = new TextEncoder();
 const DELTA = steps(step("response.output_text.delta"));
@@ -127,6 +128,7 @@ function stage(play: Play = {}) {
     clock,
     options: () => ({
       maxBodyBytes: 1000,
+      clientIdleMs: 30_000,
       requestMs: 60_000,
       heartbeatMs: 15_000,
       earlyHeartbeatMs: 0,
@@ -144,6 +146,7 @@ function stage(play: Play = {}) {
     onFault: (_id, cause) => faults.push(cause),
   });
   const client = new AbortController();
+  const connection = watchedConnection();
   const listeners = { added: 0, removed: 0 };
   const request = new Request("http://localhost/v1/words", {
     method: "POST",
@@ -169,7 +172,9 @@ function stage(play: Play = {}) {
       request,
       caller: { name: "key#1234", scope: "scope" },
       requestId: "req_1",
+      connection,
     }),
+    connection,
     clock,
     client,
     turn,
@@ -185,6 +190,8 @@ function stage(play: Play = {}) {
 function expectOver(scene: ReturnType<typeof stage>): TurnRecord {
   expect(scene.records).toHaveLength(1);
   expect(scene.listeners.removed).toBe(scene.listeners.added);
+  // While it ran, its connection was not idle; now it is.
+  expect(scene.connection.told.slice(0, 2)).toEqual(["hold", "rest"]);
   // The clocks of a request that is over do not fire any more.
   scene.clock.advance(86_400_000);
   expect(scene.records).toHaveLength(1);
@@ -275,6 +282,23 @@ describe("createProxy, a stream", () => {
     waiting.open({ ok: false, failure: failure("client-left") });
     await scene.answer;
     expect(expectOver(scene)).toMatchObject({ status: 499, failure: "client-left" });
+  });
+
+  test("the connection is held for as long as the stream runs", async () => {
+    const scene = stage({ batches: [DELTA, END] });
+    const response = await scene.answer;
+    expect(scene.connection.told).toEqual(["hold"]);
+    await response.text();
+    expect(scene.connection.told).toEqual(["hold", "rest"]);
+  });
+
+  test("a body that comes by drops is 408, and no account is asked for", async () => {
+    const scene = stage({ body: new ReadableStream() });
+    await new Promise((resolve) => setImmediate(resolve));
+    scene.clock.advance(30_000);
+    expect((await scene.answer).status).toBe(408);
+    expect(expectOver(scene)).toMatchObject({ status: 408, failure: "bad-request" });
+    expect(scene.jobs).toEqual([]);
   });
 
   test("a client that had left before anything began is 499", async () => {
@@ -528,7 +552,13 @@ test("B5-8: conversations are kept apart by caller and by how their key came abo
     const jobs: Job[] = [];
     const proxy = createProxy({
       clock: createManualClock(NOON),
-      options: () => ({ maxBodyBytes: 1000, requestMs: 0, heartbeatMs: 0, earlyHeartbeatMs: 0 }),
+      options: () => ({
+        maxBodyBytes: 1000,
+        clientIdleMs: 0,
+        requestMs: 0,
+        heartbeatMs: 0,
+        earlyHeartbeatMs: 0,
+      }),
       resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       execute: async (job) => {
         jobs.push(job);
@@ -539,7 +569,8 @@ test("B5-8: conversations are kept apart by caller and by how their key came abo
     });
     const request = new Request("http://localhost/", { method: "POST", body: STREAM });
     const caller = { name: "", scope };
-    await proxy({ protocol: protocolOf(turn), request, caller, requestId: "r" });
+    const protocol = protocolOf(turn);
+    await proxy({ protocol, request, caller, requestId: "r", connection: CONNECTION });
     return jobs[0]?.sessionKey;
   };
   const explicit = { session: { key: "k", isExplicit: true } };

@@ -32,6 +32,7 @@ type Play = {
   /** By read; a function makes a batch at that moment. */
   readonly batches?: readonly (Batch | (() => Promise<Batch>))[];
   readonly heartbeatMs?: number;
+  readonly unreadMs?: number;
   readonly encoder?: StreamEncoder;
   /** Wraps the turn into what the reply is given. */
   readonly source?: (turn: Watched) => Source;
@@ -41,13 +42,14 @@ type Play = {
 afterEach(() => new Promise((resolve) => setImmediate(resolve)));
 
 /** A turn, and what becomes of it. */
-function scene({ batches = [DELTA, END], heartbeatMs = 0 }: Play) {
+function scene({ batches = [DELTA, END], heartbeatMs = 0, unreadMs = 0 }: Play) {
   const clock = createManualClock(NOON);
   const ends: (Failure | undefined)[] = [];
   const faults: unknown[] = [];
   let reads = 0;
   let closes = 0;
   let leaves = 0;
+  let unread = 0;
   let bytes = 0;
   const turn: Watched = {
     headers: {},
@@ -63,6 +65,10 @@ function scene({ batches = [DELTA, END], heartbeatMs = 0 }: Play) {
   const options: ReplyOptions = {
     clock,
     heartbeatMs,
+    unreadMs,
+    onUnread: () => {
+      unread += 1;
+    },
     onWrite: (count) => {
       bytes += count;
     },
@@ -82,6 +88,7 @@ function scene({ batches = [DELTA, END], heartbeatMs = 0 }: Play) {
     faults,
     ends: () => ends.map((ended) => ended?.kind ?? "well"),
     counts: () => ({ reads, closes, leaves, bytes }),
+    unread: () => unread,
   };
 }
 
@@ -253,6 +260,60 @@ describe("writeReply, back-pressure", () => {
     expect(text()).toBe("[completed][close]");
     expect(ends()).toEqual(["well"]);
     expect(counts().closes).toBe(1);
+  });
+});
+
+describe("writeReply, a client that takes nothing", () => {
+  const LIMIT_MS = 1000;
+  const flood = Array.from({ length: 100 }, () => DELTA);
+  const silent = (): Promise<Batch> => new Promise(() => {});
+
+  test("is given up after unreadMs, and half of it at most; this is no normal end", async () => {
+    const { clock, ends, counts, unread, text, written } = writeTo({
+      batches: flood,
+      unreadMs: LIMIT_MS,
+    });
+    await settled();
+    clock.advance(LIMIT_MS);
+    expect([unread(), ends()]).toEqual([0, []]);
+    clock.advance(LIMIT_MS / 2);
+    expect([unread(), ends()]).toEqual([1, ["client-left"]]);
+    expect(counts()).toMatchObject({ reads: 1, closes: 1, leaves: 0 });
+    expect(await written.catch(String)).toContain("took nothing");
+    expect(text()).toBe("[output]");
+  });
+
+  test("is given up too where the backend is silent meanwhile", async () => {
+    const { clock, unread, counts } = writeTo({ batches: [DELTA, silent], unreadMs: LIMIT_MS });
+    await settled();
+    clock.advance(2 * LIMIT_MS);
+    expect(unread()).toBe(1);
+    expect(counts().closes).toBe(1);
+  });
+
+  test("is let be as long as it takes a little", async () => {
+    const { clock, take, unread } = writeTo({ batches: flood, unreadMs: LIMIT_MS });
+    await settled();
+    for (let read = 0; read < 50; read++) {
+      clock.advance(LIMIT_MS * 0.9);
+      await take();
+    }
+    expect(unread()).toBe(0);
+  });
+
+  test("because there is nothing is no such client, however long the silence", async () => {
+    const { clock, take, unread } = writeTo({ batches: [DELTA, silent], unreadMs: LIMIT_MS });
+    await settled();
+    await take();
+    clock.advance(1000 * LIMIT_MS);
+    expect(unread()).toBe(0);
+  });
+
+  test("is not looked at any more once its answer has ended", async () => {
+    const { clock, written, unread, ends } = writeTo({ batches: [END], unreadMs: LIMIT_MS });
+    await written;
+    clock.advance(100 * LIMIT_MS);
+    expect([unread(), ends()]).toEqual([0, ["well"]]);
   });
 });
 

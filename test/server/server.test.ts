@@ -5,7 +5,9 @@ import { createLogins } from "../../src/engine/logins.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
+import { readBody } from "../../src/server/intake.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
+import type { Listening } from "../../src/server/listen.ts";
 import type { LocalCall } from "../../src/server/local.ts";
 import { createProxy, type ProxyCall } from "../../src/server/proxy.ts";
 import { routesOf, type ServerPorts, startServer } from "../../src/server/server.ts";
@@ -61,6 +63,7 @@ let answerLocally: (call: LocalCall) => Promise<Json | Failure> = async () => ({
 const ports: ServerPorts = {
   access: () => access,
   proxy: (call) => answer(call),
+  readBody: (request, limitBytes) => readBody(request, { limitBytes, idleMs: 0 }, systemClock),
   sockets: { accept: () => WIRE },
   connections: () => ({
     now: { limit: 0, inUse: 0, streams: 0, waiting: 0 },
@@ -98,7 +101,17 @@ const ports: ServerPorts = {
   onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
 };
 
-const app = startServer(ports, { hostname: "127.0.0.1", port: 0, maxFrameBytes: 1000 });
+const LISTENING: Listening = {
+  hostname: "127.0.0.1",
+  port: 0,
+  maxFrameBytes: 1000,
+  maxHeaderBytes: 65_536,
+  hasHttp2: true,
+  idleSec: 10,
+  certificate: undefined,
+};
+
+const app = startServer(ports, LISTENING);
 const port = app.server?.port ?? 0;
 const root = `http://127.0.0.1:${port}`;
 
@@ -521,7 +534,13 @@ describe("clients that leave, over a real connection", () => {
     let hear = (): void => {};
     const proxy = createProxy({
       clock: systemClock,
-      options: () => ({ maxBodyBytes: 10_000, requestMs: 0, heartbeatMs: 0, earlyHeartbeatMs }),
+      options: () => ({
+        maxBodyBytes: 10_000,
+        clientIdleMs: 0,
+        requestMs: 0,
+        heartbeatMs: 0,
+        earlyHeartbeatMs,
+      }),
       resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
       onEnd: ({ status }) => {
@@ -637,13 +656,11 @@ describe("clients that leave, over a real connection", () => {
 
 describe("listening", () => {
   test("a port in use is an error, not shared without a word", () => {
-    expect(() =>
-      startServer(ports, { hostname: "127.0.0.1", port, maxFrameBytes: 1000 }),
-    ).toThrow();
+    expect(() => startServer(ports, { ...LISTENING, port })).toThrow();
   });
 
   test("no host name means all addresses", async () => {
-    const everywhere = startServer(ports, { hostname: undefined, port: 0, maxFrameBytes: 1000 });
+    const everywhere = startServer(ports, { ...LISTENING, hostname: undefined });
     const at = (host: string) => fetch(`http://${host}:${everywhere.server?.port}/health/live`);
     expect((await at("127.0.0.1")).status).toBe(200);
     await everywhere.server?.stop(true);

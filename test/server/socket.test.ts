@@ -104,6 +104,7 @@ function scene(
       past: (scope) => pastOf(memory, { scope }, clock.now()),
       options: () => ({
         maxBodyBytes: state.maxBodyBytes,
+        clientIdleMs: 0,
         requestMs: 60_000,
         heartbeatMs: 0,
         earlyHeartbeatMs: 0,

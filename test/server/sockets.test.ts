@@ -25,6 +25,7 @@ function scene({
     past: (scope) => pastOf(memory, { scope }, clock.now()),
     options: () => ({
       maxBodyBytes,
+      clientIdleMs: 0,
       requestMs: 0,
       heartbeatMs: 1000,
       earlyHeartbeatMs: 0,

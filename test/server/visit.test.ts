@@ -27,7 +27,13 @@ function scene(requestMs = 60_000) {
       },
       {
         clock,
-        options: () => ({ maxBodyBytes: 1, requestMs, heartbeatMs: 0, earlyHeartbeatMs: 0 }),
+        options: () => ({
+          maxBodyBytes: 1,
+          clientIdleMs: 0,
+          requestMs,
+          heartbeatMs: 0,
+          earlyHeartbeatMs: 0,
+        }),
         resolve: () => ({ ok: false, message: "" }),
         execute: async () => ({ ok: false, failure: failure("internal") }),
         onEnd: (record) => records.push(record),

@@ -49,6 +49,8 @@ export type TestProxy = AsyncDisposable & {
   readonly stats: () => Promise<Stats>;
   /** Sends a signal to the program. Only where it is a process. */
   readonly kill: (signal: NodeJS.Signals) => void;
+  /** The process's id; of an app inside this process, none. */
+  readonly pid: number | undefined;
   /** The exit code; never resolves for an app inside this process. */
   readonly exited: Promise<number>;
   /** Ends it as its owner would, and removes what was made for it. */
@@ -143,7 +145,7 @@ async function hasBegun({ logs }: Pick<TestProxy, "logs">): Promise<void> {
   await until("the model list", () => logs().includes("model list"), BEGINNING_MS).catch(() => {});
 }
 
-type Running = Pick<TestProxy, "url" | "logs" | "kill" | "exited" | "stop">;
+type Running = Pick<TestProxy, "url" | "logs" | "kill" | "pid" | "exited" | "stop">;
 
 /** A configuration file's text. JSON is YAML too. */
 export function yamlOf(config: { readonly [key: string]: unknown }): string {
@@ -173,6 +175,7 @@ async function startInside(config: Dict, home: string, clock: Clock): Promise<Ru
     kill: () => {
       throw new Error("an app inside this process takes no signals");
     },
+    pid: undefined,
     exited: new Promise(() => {}),
     stop: app.stop,
   };
@@ -189,7 +192,7 @@ async function startProgram(
   const program = runProgram(["-config", path], { cwd: home, launcher, env });
   let url = "";
   const isUp = (): boolean => {
-    url = /listening.*?(http:\/\/[^\s"]+)/.exec(program.logs())?.[1] ?? "";
+    url = /listening.*?(https?:\/\/[^\s"]+)/.exec(program.logs())?.[1] ?? "";
     return url !== "" || program.exitCode() !== null;
   };
   await until(`the program listens\n${program.logs()}`, isUp, 20_000);
@@ -200,6 +203,7 @@ async function startProgram(
     url,
     logs: program.logs,
     kill: program.kill,
+    pid: program.pid,
     exited: program.exited,
     stop: async () => {
       program.kill("SIGTERM");
@@ -218,6 +222,7 @@ export type Program = {
   /** Standard output and error, in the order in which they arrived. */
   readonly logs: () => string;
   readonly exitCode: () => number | null;
+  readonly pid: number;
   readonly exited: Promise<number>;
   readonly kill: (signal: NodeJS.Signals) => void;
   /** Writes to its standard input, as somebody who types or pastes. Only where it has one. */
@@ -253,6 +258,7 @@ export function runProgram(
   return {
     logs: () => parts.join(""),
     exitCode: () => child.exitCode,
+    pid: child.pid,
     exited: child.exited.then(async (code) => {
       await drained;
       return code;

@@ -13,6 +13,8 @@ export type Line = {
   readonly hears: (words: string) => Promise<void>;
   /** Resolves when the other side has ended the connection, or it broke. */
   readonly closed: Promise<void>;
+  /** Takes no more: what the server sends stays in the kernel, and then with the server. */
+  readonly pause: () => void;
   /** Leaves: by closing, or by a reset. */
   readonly leave: (how: "close" | "reset") => void;
 };
@@ -56,6 +58,7 @@ export async function openLine(url: string): Promise<Line> {
         look();
       }),
     closed,
+    pause: () => void socket.pause(),
     leave: (how) => {
       if (how === "reset") socket.resetAndDestroy();
       else socket.destroy();

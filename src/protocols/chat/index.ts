@@ -1,9 +1,7 @@
-import { classifyEvent } from "../../turn/classify.ts";
-import type { Failure } from "../../turn/failure.ts";
-import type { Dict } from "../../wire/json.ts";
+import { createClassifier } from "../classifier.ts";
 import { fail } from "../openai-error.ts";
 import type { Protocol } from "../protocol.ts";
-import type { ReasoningPorts } from "../reasoning.ts";
+import { createKeeper, type ReasoningPorts } from "../reasoning.ts";
 import type { AnswerOptions } from "./answer.ts";
 import { createBodyEncoder } from "./body.ts";
 import { decode } from "./decode.ts";
@@ -20,15 +18,15 @@ export function createChat({ clock, reasoning }: ReasoningPorts): Protocol {
       const request = decode(call, (callId) => reasoning.recall(scope, callId, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
       const { turn, askedModel, wantsStream, wantsUsage, tools, stops } = request;
-      const classify = (event: Dict): Failure => classifyEvent(event, turn.model, clock.now());
+      const classify = createClassifier(turn.model, clock.now);
       const options: AnswerOptions = {
         classify,
         nowMs: clock.now,
         model: askedModel,
         wantsUsage,
-        tools,
+        tools: { names: tools.names, kindOf: tools.kindOf, isLegacy: tools.isLegacy },
         stops,
-        keep: (callId, kept) => reasoning.keep(scope, callId, kept, clock.now()),
+        keep: createKeeper(scope, { clock, reasoning }),
       };
       return {
         ok: true,

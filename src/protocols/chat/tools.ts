@@ -95,7 +95,7 @@ export function readTools(asked: Dict, notes: Notes): Tools {
   return {
     wire,
     names,
-    kindOf: (name) => kinds.get(name),
+    kindOf: finder(kinds),
     isLegacy: list(asked["functions"]).length > 0,
   };
 }
@@ -190,4 +190,9 @@ function readLocation(user: Dict, notes: Notes): Dict {
     region: region ?? null,
     timezone: timezone ?? null,
   });
+}
+
+/** Finds by name; made where the request is read, it would hold the request as long as its answer is told. */
+function finder<T>(known: ReadonlyMap<string, T>): (name: string) => T | undefined {
+  return (name) => known.get(name);
 }

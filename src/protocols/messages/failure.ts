@@ -109,6 +109,11 @@ export function explain(failure: Failure, { body, contextWindow }: Size): Failur
   return { ...failure, message };
 }
 
+/** `explain` for one request; made here, it holds nothing of the request but its size. */
+export function createExplainer(size: Size): (failure: Failure) => Failure {
+  return (failure) => explain(failure, size);
+}
+
 // English and code: about four characters to a token. Images and files count by other rules.
 const CHARACTERS_PER_TOKEN = 4;
 

@@ -1,11 +1,12 @@
-import { classifyEvent } from "../../turn/classify.ts";
 import type { Failure } from "../../turn/failure.ts";
+import type { Millis } from "../../wire/clock.ts";
 import type { Dict } from "../../wire/json.ts";
+import { createClassifier } from "../classifier.ts";
 import type { Protocol } from "../protocol.ts";
-import type { ReasoningPorts } from "../reasoning.ts";
+import { createKeeper, type ReasoningPorts } from "../reasoning.ts";
 import { createBodyEncoder } from "./body.ts";
 import { decode } from "./decode.ts";
-import { explain, fail } from "./failure.ts";
+import { createExplainer, fail } from "./failure.ts";
 import { createStreamEncoder, type EncoderOptions } from "./stream.ts";
 
 /** Anthropic's Messages, as Claude Code and Anthropic's SDKs speak it. */
@@ -21,15 +22,17 @@ export function createMessages({ clock, reasoning }: ReasoningPorts): Protocol {
       const request = decode(call, (callId) => reasoning.recall(scope, callId, clock.now()));
       if ("kind" in request) return { ok: false, failure: request };
       const { turn, askedModel, wantsStream, contextWindow } = request;
-      const words = (failure: Failure): Failure =>
-        explain(failure, { body: turn.body, contextWindow });
-      const classify = (event: Dict): Failure =>
-        words(classifyEvent(event, turn.model, clock.now()));
+      const words = createExplainer({ body: turn.body, contextWindow });
+      const classify = createWordedClassifier(words, turn.model, clock.now);
+      const { thinking, stopSequences, names } = request;
       const options: EncoderOptions = {
-        ...request,
+        askedModel,
+        thinking,
+        stopSequences,
+        names,
         classify,
         explain: words,
-        keep: (callId, kept) => reasoning.keep(scope, callId, kept, clock.now()),
+        keep: createKeeper(scope, { clock, reasoning }),
       };
       return {
         ok: true,
@@ -45,4 +48,14 @@ export function createMessages({ clock, reasoning }: ReasoningPorts): Protocol {
       };
     },
   };
+}
+
+/** Which failure an error event stands for, in this protocol's words; it holds no more of the request than `words`. */
+function createWordedClassifier(
+  words: (failure: Failure) => Failure,
+  model: string,
+  nowMs: () => Millis,
+): (event: Dict) => Failure {
+  const classify = createClassifier(model, nowMs);
+  return (event) => words(classify(event));
 }

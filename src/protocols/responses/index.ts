@@ -1,12 +1,11 @@
-import { classifyEvent } from "../../turn/classify.ts";
-import type { Failure } from "../../turn/failure.ts";
 import type { Clock } from "../../wire/clock.ts";
 import { type Dict, list, text } from "../../wire/json.ts";
+import { createClassifier } from "../classifier.ts";
 import { fail } from "../openai-error.ts";
-import type { Call, Protocol } from "../protocol.ts";
+import type { Conversation, Protocol } from "../protocol.ts";
 import { createBodyEncoder } from "./body.ts";
 import { pastOf, rememberedOf } from "./conversation.ts";
-import { decode, type ResponsesRequest } from "./decode.ts";
+import { decode } from "./decode.ts";
 import type { ResponseMemory } from "./memory.ts";
 import { createStreamEncoder } from "./stream.ts";
 import { createView } from "./view.ts";
@@ -20,20 +19,6 @@ export type ResponsesPorts = {
 
 /** OpenAI's Responses over HTTP, which is also what the backend speaks: most of it passes through. */
 export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
-  /** Keeps what was said and answered, so that the client may go on from the answer by its id. */
-  const keep = (call: Call, { conversation }: ResponsesRequest, response: Dict): void => {
-    const responseId = text(response["id"]);
-    if (responseId === undefined) return;
-    const { scope, bytes } = call;
-    const now = clock.now();
-    const isHeld = (id: string): boolean => memory.knows(scope, id, now);
-    const turn = rememberedOf(conversation, bytes.length, isHeld);
-    const output = list(response["output"]);
-    const items = [...turn.items, ...output];
-    const size = turn.bytes + JSON.stringify(output).length;
-    memory.keep(scope, responseId, { ...turn, items, bytes: size }, now);
-  };
-
   return {
     name: "responses",
     path: "/responses",
@@ -53,10 +38,10 @@ export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
         claims: hasClaims ? { previousId, isStored } : undefined,
         nowMs,
       });
-      const classify = (event: Dict): Failure => classifyEvent(event, model, nowMs());
-      const onFinish = (response: Dict): void => {
-        if (isStored) keep(call, request, response);
-      };
+      const classify = createClassifier(model, nowMs);
+      const { scope, bytes } = call;
+      const said = { scope, length: bytes.length, conversation: request.conversation };
+      const onFinish = isStored ? createKeeper(said, { clock, memory }) : FORGET;
       return {
         ok: true,
         exchange: {
@@ -70,5 +55,36 @@ export function createResponses({ clock, memory }: ResponsesPorts): Protocol {
         },
       };
     },
+  };
+}
+
+const FORGET = (): void => {};
+
+/** What a client said that may go on from the answer. */
+type Said = {
+  readonly scope: string;
+  /** Of the request, in bytes. */
+  readonly length: number;
+  readonly conversation: Conversation;
+};
+
+/**
+ * Keeps what was said and answered, so that the client may go on from the answer by its id. A function of its own, as
+ * everything that lives as long as a stream: made inside `decode`, it would hold the whole request all the while.
+ */
+function createKeeper(
+  { scope, length, conversation }: Said,
+  { clock, memory }: ResponsesPorts,
+): (response: Dict) => void {
+  return (response) => {
+    const responseId = text(response["id"]);
+    if (responseId === undefined) return;
+    const now = clock.now();
+    const isHeld = (id: string): boolean => memory.knows(scope, id, now);
+    const turn = rememberedOf(conversation, length, isHeld);
+    const output = list(response["output"]);
+    const items = [...turn.items, ...output];
+    const size = turn.bytes + JSON.stringify(output).length;
+    memory.keep(scope, responseId, { ...turn, items, bytes: size }, now);
   };
 }

@@ -29,10 +29,9 @@ import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
-import { askWith, createConnections } from "./net/connections.ts";
+import { askWith } from "./net/connections.ts";
 import { type Ask, createEgress, type EgressOptions } from "./net/egress.ts";
-import { createHttp2 } from "./net/http2.ts";
-import { createKeepAlive } from "./net/keepalive.ts";
+import { createLink } from "./net/link.ts";
 import { createAffinity } from "./pool/affinity.ts";
 import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
@@ -112,31 +111,18 @@ export async function startApp(
     },
   });
   const { ask } = egress;
-  const mostConnections = (): number => config["max-conns-per-host"];
-  const waits = createWaits({ limit: mostConnections, log });
-  const connections = createConnections({
-    clock,
-    limit: mostConnections,
-    onFree: () => line.callNext(),
-  });
-  const isHttps = upstream.startsWith("https:");
-  const http2 = createHttp2({
+  const link = createLink({
+    url: upstream,
     ask,
-    isEnabled: () => config["enable-http2"],
-    obstacle: ({ proxy = perConfig.egress.proxy }) => {
-      if (!isHttps) return "base-url is not https";
-      return proxy === undefined ? undefined : "requests leave through an egress proxy";
-    },
     clock,
     log,
     chance: Math.random,
+    options: () => perConfig.link,
+    onFree: () => line.callNext(),
   });
-  const calls = createSmallCalls({
-    connections,
-    isShared: http2.isShared,
-    ask: http2.ask,
-    clock,
-  });
+  const { connections } = link;
+  const waits = createWaits({ limit: () => perConfig.link.mostInUse, log });
+  const calls = createSmallCalls({ ...link, clock });
 
   const store = await openFileStore({
     ...placeOf(initial),
@@ -204,22 +190,10 @@ export async function startApp(
   const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;
   const meter = createMeter({ pool, clock, gauge, most: mostReadings });
   const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health });
-  const keepAlive = createKeepAlive({
-    ask: http2.ask,
-    connections,
-    isShared: () => http2.isShared({}),
-    clock,
-    log,
-    options: () => ({
-      url: upstream,
-      userAgent: lowerNames(config["upstream-headers"])["user-agent"],
-      mostIdle: config["max-idle-conns-per-host"],
-    }),
-  });
   const keepWarm = async (): Promise<void> => {
     // Nobody's turns could go out.
     const isUsed = pool.view(clock.now()).some(({ standing }) => standing.kind === "ready");
-    if (isUsed) await keepAlive.round();
+    if (isUsed) await link.keepWarm();
   };
   const aliases = createAliases(() => perConfig.aliases, models.catalog, log);
   const counter = createCounter();
@@ -236,7 +210,7 @@ export async function startApp(
     hasPlace: (wish) => pool.hasPlace(wish, clock.now()),
     isCrowded: (wish) => pool.isCrowded(wish, clock.now()),
     connections,
-    isShared: (accountId) => http2.isShared({ proxy: pool.get(accountId)?.login.proxy }),
+    isShared: (accountId) => link.isShared({ proxy: pool.get(accountId)?.login.proxy }),
     waits,
     options: () => perConfig.line,
   });
@@ -267,8 +241,8 @@ export async function startApp(
         shortage: (model) => describeShortage(pool.view(clock.now()), model, clock.now()),
         send: (turn, identity, request, connection) => {
           const options = { ...perConfig.send, baseUrl: upstream };
-          const own = askWith(connection, http2.ask);
-          const { broken: onBroken } = http2;
+          const own = askWith(connection, link.ask);
+          const { broken: onBroken } = link;
           return sendTurn(turn, identity, request, { options, clock, ask: own, onBroken });
         },
         accepted: renewer.accepted,
@@ -301,7 +275,7 @@ export async function startApp(
     release: (accountId) => settle(accountId, { type: "released" }),
   });
 
-  http2.announce();
+  link.configure();
   await models.restore();
   await state.open();
   await reload();
@@ -331,7 +305,7 @@ export async function startApp(
       connections: () => ({
         now: connections.counts(),
         waits: { ...waits.counts(), now: line.countForConnection() },
-        mostIdle: config["max-idle-conns-per-host"],
+        mostIdle: perConfig.link.mostIdle,
       }),
       nowMs: clock.now,
       startedMs,
@@ -379,8 +353,7 @@ export async function startApp(
     configure: (next) => {
       config = next;
       perConfig = derive(next, upstream, clientIdleMs);
-      connections.look();
-      http2.announce();
+      link.configure();
     },
     stop: async () => {
       unwatch();
@@ -471,8 +444,16 @@ function giveWay(): Promise<void> {
 /** What the parts read of the configuration, made once for each configuration. */
 function derive(config: Config, upstream: string, clientIdleMs: Millis) {
   const { "admin-key": adminKey, "model-aliases": aliases } = config;
+  const egress = egressOf(config, upstream);
   return {
-    egress: egressOf(config, upstream),
+    egress,
+    link: {
+      isHttp2: config["enable-http2"],
+      mostInUse: config["max-conns-per-host"],
+      mostIdle: egress.keep.most,
+      proxy: egress.proxy,
+      userAgent: lowerNames(config["upstream-headers"])["user-agent"],
+    },
     pool: {
       policy: {
         unauthorizedMs: config["cooldown-401-sec"] * SECOND,

@@ -27,6 +27,7 @@ export const FRAME = {
   reset: 3,
   settings: 4,
   ping: 6,
+  goAway: 7,
   window: 8,
   continuation: 9,
 } as const;

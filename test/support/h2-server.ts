@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import { createAuthority } from "./certificates.ts";
+import { END_HEADERS, END_STREAM, FRAME, fourBytes, frame } from "./h2-frames.ts";
 
 /** A stream whose request has been read whole, and what a test can do with it. */
 export type Stream = {
@@ -44,9 +45,6 @@ export type H2Options = {
 /** Codes of RST_STREAM and GOAWAY. */
 export const CODE = { none: 0, internal: 2, refused: 7, calm: 11 } as const;
 
-const TYPE = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, window: 8 } as const;
-const END_STREAM = 1;
-const END_HEADERS = 4;
 const ACK = 1;
 const MAX_CONCURRENT_STREAMS = 3;
 const PREFACE_BYTES = 24;
@@ -90,26 +88,27 @@ export async function startH2(
     socket.on("error", () => {});
     socket.on("close", () => sockets.delete(socket));
     const open = new Set<number>();
-    const send = (type: number, flags: number, id: number, payload: Uint8Array): void => {
+    const send = (type: number, flags: number, id: number, payload: Buffer): void => {
       if (!socket.destroyed) socket.write(frame(type, flags, id, payload));
     };
     const data = (id: number, text: string, isEnd: boolean): void => {
       if (isEnd) open.delete(id);
-      send(TYPE.data, isEnd ? END_STREAM : 0, id, Buffer.from(text));
+      send(FRAME.data, isEnd ? END_STREAM : 0, id, Buffer.from(text));
     };
     const streamOf = (id: number): Stream => ({
       id,
       connection,
       answer: (text, isEnd) => {
-        send(TYPE.headers, END_HEADERS, id, ANSWER_HEAD);
+        send(FRAME.headers, END_HEADERS, id, ANSWER_HEAD);
         data(id, text, isEnd);
       },
       data: (text, isEnd) => data(id, text, isEnd),
       reset: (code) => {
         open.delete(id);
-        send(TYPE.reset, 0, id, words(code));
+        send(FRAME.reset, 0, id, fourBytes(code));
       },
-      goAway: (last, code) => send(TYPE.goAway, 0, 0, words(last, code)),
+      goAway: (last, code) =>
+        send(FRAME.goAway, 0, 0, Buffer.concat([fourBytes(last), fourBytes(code)])),
       hangUp: () => socket.end(),
     });
     const begin = (id: number): void => {
@@ -117,23 +116,23 @@ export async function startH2(
       open.add(id);
       counts.mostOpen = Math.max(counts.mostOpen, open.size);
     };
-    const take = (type: number, flags: number, id: number, payload: Uint8Array): void => {
+    const take = (type: number, flags: number, id: number, payload: Buffer): void => {
       const isAck = flags === ACK;
       switch (type) {
-        case TYPE.settings:
-          if (!isAck) send(TYPE.settings, ACK, 0, new Uint8Array());
+        case FRAME.settings:
+          if (!isAck) send(FRAME.settings, ACK, 0, Buffer.alloc(0));
           return;
-        case TYPE.ping:
-          if (!isAck) send(TYPE.ping, ACK, 0, payload);
+        case FRAME.ping:
+          if (!isAck) send(FRAME.ping, ACK, 0, payload);
           return;
-        case TYPE.reset:
+        case FRAME.reset:
           open.delete(id);
           return;
-        case TYPE.headers:
+        case FRAME.headers:
           begin(id);
           break;
-        case TYPE.data:
-          if (payload.length > 0) send(TYPE.window, 0, 0, words(payload.length));
+        case FRAME.data:
+          if (payload.length > 0) send(FRAME.window, 0, 0, fourBytes(payload.length));
           break;
         default:
           return;
@@ -141,7 +140,7 @@ export async function startH2(
       if ((flags & END_STREAM) !== 0) onRequest(streamOf(id));
     };
     const limit = maxStreams === undefined ? [] : [setting(MAX_CONCURRENT_STREAMS, maxStreams)];
-    send(TYPE.settings, 0, 0, Buffer.concat(limit));
+    send(FRAME.settings, 0, 0, Buffer.concat(limit));
     let held: Buffer = Buffer.alloc(0);
     let skip = PREFACE_BYTES;
     socket.on("data", (bytes: Buffer) => {
@@ -180,21 +179,6 @@ export async function startH2(
       server.close();
     },
   };
-}
-
-function frame(type: number, flags: number, id: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(id, 5);
-  return Buffer.concat([head, payload]);
-}
-
-function words(...values: readonly number[]): Buffer {
-  const bytes = Buffer.alloc(4 * values.length);
-  for (const [at, value] of values.entries()) bytes.writeUInt32BE(value, 4 * at);
-  return bytes;
 }
 
 function setting(id: number, value: number): Buffer {

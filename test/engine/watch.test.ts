@@ -181,6 +181,25 @@ describe("watchTurn", () => {
     expect([stream.closes(), lease.releases()]).toEqual([1, 1]);
   });
 
+  test("closing tells what keeps the connection busy", () => {
+    const drained = Promise.resolve();
+    const given: unknown[] = [];
+    const lease = {
+      ...leaseOf("a"),
+      release: (now: number, busy?: Promise<unknown>) => given.push([now, busy]),
+    };
+    const stream = { ...streamOf([]), drained: () => drained };
+    const ports: WatchPorts = {
+      clock: { now: () => NOON },
+      settle: () => {},
+      count: () => {},
+      ledger: { note: () => {} },
+    };
+    const server = { lease, model: "gpt-5.4", tag: "t1", isMeasured: false };
+    watchTurn({ held: [], stream }, server, recordOf(), ports).close();
+    expect(given).toEqual([[NOON, drained]]);
+  });
+
   test("a lease of the pool's own is given back once, however often the turn is closed", () => {
     const pool = createPool(() => ({
       policy: { unauthorizedMs: 1, limitedMs: 1 },

@@ -1,20 +1,12 @@
 import { tmpdir } from "node:os";
-import { inBrackets, withoutBrackets } from "../config/endpoint.ts";
 import type { EgressProxy } from "../config/proxy-url.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
+import { type Aim, aimAt, type Detour } from "./aim.ts";
+import { untilLetIn } from "./crowd.ts";
 import { createGates } from "./gate.ts";
-import { createSessions, type KeepOptions, type Route } from "./sessions.ts";
-import {
-  codeOf,
-  describeTls,
-  EgressError,
-  inWords,
-  loginTrouble,
-  proxyTrouble,
-  type Target,
-  TRUST_IT,
-} from "./trouble.ts";
-import { proxyLogin } from "./tunnel.ts";
+import { createRouting, type Routed } from "./routing.ts";
+import { createSessions, type KeepOptions } from "./sessions.ts";
+import { EgressError } from "./trouble.ts";
 
 /** A request that leaves this machine. */
 export type Outgoing = {
@@ -57,14 +49,6 @@ export type EgressOptions = {
   readonly keep: KeepOptions;
 };
 
-/** A server that is dialled at another address than its name's; it is still asked, and must prove itself, by its name. */
-export type Detour = {
-  /** `https://host:port` as URLs have it. */
-  readonly origin: string;
-  readonly host: string;
-  readonly port: number | undefined;
-};
-
 /** What the way out needs. */
 export type EgressPorts = {
   readonly options: () => EgressOptions;
@@ -80,9 +64,10 @@ export type EgressPorts = {
 /** Opens the way out. Where a proxy is set nothing ever goes around it, whatever the environment says. */
 export function createEgress(ports: EgressPorts): Egress {
   const { clock, authorities, socketDir = tmpdir() } = ports;
-  const sessions = createSessions(() => ports.options().keep);
   const limitMs = () => ports.options().tunnelMs;
   const gates = createGates({ clock, limitMs, authorities, socketDir });
+  const routing = createRouting(gates, authorities);
+  const sessions = createSessions(() => ports.options().keep);
   const failing = new Set<string>();
 
   const note = (proxy: EgressProxy, trouble: string | undefined): void => {
@@ -91,79 +76,36 @@ export function createEgress(ports: EgressPorts): Egress {
     if (isNews) ports.onProxy(proxy, trouble);
   };
 
-  const post = (url: string, request: Sent, route: Route): Promise<Response> =>
+  const send = ({ url, headers, route }: Routed, request: Sent): Promise<Response> =>
     fetch(url, {
       ...request,
+      headers: { ...request.headers, ...headers },
       session: sessions.of(route),
       redirect: "manual",
       // The runtime's own timeout is coarse and counts from anywhere; the callers' clocks are the only ones.
       timeout: false,
     });
 
-  /** Who answers must prove to be who was meant, also where the environment would do without. */
-  const tlsFor = (serverName?: string) => ({
-    rejectUnauthorized: true,
-    ...(serverName === undefined ? {} : { serverName }),
-    ...(authorities === undefined ? {} : { ca: authorities }),
-  });
-
-  // Not even the environment's proxies, which nobody here has asked for.
-  const DIRECT: Route = { key: "direct", connection: { proxy: false, tls: tlsFor() } };
-
-  /** Sends to another place than the one in the URL, which stays the name that is asked for and has to be proved. */
-  const postTo = (place: Target, aim: Aim, request: Sent): Promise<Response> => {
-    const url = new URL(aim.url);
-    url.hostname = inBrackets(place.host);
-    url.port = String(place.port);
-    const { host, name } = aim;
-    const connection = { proxy: false, tls: tlsFor(name) } as const;
-    const headers = { ...request.headers, host };
-    return post(url.href, { ...request, headers }, { key: `direct as ${name}`, connection });
-  };
-
-  const throughGate = async (proxy: EgressProxy, aim: Aim, request: Sent): Promise<Response> => {
-    const { place, countFaults, lastFault } = await gates.to(proxy, aim.target);
-    const before = countFaults();
-    try {
-      if (place.kind === "port") {
-        return await postTo({ host: "127.0.0.1", port: place.port }, aim, request);
-      }
-      const connection = { unix: place.path, proxy: false, tls: tlsFor() } as const;
-      return await post(aim.url, request, { key: place.path, connection });
-    } catch (cause) {
-      // Its connection may be one of others: then it was the same proxy all the same.
-      throw countFaults() > before ? lastFault() : cause;
-    }
-  };
-
-  /** A request that is not encrypted goes to an HTTP proxy as it is: many allow no tunnel for such. */
-  const toProxy = async (proxy: EgressProxy, aim: Aim, request: Sent): Promise<Response> => {
-    const { scheme, host, port } = proxy;
-    const url = `${scheme}://${inBrackets(host)}:${port}`;
-    const headers = proxyLogin(proxy);
-    // Without an eye to NO_PROXY, which would lead around it.
-    const connection = { proxy: { url, headers, respectNoProxy: false }, tls: tlsFor() };
-    const route = { key: `${proxy.key} ${proxy.url}`, connection };
-    const response = await post(aim.url, request, route).catch((cause: unknown) => {
-      throw request.signal.aborted ? cause : inWords(proxy, cause, "handshake");
-    });
-    const trouble = troubleIn(response, proxy);
-    if (trouble === undefined) return response;
+  const sendThrough = async (way: Routed, request: Sent): Promise<Response> => {
+    const response = await untilLetIn(() => send(way, request), request.signal);
+    const fault = way.faultIn(response);
+    if (fault === undefined) return response;
     await response.body?.cancel();
-    throw trouble;
+    throw fault;
   };
 
   const goThrough = async (proxy: EgressProxy, aim: Aim, request: Sent): Promise<Response> => {
-    const isPlain = !aim.isEncrypted && !aim.isDetoured && isHttp(proxy);
+    const way = await routing.through(proxy, aim);
     try {
-      const response = await (isPlain ? toProxy : throughGate)(proxy, aim, request);
+      const response = await sendThrough(way, request);
       note(proxy, undefined);
       return response;
     } catch (cause) {
-      const trouble = cause instanceof EgressError ? cause : tlsTrouble(cause, proxy, aim);
-      if (trouble === undefined) throw cause;
-      note(proxy, trouble.message);
-      throw trouble;
+      if (request.signal.aborted) throw cause;
+      const fault = cause instanceof EgressError ? cause : way.faultOf(cause);
+      if (fault === undefined) throw cause;
+      note(proxy, fault.message);
+      throw fault;
     }
   };
 
@@ -171,61 +113,13 @@ export function createEgress(ports: EgressPorts): Egress {
     ask: (url, { proxy: own, ...request }) => {
       const { proxy: usual, detour } = ports.options();
       const proxy = own ?? usual;
-      if (proxy === undefined && detour === undefined) return post(url, request, DIRECT);
       const aim = aimAt(url, detour);
-      if (proxy !== undefined) return goThrough(proxy, aim, request);
-      return aim.isDetoured ? postTo(aim.target, aim, request) : post(url, request, DIRECT);
+      return proxy === undefined
+        ? send(routing.direct(aim), request)
+        : goThrough(proxy, aim, request);
     },
     close: gates.close,
   };
 }
 
 type Sent = Omit<Outgoing, "proxy">;
-
-/** A request's destination. */
-type Aim = {
-  readonly url: string;
-  readonly isEncrypted: boolean;
-  /** As it is asked for: the URL's host, and its port where that is not the usual one. */
-  readonly host: string;
-  /** The name that it must prove to have. */
-  readonly name: string;
-  /** Where it is to be found. */
-  readonly target: Target;
-  readonly isDetoured: boolean;
-};
-
-function aimAt(url: string, detour: Detour | undefined): Aim {
-  const { protocol, host, hostname, port: said, origin } = new URL(url);
-  const isEncrypted = protocol === "https:";
-  const name = withoutBrackets(hostname);
-  const port = said === "" ? (isEncrypted ? 443 : 80) : Number(said);
-  const aim = { url, isEncrypted, host, name };
-  if (origin !== detour?.origin) return { ...aim, target: { host: name, port }, isDetoured: false };
-  return { ...aim, target: { host: detour.host, port: detour.port ?? port }, isDetoured: true };
-}
-
-function isHttp({ scheme }: EgressProxy): boolean {
-  return scheme === "http" || scheme === "https";
-}
-
-/** What an answer that came by way of an HTTP proxy says of that: a page is its own, or as good as no answer. */
-function troubleIn({ status, headers }: Response, proxy: EgressProxy): EgressError | undefined {
-  const isPage = status >= 400 && /\bhtml\b/i.test(headers.get("content-type") ?? "");
-  // Tinyproxy says 401 where it means 407.
-  if (status === 407 || (status === 401 && isPage)) return loginTrouble(proxy);
-  if (!isPage) return undefined;
-  return proxyTrouble(proxy, `answered ${status} with a web page`, lookInto(proxy));
-}
-
-/** TLS that fails behind a proxy is the proxy's doing, as far as anybody can tell. */
-function tlsTrouble(cause: unknown, proxy: EgressProxy, { host }: Aim): EgressError | undefined {
-  const tls = describeTls(codeOf(cause));
-  if (tls === undefined) return undefined;
-  const what = `opens a connection, but what answers there for ${host} ${tls.what}`;
-  return proxyTrouble(proxy, what, tls.isCertificate ? TRUST_IT : lookInto(proxy));
-}
-
-function lookInto({ key }: EgressProxy): string {
-  return `Find out what it does there, or name another one in ${key}.`;
-}

@@ -32,8 +32,10 @@ export async function writeProgramSetup(
     "base-url": base,
     "oauth-issuer": "http://127.0.0.1:9",
     "api-keys": [KEY],
-    // The relays have no limit either.
+    // As the relays have it from the runtime: no limit, 64 idle connections, and nobody keeps them warm.
     "max-conns-per-host": 0,
+    "max-idle-conns-per-host": 64,
+    "keepalive-interval": 0,
   };
   await Bun.write(config, JSON.stringify(keys));
   return config;

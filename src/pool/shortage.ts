@@ -1,5 +1,6 @@
 import type { Failure } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
+import { redact } from "../wire/log.ts";
 import type { AccountView } from "./pool.ts";
 import { restsFor } from "./rank.ts";
 import { type Obstacle, WORDS } from "./words.ts";
@@ -33,7 +34,7 @@ export function describeShortage(
       ? ["The only account cannot", "It"]
       : [`None of the ${views.length} accounts can`, "The first"];
   const again = resetsAtMs === undefined ? "" : ` ${first} is back ${inWords(resetsAtMs, now)}.`;
-  const message = `${none} be used now: ${countReasons(lacks)}.${again}`;
+  const message = `${none} be used now: ${countReasons(lacks)}.${again}${waitedFor(lacks)}`;
   const alive = lacks.filter(({ why }) => why !== "disabled" && why !== "needs-login");
   const isLimited = ({ why }: Lack) => LIMITS.has(why);
   if (alive.length === 0 || !alive.every(isLimited)) {
@@ -49,7 +50,7 @@ export function describeShortage(
 const LIMITS: ReadonlySet<Obstacle> = new Set<Obstacle>(["quota", "rate-limit", "model"]);
 
 /** Why one account cannot serve, and until when. */
-type Lack = { readonly why: Obstacle; readonly untilMs?: Millis };
+type Lack = { readonly why: Obstacle; readonly untilMs?: Millis; readonly reason?: string };
 
 function lackOf({ account, standing }: AccountView, model: string, now: Millis): Lack | undefined {
   const restsUntilMs = restsFor(account, model, now)
@@ -59,10 +60,21 @@ function lackOf({ account, standing }: AccountView, model: string, now: Millis):
     case "ready":
       return restsUntilMs === undefined ? undefined : { why: "model", untilMs: restsUntilMs };
     case "cooling":
-      return { why: standing.why, untilMs: Math.max(standing.untilMs, restsUntilMs ?? 0) };
+      return {
+        why: standing.why,
+        untilMs: Math.max(standing.untilMs, restsUntilMs ?? 0),
+        reason: standing.reason,
+      };
     default:
       return { why: standing.kind };
   }
+}
+
+/** Why there are no new tokens, where all wait for theirs and it is the same for all: the way to the issuer, for instance. */
+function waitedFor(lacks: readonly Lack[]): string {
+  const reason = lacks[0]?.reason;
+  const isShared = lacks.every((lack) => lack.why === "unauthorized" && lack.reason === reason);
+  return isShared && reason !== undefined ? ` ${redact(reason)}` : "";
 }
 
 function countReasons(lacks: readonly Lack[]): string {

@@ -35,6 +35,27 @@ const spent = (ms: number) => accountOf({ quota: quotaOf([["5h", 100, ms]]) });
 const tiredOf = (model: string, ms: number) =>
   accountOf({ modelCooldowns: new Map([[model, NOON + ms]]) });
 
+test("why no new tokens come is told where it is the same for all that wait", () => {
+  const waiting = (reason: string) =>
+    accountOf({
+      availability: {
+        kind: "cooling",
+        why: "unauthorized",
+        untilMs: NOON + 1000,
+        sinceMs: NOON,
+        reason,
+      },
+    });
+  const told = (...accounts: readonly Account[]) =>
+    describeShortage(accounts.map(viewOf), MODEL, NOON)?.message;
+  expect(told(waiting("The proxy is down."), waiting("The proxy is down."))).toEndWith(
+    "2 waiting for a new token. The first is back in 1 s. The proxy is down.",
+  );
+  for (const other of [waiting("It was refused."), off]) {
+    expect(told(waiting("The proxy is down."), other)).not.toContain("The proxy is down.");
+  }
+});
+
 describe("describeShortage", () => {
   const rows: [
     name: string,

@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { readEndpoint } from "./config/endpoint.ts";
+import { readProxy, showProxy } from "./config/proxy-url.ts";
 import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
@@ -25,7 +27,7 @@ import { isError, reportFault, reportRequest } from "./engine/report.ts";
 import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
 import { createWays } from "./engine/ways.ts";
-import { type Ask, createEgress } from "./net/egress.ts";
+import { type Ask, createEgress, type EgressOptions } from "./net/egress.ts";
 import { createAffinity } from "./pool/affinity.ts";
 import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
@@ -70,6 +72,8 @@ const SAVE_EVERY_MS = 30_000;
 const STATE_EVERY_MS = 5 * SECOND;
 // At the end, logins that are being stored are waited for so long at most: one of them may wait for a renewal.
 const ADOPT_MS = 30 * SECOND;
+// A proxy that has not opened a connection by then is taken to be down.
+const TUNNEL_MS = 15 * SECOND;
 // The folder for what the program remembers; it is no file and has a dot, so no account scan looks at it.
 const STATE_DIR = ".codex-proxy";
 
@@ -79,10 +83,19 @@ const STATE_DIR = ".codex-proxy";
  */
 export async function startApp(initial: Config, clock: Clock, log: Log): Promise<App> {
   let config = initial;
-  let perConfig = derive(config);
   const upstream = baseUrl(initial);
+  let perConfig = derive(config, upstream);
   const startedMs = clock.now();
-  const { ask } = createEgress();
+  const egress = createEgress({
+    options: () => perConfig.egress,
+    clock,
+    onProxy: (proxy, trouble) => {
+      const facts = { proxy: showProxy(proxy), reason: trouble };
+      if (trouble === undefined) log.info("the egress proxy works again", facts);
+      else log.warn("requests do not get out through the egress proxy", facts);
+    },
+  });
+  const { ask } = egress;
 
   const store = await openFileStore({
     ...placeOf(initial),
@@ -111,13 +124,10 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     dead,
     options: () => perConfig.renew,
     chance: Math.random,
-    exchange: (token, reason, stop) =>
-      exchange(
-        token,
-        reason,
-        { issuer: issuerUrl(initial), headers: config["upstream-headers"], ask },
-        stop,
-      ),
+    exchange: (token, reason, stop, proxy) => {
+      const headers = config["upstream-headers"];
+      return exchange(token, reason, { issuer: issuerUrl(initial), headers, ask, proxy }, stop);
+    },
   });
   const recovery = createRecovery({ pool, store, clock, log, reload, renewer });
   const refresh = createRefresh({ pool, clock, log, renewByHand: renewer.renewByHand });
@@ -292,7 +302,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
     port: server.server?.port ?? 0,
     configure: (next) => {
       config = next;
-      perConfig = derive(next);
+      perConfig = derive(next, upstream);
     },
     stop: async () => {
       unwatch();
@@ -312,6 +322,7 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await Promise.all([renewer.settled(), adopted]);
       await state.save();
+      await egress.close();
     },
   };
 }
@@ -319,6 +330,22 @@ export async function startApp(initial: Config, clock: Clock, log: Log): Promise
 /** Where a configuration's accounts are: the running program and each command must see the same ones. */
 export function placeOf(config: Config) {
   return { dir: config["auth-dir"], files: config.accounts, stateFile: config["state-file"] };
+}
+
+/** By which way requests leave, as a configuration says. */
+export function egressOf(config: Config, backend = baseUrl(config)): EgressOptions {
+  const said = config["proxy-url"];
+  const proxy = said === "" ? undefined : readProxy(said, "proxy-url");
+  // Never so for a loaded configuration; and to go on without it would be the one thing that must not happen.
+  if (proxy?.ok === false) throw new Error(`proxy-url is no proxy: ${proxy.found}`);
+  const address = readEndpoint(config["backend-resolve-address"]);
+  const connectMs = config["connect-timeout-sec"] * SECOND;
+  return {
+    proxy: proxy?.proxy,
+    detour: address && { ...address, origin: new URL(backend).origin },
+    // Before the request's own limit, so that it is told what it was that took so long.
+    tunnelMs: connectMs > 0 ? Math.min(0.8 * connectMs, TUNNEL_MS) : TUNNEL_MS,
+  };
 }
 
 /** How a configuration's logins ask the issuer. */
@@ -363,9 +390,10 @@ function giveWay(): Promise<void> {
 }
 
 /** What the parts read of the configuration, made once for each configuration. */
-function derive(config: Config) {
+function derive(config: Config, upstream: string) {
   const { "admin-key": adminKey, "model-aliases": aliases } = config;
   return {
+    egress: egressOf(config, upstream),
     pool: {
       policy: {
         unauthorizedMs: config["cooldown-401-sec"] * SECOND,

@@ -1,9 +1,10 @@
 import { basename } from "node:path";
+import { showProxy } from "../config/proxy-url.ts";
 import { baseUrl } from "../config/schema.ts";
 import { systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
 import { loadOnce, type Settings } from "./settings.ts";
-import { shownName, whoOf } from "./told.ts";
+import { shownName, shownWayOut, whoOf } from "./told.ts";
 
 /**
  * Looks at the configuration and every account file without serving; 0 when all is well, 2 when anything is not.
@@ -19,13 +20,16 @@ export async function check(
   const { config, warnings } = reading;
   print(`configuration: ${settings.path ?? "built-in defaults"}, well-formed`);
   for (const warning of warnings) print(`warning: ${warning}`);
-  print(`backend: ${baseUrl(config)}`);
+  const address = config["backend-resolve-address"];
+  print(`backend: ${baseUrl(config)}${address === "" ? "" : `, dialled at ${address}`}`);
+  print(`egress: ${shownWayOut(config) ?? "direct, without a proxy"}`);
   const store = await openAccounts(config, systemClock);
   const { logins, faults, duplicates } = await store.read();
   const fileAt = (source: string): string => shownName(basename(source));
   for (const login of logins) {
     const state = login.isSwitchedOff ? "switched off" : "readable";
-    print(`account: ${fileAt(login.source)}: ${whoOf(login)}, ${state}`);
+    const way = login.proxy === undefined ? "" : `, through ${showProxy(login.proxy)}`;
+    print(`account: ${fileAt(login.source)}: ${whoOf(login)}, ${state}${way}`);
   }
   for (const { kept, ignored } of duplicates) {
     print(`warning: ${fileAt(ignored)}: the same login is in ${fileAt(kept)}, which is newer`);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { loginIssuer } from "../app.ts";
+import { egressOf, loginIssuer } from "../app.ts";
 import type { Config } from "../config/schema.ts";
 import { adoptTokens } from "../engine/adopt.ts";
 import {
@@ -54,12 +54,16 @@ export async function login(
     scene.complain(`${writable.reason} The accounts go to ${dir} (auth-dir).`);
     return 1;
   }
+  const way = egressOf(config);
+  // What is wrong with a proxy is told by the login that fails of it.
+  const egress = createEgress({ options: () => way, clock, onProxy: () => {} });
   const ports: LoginPorts = {
-    issuer: loginIssuer(config, clock, createEgress().ask),
+    issuer: loginIssuer(config, clock, egress.ask),
     random,
     keep: (tokens) => adoptTokens(tokens, { store, clock }),
   };
   const ending = await (isDevice ? byDevice(ports, scene) : byBrowser(ports, scene));
+  await egress.close();
   return tell(ending, config, scene);
 }
 

@@ -10,6 +10,7 @@ import { systemClock } from "../wire/clock.ts";
 import { createLog, type Log } from "../wire/log.ts";
 import { openStandardError } from "../wire/output.ts";
 import type { Settings } from "./settings.ts";
+import { shownWayOut } from "./told.ts";
 
 /** Runs the proxy until it is told to stop; resolves with the exit code. */
 export async function serve(settings: Settings, version: string): Promise<number> {
@@ -38,6 +39,7 @@ export async function serve(settings: Settings, version: string): Promise<number
     return fail([describeStart(cause, config)], 1);
   }
   log.info("listening", { address: addressOf(config, app.port), keys: config["api-keys"].length });
+  tellWayOut(config, log);
   if (isOpenToAll(config, config.listen)) {
     log.warn(
       "ANYONE who reaches this port can use your accounts: set api-keys, or listen on 127.0.0.1",
@@ -60,6 +62,22 @@ export async function serve(settings: Settings, version: string): Promise<number
   log.info("stopped");
   await output.end();
   return 0;
+}
+
+/** Says which way requests leave, and which way they do not although somebody may think so. */
+function tellWayOut(config: Config, log: Log): void {
+  const proxy = shownWayOut(config);
+  if (proxy !== undefined) {
+    log.info("requests leave through a proxy", { proxy });
+    return;
+  }
+  const named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].find(
+    (name) => (process.env[name] ?? "") !== "",
+  );
+  if (named === undefined) return;
+  log.warn("a proxy of the environment is not used: set proxy-url if requests shall leave by it", {
+    variable: named,
+  });
 }
 
 /** A rejection nobody waited for must be seen, and must not end everybody's streams (cases.md M9). */
@@ -108,6 +126,7 @@ function createReloader(settings: Settings, app: App, log: Log, cell: Cell): () 
     cell.set(reading.config);
     app.configure(reading.config);
     if (live.length > 0) log.info("configuration changed", { keys: live.join(",") });
+    if (live.includes("proxy-url")) tellWayOut(reading.config, log);
     if (restart.length > 0) {
       log.warn("configuration changed, but these keys wait for a restart", {
         keys: restart.join(","),

@@ -1,4 +1,6 @@
 import { basename } from "node:path";
+import { readProxy, showProxy } from "../config/proxy-url.ts";
+import type { Config } from "../config/schema.ts";
 import type { Adoption } from "../engine/adopt.ts";
 import type { Login } from "../pool/account.ts";
 import { maskEmail, redact } from "../wire/log.ts";
@@ -27,6 +29,12 @@ export function whoOf({ email, plan }: Pick<Login, "email" | "plan">): string {
  */
 export function shownName(name: string): string {
   return name.replace(/[\p{Cc}\p{Cf}]/gu, "?");
+}
+
+/** The proxy that requests leave through, without its login; undefined where there is none. */
+export function shownWayOut(config: Pick<Config, "proxy-url">): string | undefined {
+  const reading = readProxy(config["proxy-url"], "proxy-url");
+  return reading.ok ? showProxy(reading.proxy) : undefined;
 }
 
 /** What became of a login in one line, without where it came from. */

@@ -58,7 +58,7 @@ Times are whole seconds, sizes are whole bytes, both without a unit: \`60\`, not
 
 The program does not start on a wrong configuration (exit code 2). It lists every fault of every source in one run, each
 with its file and line, what was found and what is allowed. A key that nobody knows is a fault too, told with the nearest
-known key. The values of \`api-keys\`, \`admin-key\` and \`upstream-headers\` are never shown. \`codex-proxy check\` does the
+known key. The values of \`api-keys\`, \`admin-key\`, \`proxy-url\` and \`upstream-headers\` are never shown. \`codex-proxy check\` does the
 same without starting.
 
 ## Changing it while the proxy runs

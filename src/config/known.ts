@@ -5,10 +5,7 @@ import { KEYS } from "./schema.ts";
  * A text is there where it would be dangerous to go on without it: then it is a fault as soon as it asks for something.
  */
 export const LATER: { readonly [key: string]: string | null } = {
-  "proxy-url":
-    "this version cannot send its traffic through a proxy, and going around yours would be wrong; remove the key, or run where direct access is fine",
   "db-enabled": "this version keeps accounts in files only; remove the key and use auth-dir",
-  "backend-resolve-address": null,
   "db-conn-max-lifetime-sec": null,
   "db-driver": null,
   "db-dsn": null,

@@ -1,5 +1,7 @@
 import { type Static, type TSchema, Type, TypeGuard } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { readEndpoint } from "./endpoint.ts";
+import { ALLOWED_PROXY, proxyUrl } from "./proxy-url.ts";
 import {
   accessKey,
   headerName,
@@ -174,6 +176,28 @@ export const SCHEMA = Type.Object(
         "Where tokens are refreshed and logins are made, under /oauth/token and beside it.",
       allowed: "an absolute http or https URL without user name, query and fragment",
       rule: httpUrl,
+    }),
+    "proxy-url": key(Type.String({ default: "" }), {
+      group: "backend",
+      live: true,
+      description:
+        "Egress proxy: every call to backend and issuer leaves through it, and none around it, also when it is down. With socks5 names are resolved here, with socks5h by the proxy; user and password are percent-encoded; without a port it is 80, 443 or 1080 by scheme. An account's own proxy_url wins over it. HTTP_PROXY and the like of the environment are never used.",
+      allowed: ALLOWED_PROXY,
+      fallback: "none: direct connections",
+      isSecret: true,
+      rule: proxyUrl,
+      sample: ['proxy-url: "socks5h://user:password@127.0.0.1:1080"'],
+    }),
+    "backend-resolve-address": key(Type.String({ default: "" }), {
+      group: "backend",
+      live: true,
+      description:
+        "Where the backend is dialled instead of what its name resolves to. It is still asked for by its name, and must prove to have it. Through a proxy, this is where the proxy is told to connect to. The issuer is not affected.",
+      allowed:
+        "an IP address or a host name, with :port where it is another one than the backend's",
+      fallback: "none: the backend's name is resolved",
+      rule: address,
+      sample: ['backend-resolve-address: "203.0.113.7"'],
     }),
     "upstream-headers": key(
       Type.Record(Type.String(), Type.String(), {
@@ -611,6 +635,13 @@ function accountFile(text: string): Verdict {
   return path(text).ok && /[^/\\]\.json$/.test(text)
     ? { ok: true, value: text }
     : { ok: false, hint: "the file of an account ends in .json" };
+}
+
+function address(text: string): Verdict {
+  if (readEndpoint(text) !== undefined) return { ok: true, value: text };
+  return text.includes("/")
+    ? { ok: false, hint: "without https:// and without a path" }
+    : { ok: false };
 }
 
 function listenAddress(text: string): Verdict {

@@ -102,7 +102,8 @@ export function createAside(ports: AsidePorts): Aside {
     const atMs = clock.now();
     if (!result.ok) {
       const failure = failed(result.message, result.isPermanent);
-      const setback = { ...failure, retryAfterMs: result.retryAfterMs };
+      const { retryAfterMs, isUnasked: isOurs = false } = result;
+      const setback = { ...failure, retryAfterMs, isOurs };
       if (result.isPermanent) dead.add(refreshToken, result.message);
       else backoff.fail(source, refreshToken, setback, atMs);
       return failure;

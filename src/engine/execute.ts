@@ -1,3 +1,4 @@
+import { wayOf } from "../pool/account.ts";
 import type { Lease, Wish } from "../pool/pool.ts";
 import type { Outcome } from "../pool/settle.ts";
 import { otherWay, withoutParameter } from "../turn/amend.ts";
@@ -89,7 +90,7 @@ export async function execute(job: Job, limits: Limits, ports: Ports): Promise<E
   const wish = { sessionKey, caller, model: turn.model, ...(owner === undefined ? {} : { owner }) };
   let crowded: Failure | undefined;
   while (run.mayPost()) {
-    const asked = { ...wish, tried: run.tried };
+    const asked = { ...wish, tried: run.tried, barred: run.barred };
     const note = ports.witness(asked, job.record);
     const place = await takePlace(asked, job, ports);
     crowded = place !== undefined && "kind" in place ? place : undefined;
@@ -130,6 +131,8 @@ type Served = { readonly turn: Watched; readonly body: Json | undefined };
 /** The state of one request's attempts. */
 type Run = {
   readonly tried: ReadonlySet<string>;
+  /** Ways out that have failed: whoever goes by them is not tried any more. */
+  readonly barred: ReadonlySet<string>;
   readonly mayPost: () => boolean;
   /** All that is tried on one account: once, again with a new token, again with a part taken out. */
   readonly onAccount: (lease: Lease) => Promise<Served | undefined>;
@@ -139,6 +142,7 @@ type Run = {
 
 function createRun(job: Job, limits: Limits, ports: Ports): Run {
   const tried = new Set<string>();
+  const barred = new Set<string>();
   const amended = new Set<FailureKind>();
   const strippedFor = new Set<string>();
   let turn = ports.refused.spare(ports.ways.choose(job.turn));
@@ -269,6 +273,9 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
         if (failure.kind === "empty") empties += 1;
         if (empties > limits.emptyRetryMax) isOver = true;
         return false;
+      case "other-way":
+        barred.add(wayOf(identity));
+        return false;
       case "renew-and-resend":
         return !isRenewed ? renew(failure, lease, identity) : rest(failure, lease, identity);
       case "amend-and-resend": {
@@ -331,7 +338,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
       if (served === undefined) lease.release(ports.clock.now());
     }
   };
-  return { tried, mayPost, onAccount, last: () => real ?? trouble };
+  return { tried, barred, mayPost, onAccount, last: () => real ?? trouble };
 }
 
 // An issuer that does not answer is the same for all accounts: a client should not wait for each of them.

@@ -276,6 +276,7 @@ export function createGauge(ports: GaugePorts): Gauge {
 }
 
 const OUTAGES: ReadonlySet<FailureKind> = new Set<FailureKind>([
+  "egress",
   "network",
   "timeout",
   "server-error",

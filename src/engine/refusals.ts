@@ -109,7 +109,7 @@ export function createRefusals(ports: RefusalPorts): Refusals {
     policy: StatusPolicy | undefined,
   ): Promise<Failed> | Failed => {
     const { identity, credential } = account.login;
-    const { retryAfterMs } = refused;
+    const { retryAfterMs, isUnasked: isOurs = false } = refused;
     const isFirst =
       policy?.phase === "cooldown_then_retry" &&
       !backoff.isWarned(identity, credential.refreshToken ?? "");
@@ -117,7 +117,7 @@ export function createRefusals(ports: RefusalPorts): Refusals {
     if (final === "disable" || final === "remove") return obey(final, account, refused);
     const isWarned = policy?.phase === "cooldown_then_retry";
     const rests = final === "cooldown";
-    return postpone(account, refused.message, { retryAfterMs, isWarned, rests });
+    return postpone(account, refused.message, { retryAfterMs, isWarned, rests, isOurs });
   };
 
   const take: Refusals["take"] = async (account, refused, reason) => {

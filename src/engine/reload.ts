@@ -15,19 +15,23 @@ export type ReloadPorts = {
 
 /**
  * Brings the pool in line with the store, and says what changed. Each fault is told once, and again only after it
- * has been away. An account that runs from an earlier good state of a source that is broken now keeps running.
+ * has been away. An account that runs from an earlier good state of a source that is broken now keeps running, unless
+ * what broke it rules that out.
  */
 export function createReload({ pool, store, clock, log }: ReloadPorts): () => Promise<void> {
   let told = new Set<string>();
   return async () => {
     const { logins, faults, duplicates, complete } = await store.read();
     const now = clock.now();
+    const barring = new Set(
+      faults.filter(({ isBarring }) => isBarring).map(({ source }) => source),
+    );
     const broken = new Set(faults.map(({ source }) => source));
     const stored = new Map(logins.map((login) => [login.identity, login]));
     const kept = pool
       .view(now)
       .map(({ account }) => account.login)
-      .filter((login) => broken.has(login.source) || !complete)
+      .filter(({ source }) => (broken.has(source) || !complete) && !barring.has(source))
       .filter((login) => {
         const elsewhere = stored.get(login.identity);
         return elsewhere === undefined || isNewer(login, elsewhere);

@@ -3,9 +3,7 @@ import type { Account, Login } from "../pool/account.ts";
 import { isAlive, isEnding } from "../pool/credential.ts";
 import { isDue } from "../pool/due.ts";
 import type { Failure } from "../turn/failure.ts";
-import type { Stop } from "../turn/stop.ts";
 import type { Identity } from "../upstream/headers.ts";
-import type { Exchange, RefreshReason } from "../upstream/oauth.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createAside } from "./aside.ts";
 import { createBackoff } from "./backoff.ts";
@@ -14,13 +12,13 @@ import { createFamilies, type Place } from "./families.ts";
 import { familiesOf, type Renewed } from "./fresh.ts";
 import { createPatience, SLOW } from "./patience.ts";
 import { createRefusals, type RenewalWish } from "./refusals.ts";
-import { createSpender, GONE } from "./spend.ts";
+import { createSpender, type ExchangeToken, GONE } from "./spend.ts";
 import { createKeeper, type KeeperPorts } from "./unsaved.ts";
 
 /** What renewing needs from outside. */
 export type RenewPorts = KeeperPorts & {
   readonly clock: Clock;
-  readonly exchange: (token: string, reason: RefreshReason, stop: Stop) => Promise<Exchange>;
+  readonly exchange: ExchangeToken;
   readonly options: () => RenewOptions;
   /** Reads the store again: a login that did not say whose it is may do so with its new tokens. */
   readonly reload: () => Promise<void>;
@@ -205,13 +203,13 @@ export function createRenewer(ports: RenewPorts): Renewer {
   const readIdentity = (accountId: string, failure?: Failure): Identity | Failure => {
     const account = pool.get(accountId);
     if (account === undefined) return GONE.failure;
-    const { credential, workspaceId } = account.login;
+    const { credential, workspaceId, proxy } = account.login;
     const { accessToken } = credential;
     // One that was refused and could not be replaced for want of a place or of time is as good as ended.
     if (failure === NO_PLACE || failure === STILL_REFUSED) return failure;
     if (accessToken === undefined || !isAlive(credential, clock.now()))
       return failure ?? rest(accountId);
-    return { accessToken, workspaceId, tag: account.tag };
+    return { accessToken, workspaceId, tag: account.tag, proxy };
   };
 
   const identify: Renewer["identify"] = (accountId) => {

@@ -15,7 +15,7 @@ import { type Keeper, type KeeperPorts, LATE_ANSWER_MS, LOST_LOCK, lockWish } fr
 /** What spending a refresh token needs. */
 export type SpendPorts = KeeperPorts & {
   readonly clock: Clock;
-  readonly exchange: (token: string, reason: RefreshReason, stop: Stop) => Promise<Exchange>;
+  readonly exchange: ExchangeToken;
   /** How long an answer of the issuer's should take. */
   readonly timeoutMs: () => Millis;
   /** Reads the store again: a login that did not say whose it is may do so with its new tokens. */
@@ -29,6 +29,14 @@ export type SpendPorts = KeeperPorts & {
   /** False ends the waiting for a lock. */
   readonly isWanted: () => boolean;
 };
+
+/** Gives a refresh token for new ones, by the account's own way out where it has one. */
+export type ExchangeToken = (
+  token: string,
+  reason: RefreshReason,
+  stop: Stop,
+  proxy: Login["proxy"],
+) => Promise<Exchange>;
 
 /** Renews one account at a time; who is renewed when, is not its business. */
 export type Spender = {
@@ -72,15 +80,18 @@ export function createSpender(ports: SpendPorts): Spender {
   };
 
   /** The issuer spends a token as it reads the question, so that an answer that comes late is still the only one there is. */
-  const exchange = async (refreshToken: string, reason: RefreshReason): Promise<Exchange> => {
+  const ask: Spender["ask"] = async (login, refreshToken, reason) => {
     const stop = createStop();
     open.add(stop);
     const bound = ports.timeoutMs() + LATE_ANSWER_MS;
     const cancel = clock.after(bound, () => stop.stop(TOO_SLOW));
-    return ports.exchange(refreshToken, reason, stop).finally(() => {
+    try {
+      return await ports.exchange(refreshToken, reason, stop, login.proxy);
+    } finally {
       cancel();
       open.delete(stop);
-    });
+      ports.onAsked(login);
+    }
   };
 
   /**
@@ -94,12 +105,6 @@ export function createSpender(ports: SpendPorts): Spender {
     if (now === undefined || areSame(now, login.credential)) return false;
     if (result.isPermanent) dead.add(login.credential.refreshToken ?? "", result.message);
     return true;
-  };
-
-  const ask = async (login: Login, refreshToken: string, reason: RefreshReason) => {
-    const result = await exchange(refreshToken, reason);
-    ports.onAsked(login);
-    return result;
   };
 
   const spend = async (

@@ -1,3 +1,4 @@
+import type { EgressProxy } from "../config/proxy-url.ts";
 import type { Millis } from "../wire/clock.ts";
 import { maskEmail } from "../wire/log.ts";
 import { type Credential, isAlive } from "./credential.ts";
@@ -17,12 +18,19 @@ export type Login = {
   readonly isSwitchedOff: boolean;
   /** How many times as much of the new conversations it takes as an equal; its owner's word, in the file. */
   readonly weight?: number;
+  /** The proxy that its calls leave through, by its file's own word; absent: the configured way. */
+  readonly proxy?: EgressProxy;
   /** What is wrong in its file without keeping it from being used: a sentence for its owner. */
   readonly remark?: string;
   readonly lastRefreshedMs?: Millis;
   /** Where it is kept: a path, in file mode. */
   readonly source: string;
 };
+
+/** By which way out a login's calls leave; "" is the configured one. It is for comparing, and holds a password. */
+export function wayOf({ proxy }: { readonly proxy?: EgressProxy | undefined }): string {
+  return proxy?.url ?? "";
+}
 
 /** Of two entries of one login, whether the tokens of the first are newer; false where nothing tells them apart. */
 export function isNewer(one: Login, other: Login): boolean {

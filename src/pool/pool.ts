@@ -2,7 +2,14 @@ import { FAILURES } from "../turn/failure.ts";
 import { addUsage, NO_USAGE, type Usage } from "../turn/usage.ts";
 import type { Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
-import { type Account, type Availability, type Login, nextChange, standing } from "./account.ts";
+import {
+  type Account,
+  type Availability,
+  type Login,
+  nextChange,
+  standing,
+  wayOf,
+} from "./account.ts";
 import { type Affinity, createAffinity, type Home } from "./affinity.ts";
 import { areSame } from "./credential.ts";
 import { createOrder, type Order, type Placed } from "./order.ts";
@@ -43,6 +50,8 @@ export type Wish = {
   readonly model: string;
   /** Accounts that have already failed this request. */
   readonly tried: ReadonlySet<string>;
+  /** Ways out that have failed this request; see `wayOf`. */
+  readonly barred?: ReadonlySet<string>;
   /**
    * The account that made what the conversation holds. It is preferred where the conversation is on no account that
    * can serve it, and, where nobody else can go on with it, in any case.
@@ -274,7 +283,10 @@ export function createPool(
 
   /** Whether it could serve if it is not full. */
   const couldServe = (slot: Slot, wish: Wish, now: Millis): boolean =>
-    slot.isReady && !hasTried(wish, slot.id) && !restsFor(slot.account, wish.model, now);
+    slot.isReady &&
+    !hasTried(wish, slot.id) &&
+    !isBarred(wish, slot.account) &&
+    !restsFor(slot.account, wish.model, now);
 
   /** The best of those that may serve. */
   const best = (wish: Wish, now: Millis): Slot | undefined => {
@@ -457,7 +469,7 @@ export function createPool(
         home?.isProven === true &&
         former !== undefined &&
         hasTried(wish, former.id) &&
-        couldServe(former, { ...wish, tried: NOBODY }, now);
+        couldServe(former, { ...wish, tried: NOBODY, barred: NOBODY }, now);
       if (!isKept) affinity.bind(wish.sessionKey, fresh, now);
       return lease(slot, fresh, false, now);
     },
@@ -501,6 +513,11 @@ export function createPool(
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
+
+/** Whether the request cannot get out by this account's way. */
+function isBarred({ barred }: Wish, { login }: Account): boolean {
+  return barred !== undefined && barred.size > 0 && barred.has(wayOf(login));
+}
 
 function createLine(): Line {
   return { order: createOrder<Slot>(isBefore), shares: new Float64Array(2 * LOWEST) };
@@ -563,6 +580,7 @@ function differs(a: Login, b: Login): boolean {
     a.email !== b.email ||
     a.plan !== b.plan ||
     a.weight !== b.weight ||
+    wayOf(a) !== wayOf(b) ||
     !areSame(a.credential, b.credential) ||
     a.credential.expiresAtMs !== b.credential.expiresAtMs
   );

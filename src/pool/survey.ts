@@ -1,5 +1,5 @@
 import type { Millis } from "../wire/clock.ts";
-import { type Account, standing } from "./account.ts";
+import { type Account, standing, wayOf } from "./account.ts";
 import { restsFor } from "./rank.ts";
 import { type Obstacle, obstacleOf } from "./words.ts";
 
@@ -10,6 +10,8 @@ export type Candidate = {
   readonly inFlight: number;
   /** Whether the request has failed on it before. */
   readonly isTried: boolean;
+  /** Whether the request could not get out by the account's way. */
+  readonly isBarred?: boolean;
 };
 
 /** What was chosen: the account that the conversation was on before, and the one that it is on now. */
@@ -35,6 +37,7 @@ export type Survey = ChoiceMade & {
 type Asked = {
   readonly model: string;
   readonly tried: ReadonlySet<string>;
+  readonly barred?: ReadonlySet<string> | undefined;
   readonly owner?: { readonly accountId: string; readonly isNeeded: boolean } | undefined;
 };
 
@@ -76,7 +79,7 @@ export function createSurveyor(seats: Seats): Surveyor {
     return found;
   };
 
-  return ({ model, tried, owner }, { homeId, chosenId }, assumed, now) => {
+  return ({ model, tried, barred, owner }, { homeId, chosenId }, assumed, now) => {
     const looked = seats.size <= FEW ? seats : some([chosenId, homeId, owner?.accountId, ...tried]);
     const candidates: Candidate[] = [];
     for (const [id, { account, inFlight }] of looked) {
@@ -87,6 +90,7 @@ export function createSurveyor(seats: Seats): Surveyor {
         account,
         inFlight: id === chosenId ? inFlight - 1 : inFlight,
         isTried,
+        isBarred: barred !== undefined && barred.size > 0 && barred.has(wayOf(account.login)),
       });
     }
     return { atMs: now, model, homeId, chosenId, owner, assumed, total: seats.size, candidates };
@@ -95,11 +99,12 @@ export function createSurveyor(seats: Seats): Surveyor {
 
 /** Why a candidate could not be chosen; undefined for one that could. `mostInFlight` 0 is no limit. */
 export function obstacleTo(
-  { account, inFlight, isTried }: Candidate,
+  { account, inFlight, isTried, isBarred = false }: Candidate,
   { model, atMs }: Survey,
   mostInFlight: number,
 ): Obstacle | undefined {
   if (isTried) return "tried";
+  if (isBarred) return "barred";
   const obstacle = obstacleOf(standing(account, atMs));
   if (obstacle !== undefined) return obstacle;
   if (restsFor(account, model, atMs)) return "model";

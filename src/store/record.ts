@@ -1,4 +1,10 @@
 import { basename } from "node:path";
+import {
+  ALLOWED_PROXY,
+  type EgressProxy,
+  type ProxyReading,
+  readProxy,
+} from "../config/proxy-url.ts";
 import type { Login } from "../pool/account.ts";
 import type { Credential } from "../pool/credential.ts";
 import { LAST_MS, type Millis } from "../wire/clock.ts";
@@ -10,7 +16,12 @@ import type { StoreFault } from "./store.ts";
 /** What became of a text that should hold one login. */
 export type Reading =
   | { readonly ok: true; readonly login: Login }
-  | { readonly ok: false; readonly fault: StoreFault };
+  | {
+      readonly ok: false;
+      readonly fault: StoreFault;
+      /** The login that must not be used for now, where the fault `isBarring`: its tokens are kept all the same. */
+      readonly barred?: Login;
+    };
 
 /** One login of an import, with the object it was read from, so that fields we do not know can be kept. */
 export type Entry = {
@@ -133,7 +144,8 @@ export function writeCredential(
 const LOGIN_AGAIN = 'Log in again with "codex-proxy login", or remove the file.';
 
 function loginOf(record: Dict, source: string, name = basename(source)): Reading {
-  const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record) ?? unmet(record);
+  const { proxy, refusal } = proxyOf(record);
+  const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record);
   if (reason !== undefined) return fault(source, name, reason);
   const facts = (field: Field) => text(find(record, field)?.value)?.trim();
   const accessToken = facts("accessToken");
@@ -151,20 +163,21 @@ function loginOf(record: Dict, source: string, name = basename(source)): Reading
   const plan = facts("plan") ?? claims.plan;
   const subject = claims.subject ?? email?.toLowerCase() ?? `file:${basename(source)}`;
   const lastRefreshedMs = timeOf(find(record, "lastRefresh")?.value);
-  return {
-    ok: true,
-    login: {
-      identity: workspaceId === undefined ? subject : `${subject}/${workspaceId}`,
-      ...(workspaceId !== undefined && { workspaceId }),
-      ...(email !== undefined && { email }),
-      ...(plan !== undefined && { plan }),
-      credential: { ...tokens, ...lifetime(record, tokens, lifetimeOf(payloads)) },
-      isSwitchedOff: find(record, "disabled")?.value === true,
-      ...weightOf(record, name),
-      ...(lastRefreshedMs !== undefined && { lastRefreshedMs }),
-      source,
-    },
+  const login: Login = {
+    identity: workspaceId === undefined ? subject : `${subject}/${workspaceId}`,
+    ...(workspaceId !== undefined && { workspaceId }),
+    ...(email !== undefined && { email }),
+    ...(plan !== undefined && { plan }),
+    credential: { ...tokens, ...lifetime(record, tokens, lifetimeOf(payloads)) },
+    isSwitchedOff: find(record, "disabled")?.value === true,
+    ...weightOf(record, name),
+    ...(proxy !== undefined && { proxy }),
+    ...(lastRefreshedMs !== undefined && { lastRefreshedMs }),
+    source,
   };
+  if (refusal === undefined) return { ok: true, login };
+  const barring = { source, reason: `${name}: ${refusal}`, isBarring: true };
+  return { ok: false, fault: barring, barred: login };
 }
 
 const MOST_WEIGHT = 1000;
@@ -221,11 +234,17 @@ function missing(record: Dict): string | undefined {
   return 'it has neither "access_token" nor "refresh_token"; one of them is needed. Log in again with "codex-proxy login".';
 }
 
-/** What the file asks for and this version cannot do: around a proxy that somebody wants, nothing may be sent. */
-function unmet(record: Dict): string | undefined {
+/** The proxy that the file asks for. One that cannot be read leaves no way out: around it, nothing may be sent. */
+function proxyOf(record: Dict): { readonly proxy?: EgressProxy; readonly refusal?: string } {
   const found = find(record, "proxyUrl");
-  if (found === undefined) return undefined;
-  return `"${found.path.join(".")}" asks for a proxy, which this version cannot use, so the account is not used at all. If it may be reached without one, take that out of the file.`;
+  if (found === undefined) return {};
+  const reading: ProxyReading = isString(found.value)
+    ? readProxy(found.value.trim(), "proxy_url")
+    : { ok: false, found: kindOf(found.value) };
+  if (reading.ok) return { proxy: reading.proxy };
+  const hint = reading.hint === undefined ? "" : ` (${reading.hint})`;
+  const refusal = `"${found.path.join(".")}" should be ${ALLOWED_PROXY}, but is ${reading.found}${hint}. The account is not used until that is corrected: nothing is sent around its proxy.`;
+  return { refusal };
 }
 
 const TEXT_FIELDS: readonly Field[] = [

@@ -14,8 +14,15 @@ export type Added =
   | { readonly ok: true; readonly source: string; readonly note?: string }
   | Extract<Saved, { ok: false }>;
 
-/** Something in the store that is no account; `reason` says what to do and holds no secret. */
-export type StoreFault = { readonly source: string; readonly reason: string };
+/**
+ * Something in the store that is no account; `reason` says what to do and holds no secret. `isBarring`: an account must
+ * not run on from an earlier state of it, since its owner has ruled out the way by which that would go.
+ */
+export type StoreFault = {
+  readonly source: string;
+  readonly reason: string;
+  readonly isBarring?: boolean;
+};
 
 /** One login found in two places: the newer tokens count, the other place is left alone. */
 export type Duplicate = {
@@ -29,7 +36,7 @@ export type Duplicate = {
 export type Snapshot = {
   /** An entry that has not changed since the last reading is the same object as then. */
   readonly logins: readonly Login[];
-  /** What could not be read. An account that runs from an earlier good state of that source keeps running. */
+  /** What could not be read. Unless it `isBarring`, an account that runs from an earlier state of it keeps running. */
   readonly faults: readonly StoreFault[];
   readonly duplicates: readonly Duplicate[];
   /** False when the store itself could not be read: `logins` is then what was last known, and nothing is gone. */

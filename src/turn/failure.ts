@@ -6,6 +6,8 @@ export type NextStep =
   | "stop"
   /** Another account may serve it. */
   | "other-account"
+  /** Another account may serve it, but none whose calls leave by the same proxy. */
+  | "other-way"
   /** The same account may serve it once its access token has been renewed. */
   | "renew-and-resend"
   /** The same account may serve it once the part that was refused has been taken out. */
@@ -63,6 +65,8 @@ export const FAILURES = {
   overloaded: { next: "other-account", account: "count", status: 503 },
   /** The backend is broken, or says something that nobody has seen yet. */
   "server-error": { next: "other-account", account: "count", status: 502 },
+  /** The egress proxy did not let the request out. Nobody behind it would get out, and no account is at fault. */
+  egress: { next: "other-way", account: "none", status: 503 },
   /** The backend could not be reached, or the connection broke before an answer. */
   network: { next: "other-account", account: "count", status: 502 },
   /** One of the clocks ran out. */

@@ -1,3 +1,4 @@
+import type { EgressProxy } from "../config/proxy-url.ts";
 import type { TurnRequest } from "../turn/request.ts";
 
 /** What a request needs of the account that makes it. */
@@ -6,6 +7,8 @@ export type Identity = {
   readonly workspaceId: string | undefined;
   /** Stands before a sticky token that this account was given; see `wrapTurnState`. */
   readonly tag: string;
+  /** The account's own way out; undefined: the configured one. */
+  readonly proxy?: EgressProxy | undefined;
 };
 
 const TURN_STATE = "x-codex-turn-state";

@@ -1,3 +1,4 @@
+import type { EgressProxy } from "../config/proxy-url.ts";
 import type { Ask } from "../net/egress.ts";
 import type { Failure } from "../turn/failure.ts";
 import type { Stop } from "../turn/stop.ts";
@@ -16,6 +17,8 @@ export type IssuerAddress = {
   /** The configured identity headers. */
   readonly headers: Readonly<Record<string, string>>;
   readonly ask: Ask;
+  /** The way out of the account that it is asked about; undefined: the configured one. */
+  readonly proxy?: EgressProxy | undefined;
 };
 
 /** A question to the issuer: a form, or JSON. */
@@ -37,8 +40,12 @@ export type Heard = {
   readonly isPage: boolean;
 };
 
-/** No answer, and why. */
-export type Unheard = { readonly ok: false; readonly message: string };
+/** No answer, and why. `isUnasked`: the question did not get out. */
+export type Unheard = {
+  readonly ok: false;
+  readonly message: string;
+  readonly isUnasked?: boolean;
+};
 
 // The answer is some kilobytes; whatever is longer is something else.
 const MOST_BYTES = 256 * 1024;
@@ -50,7 +57,7 @@ export const BROKEN_OFF = "The issuer's answer broke off, or is far too long.";
 /** Asks the issuer. Bounded in size; never throws. How long it may take is the business of who stops it. */
 export async function askIssuer(
   { path, body: question, accept }: Question,
-  { issuer, headers, ask }: IssuerAddress,
+  { issuer, headers, ask, proxy }: IssuerAddress,
   stop: Stop,
 ): Promise<Heard | Unheard> {
   const isForm = question instanceof URLSearchParams;
@@ -66,6 +73,7 @@ export async function askIssuer(
       },
       body: isForm ? question.toString() : JSON.stringify(question),
       signal: reading.signal,
+      proxy,
     });
     const { text: body, isWhole } = await readBounded(response, MOST_BYTES);
     const why = stop.reason();
@@ -75,8 +83,9 @@ export async function askIssuer(
     const { status } = response;
     return { ok: true, status, headers: response.headers, body, isWhole, isPage };
   } catch (cause) {
-    const why = stop.reason()?.message ?? describeNetwork(cause).message;
-    return { ok: false, message: why.replace("The backend", "The issuer") };
+    const { kind, message } = stop.reason() ?? describeNetwork(cause);
+    const said = message.replace("The backend", "The issuer");
+    return { ok: false, message: said, ...(kind === "egress" && { isUnasked: true }) };
   } finally {
     reading.stop(DONE);
     reading.detach();

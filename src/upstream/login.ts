@@ -71,7 +71,7 @@ const MOST_TROUBLES = 10;
 /** Prepares a browser login that ends at `redirectUri`: proof key (S256) and state are made of `random`. */
 export function grantBrowser(
   redirectUri: string,
-  { issuer, headers }: Omit<IssuerAddress, "ask">,
+  { issuer, headers }: Pick<IssuerAddress, "issuer" | "headers">,
   random: Random,
 ): BrowserGrant {
   const verifier = base64url(random(64));

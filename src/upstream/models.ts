@@ -21,7 +21,7 @@ const DONE: Failure = { kind: "client-left", message: "The answer has been read.
 
 /** Asks the backend for its model catalogue (upstream.md 7). Never throws. */
 export async function fetchModels(
-  identity: Pick<Identity, "accessToken" | "workspaceId">,
+  identity: Pick<Identity, "accessToken" | "workspaceId" | "proxy">,
   options: {
     readonly baseUrl: string;
     readonly headers: Readonly<Record<string, string>>;
@@ -45,6 +45,7 @@ export async function fetchModels(
         ...(etag === undefined ? {} : { "if-none-match": etag }),
       },
       signal: reading.signal,
+      proxy: identity.proxy,
     });
     if (response.status === 304) return { type: "unchanged" };
     const { text: body } = await readBounded(response, MOST_BYTES);

@@ -33,6 +33,8 @@ export type Refused = {
   readonly status?: number;
   /** The pause that the issuer asks for. */
   readonly retryAfterMs?: Millis;
+  /** The question did not even get out, so that the issuer need not be spared the next one. */
+  readonly isUnasked?: boolean;
 };
 
 /** Why a token is renewed; the Codex CLI 0.169 tells the issuer, and so does this program. */

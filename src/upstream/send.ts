@@ -1,4 +1,5 @@
 import type { Ask } from "../net/egress.ts";
+import { codeOf, describeTls, EgressError, TRUST_IT } from "../net/trouble.ts";
 import { classifyEnd, classifyEvent, classifyRefusal } from "../turn/classify.ts";
 import { readRefusal } from "../turn/compaction.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -191,6 +192,7 @@ async function post(
       headers: turnHeaders(turn, identity, options.headers),
       body: turn.bytes,
       signal: stop.signal,
+      proxy: identity.proxy,
     });
     return { ok: true, response };
   } catch (cause) {
@@ -202,6 +204,10 @@ async function post(
 
 /** A failure to reach the backend, in words that name the runtime's error code and nothing private. */
 export function describeNetwork(cause: unknown): Failure {
+  if (cause instanceof EgressError) return { kind: "egress", message: cause.message };
+  const tls = describeTls(codeOf(cause));
+  if (tls !== undefined)
+    return { kind: "network", message: `The backend ${tls.what}. ${TRUST_IT}` };
   const { code, message } = dict(
     cause instanceof Error ? { message: cause.message, code: Reflect.get(cause, "code") } : {},
   );

@@ -32,7 +32,7 @@ const DONE: Failure = { kind: "client-left", message: "The answer has been read.
  * may take is the business of who stops it.
  */
 export async function fetchUsage(
-  identity: Pick<Identity, "accessToken" | "workspaceId">,
+  identity: Pick<Identity, "accessToken" | "workspaceId" | "proxy">,
   options: {
     readonly baseUrl: string;
     readonly headers: Readonly<Record<string, string>>;
@@ -53,6 +53,7 @@ export async function fetchUsage(
         accept: "*/*",
       },
       signal: reading.signal,
+      proxy: identity.proxy,
     });
     const { text: body } = await readBounded(response, MOST_BYTES);
     const stopped = stop.reason();

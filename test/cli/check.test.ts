@@ -36,9 +36,40 @@ describe("check", () => {
     expect(printed).toEqual([
       expect.stringContaining("well-formed"),
       "backend: http://127.0.0.1:1/codex",
+      "egress: direct, without a proxy",
       "account: ann.json: an***@example.com, plan plus, readable",
       "accounts: 1, errors: 0",
     ]);
+  });
+
+  test("by which ways requests leave, without a login", async () => {
+    const dir = makeFolder();
+    account(dir, "ann.json", { proxy_url: "socks5://user:hunter22@10.0.0.1" });
+    const { code, printed } = await run(dir, {
+      "proxy-url": "http://user:hunter22@[::1]:3128",
+      "backend-resolve-address": "203.0.113.7:8443",
+    });
+    expect(code).toBe(0);
+    expect(printed.slice(1, 4)).toEqual([
+      "backend: https://chatgpt.com/backend-api/codex, dialled at 203.0.113.7:8443",
+      "egress: http://[::1]:3128",
+      "account: ann.json: an***@example.com, plan plus, readable, through socks5://10.0.0.1:1080",
+    ]);
+    expect(printed.join()).not.toContain("hunter22");
+  });
+
+  test("2 where a proxy or an address is none, in the configuration or in an account's file", async () => {
+    const dir = makeFolder();
+    account(dir, "ann.json", { proxy_url: "socks4://user:hunter22@10.0.0.1" });
+    const { code, printed } = await run(dir, { "proxy-url": "http://user:hunter22@h:0" });
+    expect(code).toBe(2);
+    expect(printed.join()).toMatch(/--proxy-url: found a URL whose host or port cannot be read/);
+    const files = await run(dir);
+    expect(files.code).toBe(2);
+    expect(files.printed.join()).toMatch(/error: ann\.json: "proxy_url" should be http.*socks4/);
+    expect(printed.join() + files.printed.join()).not.toContain("hunter22");
+    const address = await run(makeFolder(), { "backend-resolve-address": "10.0.0.1/24" });
+    expect(address.printed.join()).toMatch(/backend-resolve-address: found "10\.0\.0\.1\/24"/);
   });
 
   test("nothing in a name steers the terminal", async () => {

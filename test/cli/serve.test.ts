@@ -59,6 +59,22 @@ describe("serve, at its start", () => {
   );
 
   test(
+    "says through which proxy requests leave, without its login, and when that changes",
+    async () => {
+      const config = `${LOCAL}proxy-url: "http://user:hunter22@127.0.0.1:9"\n`;
+      const { program, path } = await start(config);
+      const told = await program.line("requests leave through a proxy");
+      expect(told).toContain("proxy=http://127.0.0.1:9");
+      const before = program.lines.length;
+      writeFileSync(path, `${LOCAL}proxy-url: "socks5h://user:hunter22@127.0.0.1"\n`);
+      const again = await program.line("requests leave through a proxy", before);
+      expect(again).toContain("proxy=socks5h://127.0.0.1:1080");
+      expect(program.lines.join("\n")).not.toContain("hunter22");
+    },
+    LIMIT_MS,
+  );
+
+  test(
     "a port in use is one line and exit code 1, on whichever of the two addresses",
     async () => {
       const other = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("") });

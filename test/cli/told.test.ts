@@ -1,8 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { lineOf, outcomeOf, shownName, whoOf } from "../../src/cli/told.ts";
+import { lineOf, outcomeOf, shownName, shownWayOut, whoOf } from "../../src/cli/told.ts";
 import { loginOf } from "../engine/parts.ts";
 
 const ann = { ...loginOf("ann"), email: "ann.lee@example.com", plan: "plus" };
+
+test("the way out is shown without its login", () => {
+  expect(shownWayOut({ "proxy-url": "" })).toBeUndefined();
+  expect(shownWayOut({ "proxy-url": "socks5h://user:hunter22@h" })).toBe("socks5h://h:1080");
+});
 
 describe("what a command says of a login", () => {
   test("masks the address; the name of a file stays what it is", () => {

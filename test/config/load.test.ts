@@ -127,6 +127,9 @@ describe("precedence", () => {
 
 const WHOLE = "a whole number from 0 to 20";
 
+const PROXIES =
+  "http://host:port, https://host:port, socks5://host:port or socks5h://host:port, with user:password@ before the host where the proxy wants a login";
+
 describe("faults, as the owner reads them", () => {
   const rows: [text: string, lines: string[]][] = [
     ["\n\nmax-retry: two", [`config.yaml:3: max-retry: found "two", allowed: ${WHOLE}`]],
@@ -196,9 +199,19 @@ describe("faults, as the owner reads them", () => {
       ],
     ],
     [
-      "proxy-url: socks5://user:hunter2@10.0.0.1:1080",
+      "max-retry: 1\nproxy-url: socks4://user:hunter2@10.0.0.1:1080",
+      [`config.yaml:2: proxy-url: found the scheme socks4, allowed: ${PROXIES}`],
+    ],
+    [
+      "proxy-url: http://user:hunter2@10.0.0.1:99999",
       [
-        "config.yaml:1: proxy-url: this version cannot send its traffic through a proxy, and going around yours would be wrong; remove the key, or run where direct access is fine",
+        `config.yaml:1: proxy-url: found a URL whose host or port cannot be read, allowed: ${PROXIES}`,
+      ],
+    ],
+    [
+      "backend-resolve-address: https://203.0.113.7/x",
+      [
+        'config.yaml:1: backend-resolve-address: found "https://203.0.113.7/x", allowed: an IP address or a host name, with :port where it is another one than the backend\'s (without https:// and without a path)',
       ],
     ],
     [

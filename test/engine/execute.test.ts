@@ -14,6 +14,7 @@ import type { AttemptRecord } from "../../src/engine/record.ts";
 import { createRefusedParameters } from "../../src/engine/refused.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import { createWays, type Ways } from "../../src/engine/ways.ts";
+import { wayOf } from "../../src/pool/account.ts";
 import { createPool, type Wish } from "../../src/pool/pool.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
@@ -21,6 +22,7 @@ import { createStop, type Stop } from "../../src/turn/stop.ts";
 import type { Attempt } from "../../src/upstream/send.ts";
 import type { Clock } from "../../src/wire/clock.ts";
 import { createManualClock } from "../support/clock.ts";
+import { proxyOf } from "../support/link.ts";
 import {
   completed,
   emptyLedger,
@@ -974,6 +976,51 @@ describe("execute, whatever happens", () => {
       }),
       { numRuns: 1500 },
     );
+  });
+});
+
+describe("an egress proxy that fails", () => {
+  const OWN = proxyOf("socks5h://10.0.0.1:1", "proxy_url");
+  const TROUBLE = failure("egress", { message: "The egress proxy is down." });
+  /** Accounts "own…" go by a proxy of their own, the others by the configured one. */
+  const wayTo = (id: string) => (id.startsWith("own") ? OWN : undefined);
+  const scene = (accounts: readonly string[], answers: readonly Answer[]) =>
+    stage({
+      answers,
+      limits: { maxRetry: 9 },
+      identify: (id) => ({
+        accessToken: `token of ${id}`,
+        workspaceId: undefined,
+        tag: "t",
+        proxy: wayTo(id),
+      }),
+      take: ({ tried, barred = new Set() }) => {
+        const isFree = (id: string) => !tried.has(id) && !barred.has(wayOf({ proxy: wayTo(id) }));
+        const account = accounts.find(isFree);
+        return account === undefined ? undefined : leaseOf(account);
+      },
+    });
+
+  test("is asked once: nobody else behind it would get out", async () => {
+    const { run, posts, outcomes } = scene(["a", "b", "c"], [TROUBLE]);
+    const execution = await run();
+    expect(execution).toMatchObject({ ok: false, failure: TROUBLE });
+    expect(posts.map(({ account }) => account)).toEqual(["a"]);
+    expect(outcomes).toEqual(["a:egress"]);
+  });
+
+  test("leaves those who have another way, in both directions", async () => {
+    const there = scene(["a", "b", "own-1", "own-2"], [TROUBLE, "ok"]);
+    expect(told(await there.run())).toBe("ok");
+    expect(there.posts.map(({ account }) => account)).toEqual(["a", "own-1"]);
+    const back = scene(["own-1", "own-2", "b"], [TROUBLE, "ok"]);
+    expect(told(await back.run())).toBe("ok");
+    expect(back.posts.map(({ account }) => account)).toEqual(["own-1", "b"]);
+  });
+
+  test("is what the client is told, though another account is spent", async () => {
+    const { run } = scene(["a", "own-1"], [TROUBLE, "exhausted"]);
+    expect(await run()).toMatchObject({ ok: false, failure: TROUBLE });
   });
 });
 

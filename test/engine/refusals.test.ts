@@ -28,6 +28,19 @@ function scene(refused: Refused, policy: string, key = `${refused.status}`, good
   };
 }
 
+test("a question that did not get out is asked again soon, however often that happens", async () => {
+  const unasked: Refused = { ...BROKEN, isUnasked: true, message: "The proxy is down." };
+  const ann = stranger("ann", NEARLY);
+  const { renewer, clock, spent } = stage([ann], () => unasked);
+  for (let count = 1; count <= 6; count++) {
+    await renewer.identify(ann.identity);
+    await settled();
+    expect(spent).toHaveLength(count);
+    // The pause does not grow, since nobody has to be spared.
+    clock.advance(30_000);
+  }
+});
+
 describe("refresh-http-status-policy", () => {
   test("without one for the status an account serves on", async () => {
     const { again, availability, spent } = scene(BUSY, "none/disable", "429");

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { readProxy } from "../../src/config/proxy-url.ts";
 import { createReload } from "../../src/engine/reload.ts";
 import type { Login } from "../../src/pool/account.ts";
 import { createManualClock } from "../support/clock.ts";
@@ -43,6 +44,30 @@ describe("createReload", () => {
     await reload();
     await reload();
     expect(lines.map(({ message }) => message)).toEqual(["account added", "account changed"]);
+  });
+
+  test("an account does not run on from a state that its owner has ruled out", async () => {
+    const { vault, reload, names, lines } = stage(loginOf("ann"));
+    await reload();
+    vault.logins.clear();
+    vault.snapshot = { faults: [FAULT] };
+    await reload();
+    expect(names()).toEqual(["ann"]);
+    vault.snapshot = { faults: [{ ...FAULT, isBarring: true }] };
+    await reload();
+    expect(names()).toEqual([]);
+    expect(lines.map(({ message }) => message)).toContain("account taken out");
+  });
+
+  test("another proxy in its file is a change", async () => {
+    const { vault, reload, lines, pool } = stage(loginOf("ann"));
+    await reload();
+    const read = readProxy("socks5://10.0.0.1:9", "proxy_url");
+    if (!read.ok) throw new Error(read.found);
+    vault.logins.set("/auths/ann.json", { ...loginOf("ann"), proxy: read.proxy });
+    await reload();
+    expect(lines.at(-1)?.message).toBe("account changed");
+    expect(pool.view(NOON)[0]?.account.login.proxy).toBe(read.proxy);
   });
 
   test("a fault is told once, and again only after it has been away", async () => {

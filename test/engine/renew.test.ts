@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Login } from "../../src/pool/account.ts";
 import type { Exchange } from "../../src/upstream/oauth.ts";
+import { proxyOf } from "../support/link.ts";
 import { accessOf, failure, gate, loginOf, NOON, settled } from "./parts.ts";
 import { BROKEN, DAY, GONE_BY, NEARLY, REFUSED, stage, stranger, tokens } from "./renewal.ts";
 
@@ -17,6 +18,13 @@ describe("identify", () => {
       workspaceId: "workspace",
     });
     expect(spent).toEqual([]);
+  });
+
+  test("an account's own proxy goes with its token", async () => {
+    const proxy = proxyOf("socks5h://10.0.0.1:1", "proxy_url");
+    const ann = { ...loginOf("ann"), proxy };
+    const { renewer } = stage([ann]);
+    expect(await renewer.identify(ann.identity)).toMatchObject({ proxy });
   });
 
   test("50 callers at once lead to one exchange, and all get the new token", async () => {

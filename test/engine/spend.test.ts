@@ -8,6 +8,7 @@ import { createKeeper } from "../../src/engine/unsaved.ts";
 import type { Login } from "../../src/pool/account.ts";
 import type { Exchange } from "../../src/upstream/oauth.ts";
 import { createManualClock } from "../support/clock.ts";
+import { proxyOf } from "../support/link.ts";
 import { listen, loginOf, NOON, settled } from "./parts.ts";
 import { BROKEN, GONE_BY, tokens } from "./renewal.ts";
 import { createVault, poolOf } from "./vault.ts";
@@ -32,6 +33,7 @@ function stage(
   const refusals = createRefusals({ ...shared, policies: () => policies });
   const asked: string[] = [];
   const spent: string[] = [];
+  const ways: (string | undefined)[] = [];
   const spender = createSpender({
     ...shared,
     keeper,
@@ -39,8 +41,9 @@ function stage(
     timeoutMs: () => 30_000,
     onAsked: ({ identity }) => asked.push(identity),
     isWanted: () => true,
-    exchange: async (token, _reason, stop) => {
+    exchange: async (token, _reason, stop, proxy) => {
       spent.push(token);
+      ways.push(proxy?.url);
       const answer = answers[spent.length - 1] ?? BROKEN;
       if (answer !== "silence") return answer;
       return new Promise((resolve) => {
@@ -51,7 +54,7 @@ function stage(
     },
   });
   const renew = (wish: RenewalWish = DUE) => spender.renew(login.identity, wish);
-  return { ...spender, renew, clock, pool, vault, lines, asked, spent };
+  return { ...spender, renew, clock, pool, vault, lines, asked, spent, ways };
 }
 
 describe("spending a refresh token", () => {
@@ -62,6 +65,21 @@ describe("spending a refresh token", () => {
     expect(await renew()).toEqual({ type: "renewed" });
     expect([spent, asked, vault.saved.length]).toEqual([["refresh ann 1"], [ann.identity], 1]);
     expect(await renew()).toEqual({ type: "in-order" });
+  });
+
+  test("by the account's own way out, where it has one", async () => {
+    const proxy = proxyOf("socks5h://10.0.0.1:1", "proxy_url");
+    const policies = { "500": "refresh_once/cooldown" };
+    const behind = stage(
+      { ...ann, proxy },
+      [{ ...BROKEN, status: 500 }, tokens("ann", 1)],
+      policies,
+    );
+    expect(await behind.renew()).toEqual({ type: "renewed" });
+    expect(behind.ways).toEqual([proxy.url, proxy.url]);
+    const plain = stage(ann, [tokens("ann", 1)]);
+    await plain.renew();
+    expect(plain.ways).toEqual([undefined]);
   });
 
   test("asks a second time at once where a policy says so, and not with a lock that is lost", async () => {

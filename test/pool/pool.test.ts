@@ -1,6 +1,6 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
-import { type Login, standing } from "../../src/pool/account.ts";
+import { type Login, standing, wayOf } from "../../src/pool/account.ts";
 import {
   type AccountView,
   createPool,
@@ -12,6 +12,7 @@ import { headroom, type Quota } from "../../src/pool/quota.ts";
 import { COLD_AFTER_MS, LEVELS, levelAt, middleOf, restsFor, score } from "../../src/pool/rank.ts";
 import type { Outcome } from "../../src/pool/settle.ts";
 import type { FailureKind } from "../../src/turn/failure.ts";
+import { proxyOf } from "../support/link.ts";
 import { DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "./logins.ts";
 
 const MODEL = "gpt-5.4";
@@ -59,6 +60,34 @@ function picks(pool: Pool, count: number, now = NOON): (string | undefined)[] {
     return lease?.accountId;
   });
 }
+
+describe("a way out that has failed the request", () => {
+  const own = proxyOf("http://10.0.0.1:1", "proxy_url");
+  const behind = (name: string): Login => ({ ...loginOf(name), proxy: own });
+
+  test("bars all that go by it, and nobody else", () => {
+    const pool = poolOf([loginOf("a"), behind("b"), loginOf("c"), behind("d")]);
+    const barred = new Set([wayOf({})]);
+    for (let count = 0; count < 6; count++) {
+      const lease = pool.pick(wishOf({ barred }), NOON);
+      expect(["b", "d"]).toContain(lease?.accountId ?? "nobody");
+      lease?.release(NOON);
+    }
+    expect(pool.pick(wishOf({ barred: new Set([wayOf({}), own.url]) }), NOON)).toBeUndefined();
+    expect(pool.pick(wishOf({ barred, tried: new Set(["b", "d"]) }), NOON)).toBeUndefined();
+  });
+
+  test("does not take a conversation from its account for good", () => {
+    const pool = poolOf([loginOf("a"), behind("b")]);
+    const wish = wishOf();
+    pool.pick({ ...wish, tried: new Set(["b"]) }, NOON)?.release(NOON);
+    pool.pick(wish, NOON)?.release(NOON);
+    const elsewhere = pool.pick({ ...wish, tried: new Set(["a"]), barred: new Set([""]) }, NOON);
+    expect(elsewhere?.accountId).toBe("b");
+    elsewhere?.release(NOON);
+    expect(pool.homeOf(wish.sessionKey, NOON)).toBe("a");
+  });
+});
 
 describe("pick", () => {
   test("finds nobody in an empty pool", () => {

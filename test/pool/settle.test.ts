@@ -51,6 +51,7 @@ describe("a failure", () => {
     "rate-limited": ["rate-limit", 60_000, 1],
     overloaded: ["ready", 0, 1],
     "server-error": ["ready", 0, 1],
+    egress: ["ready", 0, 0],
     network: ["ready", 0, 1],
     timeout: ["ready", 0, 1],
     "cut-short": ["ready", 0, 1],

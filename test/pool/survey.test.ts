@@ -76,6 +76,20 @@ describe("what stands in the way of a candidate", () => {
     ["the model", tired, 0, false, 2, "model"],
     ["that it has failed already", spent, 0, true, 0, "tried"],
   ];
+  test("that it is behind a proxy which has failed the request", () => {
+    const survey = createSurveyor(seatsOf(1))(
+      { ...asked(), barred: new Set([""]) },
+      NONE,
+      0.5,
+      NOON,
+    );
+    const [candidate] = survey.candidates;
+    if (candidate === undefined) throw new Error("there is one");
+    expect(candidate.isBarred).toBe(true);
+    expect(obstacleTo(candidate, survey, 0)).toBe("barred");
+    expect(obstacleTo({ ...candidate, isTried: true }, survey, 0)).toBe("tried");
+  });
+
   test.each(rows)("%s", (_name, account, inFlight, isTried, most, obstacle) => {
     const survey = createSurveyor(new Map())(asked(), NONE, 0.5, NOON);
     expect(obstacleTo({ id: "a", account, inFlight, isTried }, survey, most)).toBe(obstacle);

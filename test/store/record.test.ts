@@ -219,6 +219,19 @@ describe("readLogin accepts", () => {
     },
   );
 
+  test("its own proxy, and where it is written", () => {
+    const { proxy } = login({ access_token: ACCESS, proxy_url: " socks5h://u:p@10.0.0.1:9 " });
+    expect(proxy).toMatchObject({ scheme: "socks5h", host: "10.0.0.1", port: 9, key: "proxy_url" });
+    expect(proxy?.login).toEqual({ user: "u", password: "p" });
+  });
+
+  test("what bars it from running on says so", () => {
+    const bad = readLogin('{"access_token":"a","proxy_url":"ftp://h"}', "/auths/a.json");
+    expect(bad).toMatchObject({ ok: false, fault: { isBarring: true } });
+    const broken = readLogin("{", "/auths/a.json");
+    expect(broken.ok || broken.fault.isBarring).toBeUndefined();
+  });
+
   test("the token's own end where nothing can be refreshed", () => {
     expect(login({ access_token: ACCESS, expired: NOON }).credential.expiresAtMs).toBe(END);
   });
@@ -239,9 +252,14 @@ describe("readLogin refuses", () => {
       /one account per line; a file holds one account.*codex-proxy import/,
     ],
     [
-      "a proxy of its own, which would be gone around",
-      '{"access_token":"at-1","proxy_url":"socks5://user:secret@127.0.0.1:1080"}',
-      /^a\.json: "proxy_url" asks for a proxy, which this version cannot use(?!.*secret)/,
+      "a proxy that is none, since nothing may go around it",
+      '{"access_token":"at-1","proxy_url":"socks4://user:secret@127.0.0.1:1080"}',
+      /^a\.json: "proxy_url" should be http.*but is the scheme socks4\. The account is not used(?!.*secret)/,
+    ],
+    [
+      "a proxy that is no text",
+      '{"access_token":"at-1","proxyUrl":8080}',
+      /^a\.json: "proxyUrl" should be http.*but is a number\./,
     ],
     ["no token at all", '{"email":"a@b.c"}', /neither "access_token" nor "refresh_token"/],
     ["an id token alone", '{"id_token":"x"}', /neither "access_token" nor "refresh_token"/],

@@ -32,6 +32,8 @@ export type ProxySetup = {
   readonly authDir?: string;
   /** Words before the program's own, such as `setpriv`. */
   readonly launcher?: readonly string[];
+  /** More of the environment. Only where it is a process. */
+  readonly env?: Readonly<Record<string, string>>;
   /** The time of an app inside this process; default the machine's. */
   readonly clock?: Clock;
 };
@@ -107,7 +109,7 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
   try {
     const running =
       setup.binary === true
-        ? await startProgram(config, home, setup.launcher ?? [])
+        ? await startProgram(config, home, setup)
         : await startInside(config, home, setup.clock ?? systemClock);
     if (setup.accounts.length > 0) await hasBegun(running);
     const stop = async (): Promise<void> => {
@@ -179,12 +181,12 @@ async function startInside(config: Dict, home: string, clock: Clock): Promise<Ru
 async function startProgram(
   config: Dict,
   home: string,
-  launcher: readonly string[],
+  { launcher = [], env = {} }: Pick<ProxySetup, "launcher" | "env">,
 ): Promise<Running> {
   await buildIfMissing();
   const path = join(home, "config.yaml");
   await writeFile(path, yamlOf(config));
-  const program = runProgram(["-config", path], { cwd: home, launcher });
+  const program = runProgram(["-config", path], { cwd: home, launcher, env });
   let url = "";
   const isUp = (): boolean => {
     url = /listening.*?(http:\/\/[^\s"]+)/.exec(program.logs())?.[1] ?? "";

@@ -24,6 +24,7 @@ const rows: Record<FailureKind, readonly number[]> = {
   "rate-limited": [429, 429, 429, 429, 429],
   overloaded: [503, 503, 503, 503, 503],
   "server-error": [502, 502, 502, 502, 520],
+  egress: [503, 503, 503, 503, 503],
   network: [502, 502, 502, 502, 502],
   timeout: [504, 504, 504, 504, 504],
   "cut-short": [502, 502, 502, 502, 502],

@@ -61,6 +61,7 @@ function shouldRetry(failure: Failure, waitSeconds: number | undefined): boolean
     case "forbidden":
     case "overloaded":
     case "server-error":
+    case "egress":
     case "network":
     case "timeout":
     case "cut-short":

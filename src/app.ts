@@ -385,11 +385,14 @@ export function placeOf(config: Config) {
 
 /** By which way requests leave, as a configuration says. */
 export function egressOf(config: Config, backend = baseUrl(config)): EgressOptions {
-  const proxy = readProxy(config["proxy-url"], "proxy-url");
+  const said = config["proxy-url"];
+  const proxy = said === "" ? undefined : readProxy(said, "proxy-url");
+  // Never so for a loaded configuration; and to go on without it would be the one thing that must not happen.
+  if (proxy?.ok === false) throw new Error(`proxy-url is no proxy: ${proxy.found}`);
   const address = readEndpoint(config["backend-resolve-address"]);
   const connectMs = config["connect-timeout-sec"] * SECOND;
   return {
-    proxy: proxy.ok ? proxy.proxy : undefined,
+    proxy: proxy?.proxy,
     detour: address && { ...address, origin: new URL(backend).origin },
     // Before the request's own limit, so that it is told what it was that took so long.
     tunnelMs: connectMs > 0 ? Math.min(0.8 * connectMs, TUNNEL_MS) : TUNNEL_MS,

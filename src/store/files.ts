@@ -190,12 +190,13 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const found = await readContent(source);
     if (!found.ok) return { ok: false, reason: found.reason };
     const reading = readLogin(found.content, source);
-    if (!reading.ok) return { ok: false, reason: reading.fault.reason };
-    if (isAnother(reading.login, credential, rotation)) {
+    const present = loginIn(reading);
+    if (typeof present === "string") return { ok: false, reason: present };
+    if (isAnother(present, credential, rotation)) {
       return othersThere(source);
     }
     // Its owner has logged in anew while the old tokens were renewed: theirs count. The next reading brings them.
-    if (rotation !== undefined && isReplaced(reading.login, rotation)) {
+    if (rotation !== undefined && isReplaced(present, rotation)) {
       await rotation.abandon();
       return { ok: true, isReplaced: true };
     }
@@ -347,6 +348,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
 
 type SaveArguments = Parameters<Store["save"]>;
 type Refused = Extract<Saved, { readonly ok: false }>;
+
+/** The login that a file holds, or why it holds none. One that must not be used for now gets its new tokens all the same. */
+function loginIn(reading: Reading): Login | string {
+  return reading.ok ? reading.login : (reading.barred ?? reading.fault.reason);
+}
 
 function othersThere(source: string): Refused {
   const reason = `${basename(source)}: it holds another login by now, so new tokens are not written to it. Log in again with "codex-proxy login".`;

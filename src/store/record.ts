@@ -16,7 +16,12 @@ import type { StoreFault } from "./store.ts";
 /** What became of a text that should hold one login. */
 export type Reading =
   | { readonly ok: true; readonly login: Login }
-  | { readonly ok: false; readonly fault: StoreFault };
+  | {
+      readonly ok: false;
+      readonly fault: StoreFault;
+      /** The login that must not be used for now, where the fault `isBarring`: its tokens are kept all the same. */
+      readonly barred?: Login;
+    };
 
 /** One login of an import, with the object it was read from, so that fields we do not know can be kept. */
 export type Entry = {
@@ -142,7 +147,6 @@ function loginOf(record: Dict, source: string, name = basename(source)): Reading
   const { proxy, refusal } = proxyOf(record);
   const reason = strangeness(record) ?? wrongTypes(record) ?? missing(record);
   if (reason !== undefined) return fault(source, name, reason);
-  if (refusal !== undefined) return fault(source, name, refusal, true);
   const facts = (field: Field) => text(find(record, field)?.value)?.trim();
   const accessToken = facts("accessToken");
   const refreshToken = facts("refreshToken");
@@ -159,21 +163,21 @@ function loginOf(record: Dict, source: string, name = basename(source)): Reading
   const plan = facts("plan") ?? claims.plan;
   const subject = claims.subject ?? email?.toLowerCase() ?? `file:${basename(source)}`;
   const lastRefreshedMs = timeOf(find(record, "lastRefresh")?.value);
-  return {
-    ok: true,
-    login: {
-      identity: workspaceId === undefined ? subject : `${subject}/${workspaceId}`,
-      ...(workspaceId !== undefined && { workspaceId }),
-      ...(email !== undefined && { email }),
-      ...(plan !== undefined && { plan }),
-      credential: { ...tokens, ...lifetime(record, tokens, lifetimeOf(payloads)) },
-      isSwitchedOff: find(record, "disabled")?.value === true,
-      ...weightOf(record, name),
-      ...(proxy !== undefined && { proxy }),
-      ...(lastRefreshedMs !== undefined && { lastRefreshedMs }),
-      source,
-    },
+  const login: Login = {
+    identity: workspaceId === undefined ? subject : `${subject}/${workspaceId}`,
+    ...(workspaceId !== undefined && { workspaceId }),
+    ...(email !== undefined && { email }),
+    ...(plan !== undefined && { plan }),
+    credential: { ...tokens, ...lifetime(record, tokens, lifetimeOf(payloads)) },
+    isSwitchedOff: find(record, "disabled")?.value === true,
+    ...weightOf(record, name),
+    ...(proxy !== undefined && { proxy }),
+    ...(lastRefreshedMs !== undefined && { lastRefreshedMs }),
+    source,
   };
+  if (refusal === undefined) return { ok: true, login };
+  const barring = { source, reason: `${name}: ${refusal}`, isBarring: true };
+  return { ok: false, fault: barring, barred: login };
 }
 
 const MOST_WEIGHT = 1000;
@@ -392,12 +396,6 @@ function kindOf(value: unknown): string {
   return typeof value === "number" ? "a number" : "text";
 }
 
-function fault(
-  source: string,
-  name: string,
-  reason: string,
-  isBarring = false,
-): Reading & { readonly ok: false } {
-  const told = { source, reason: `${name}: ${reason}` };
-  return { ok: false, fault: isBarring ? { ...told, isBarring } : told };
+function fault(source: string, name: string, reason: string): Reading & { readonly ok: false } {
+  return { ok: false, fault: { source, reason: `${name}: ${reason}` } };
 }

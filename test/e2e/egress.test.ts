@@ -26,7 +26,13 @@ import {
   startSocksServer,
   type TestProxyServer,
 } from "../support/proxies.ts";
-import { startProxy, type TestProxy } from "../support/proxy.ts";
+import {
+  buildIfMissing,
+  runProgram,
+  startProxy,
+  type TestProxy,
+  yamlOf,
+} from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 
 // The compiled program, a backend and an issuer behind TLS, and every kind of proxy between them.
@@ -386,6 +392,31 @@ describe.if(process.platform === "linux")("backend-resolve-address", () => {
     const hosts = new Set(backend.requests.map(({ headers }) => headers["host"]));
     expect([...hosts].sort()).toEqual(["backend.test", `localhost:${front.port}`].sort());
   });
+});
+
+test("a login leaves by the proxy too, and says where that is the trouble", async () => {
+  const backend = await startBackend();
+  open.push({ [Symbol.asyncDispose]: backend.stop });
+  backend.account("somebody");
+  await buildIfMissing();
+  const server = await use(startSocksServer({ login: LOGIN }));
+  const login = async (proxyUrl: string) => {
+    const cwd = await mkdtemp(join(home, "login-"));
+    const config = { "oauth-issuer": backend.issuer, "proxy-url": proxyUrl };
+    await writeFile(join(cwd, "config.yaml"), yamlOf(config));
+    return runProgram(["login", "--device"], { cwd });
+  };
+  const begun = await login(server.url);
+  await until("it shows a code", () => begun.logs().includes("2. enter"));
+  begun.kill("SIGINT");
+  await begun.exited;
+  expect(server.asked).toEqual([`address 127.0.0.1:${new URL(backend.url).port}`]);
+  await server.stop();
+  const failed = await login(server.url);
+  expect(await failed.exited).toBe(1);
+  expect(failed.logs()).toMatch(/The egress proxy socks5h:\S+ \(proxy-url\) cannot be reached/);
+  expect(begun.logs() + failed.logs()).not.toMatch(PASSWORD);
+  expect(backend.requests).toHaveLength(1);
 });
 
 test("the environment's proxy is not used, and that is said", async () => {

@@ -8,6 +8,7 @@ import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { FAULTS } from "../support/backend/faults.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { CODEX, call } from "../support/call.ts";
+import { startHttpProxy } from "../support/proxies.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
 import { openLine, postBytes } from "../support/socket.ts";
 import { until, within } from "../support/until.ts";
@@ -22,6 +23,8 @@ const SECOND_KEY = "plain-client-key-without-prefix-93847561";
 const ADMIN_KEY = "admin-0a1b2c3d4e5f60718293a4b5c6d7e8f9";
 const WRONG_KEY = "sk-wrong-5566778899aabbccddeeff0011223344";
 const TOOL_OUTPUT = "cornflower-tool-output-2468ace";
+const PROXY_USER = "hollyhock-proxy-user";
+const PROXY_PASSWORD = "larkspur-proxy-password-135797531";
 
 type Told = { readonly where: string; readonly words: string };
 
@@ -29,6 +32,8 @@ for (const format of ["text", "json"] as const) {
   describe(`at log-level debug, log-format ${format}`, () => {
     test("no secret and no word of a prompt is in logs, /stats, /health and error bodies", async () => {
       const backend = await startBackend();
+      const login = { user: PROXY_USER, password: PROXY_PASSWORD };
+      const way = await startHttpProxy({ login });
       const people = makePeople(backend);
       const secrets = new Map<string, string>();
       const remember = (): void => {
@@ -41,11 +46,18 @@ for (const format of ["text", "json"] as const) {
         "log-format": format,
         "cooldown-401-sec": 0,
         "cooldown-429-sec": 1,
+        "proxy-url": way.url,
       };
       const proxy = await startProxy({ backend, accounts: people, config, binary: true });
       const told: Told[] = [];
       try {
         await makeTraffic(proxy, backend, people, told, remember);
+        // What is said of a proxy that is down, and of one that wants another login.
+        await way.stop();
+        told.push({ where: "a dead proxy", words: await lastWords(proxy) });
+        const strict = await startHttpProxy({ login: { ...login, user: "x" }, port: way.port });
+        told.push({ where: "a strict proxy", words: await lastWords(proxy) });
+        await strict.stop();
       } finally {
         await proxy.stop();
         await backend.stop();
@@ -136,12 +148,22 @@ function addSecrets(secrets: Map<string, string>, account: FakeAccount): void {
     [SECOND_KEY, "second client key"],
     [ADMIN_KEY, "admin key"],
     [WRONG_KEY, "wrong key"],
+    [PROXY_USER, "user at the egress proxy"],
+    [PROXY_PASSWORD, "password at the egress proxy"],
     [PROMPT, "prompt"],
     [ANSWER, "answer"],
     [TOOL_OUTPUT, "tool output"],
   ] as const) {
     secrets.set(secret, what);
   }
+}
+
+/** What a client is told when nothing gets out. */
+async function lastWords(proxy: TestProxy): Promise<string> {
+  const headers = { authorization: `Bearer ${CLIENT_KEY}` };
+  const { status, text } = await call(proxy, { headers, body: question() });
+  expect([status, text]).toEqual([503, expect.stringContaining("egress proxy")]);
+  return text;
 }
 
 /** A day in the life of a proxy, with every kind of failure in it. */

@@ -294,6 +294,36 @@ describe("save", () => {
   });
 });
 
+describe("a login whose file asks for a proxy that is none", () => {
+  const BAD = { access_token: "at-1", refresh_token: "rt-1", email: "a@b.c", proxy_url: "x://h" };
+  const FRESH = { accessToken: "at-2", refreshToken: "rt-2" };
+
+  test("is no account, and nothing is spent for it", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", BAD);
+    const store = await open(dir);
+    expect(await store.read()).toMatchObject({ logins: [], faults: [{ isBarring: true }] });
+    expect(await store.reread(path)).toBeUndefined();
+    expect(await store.canSave(path)).toMatchObject({ ok: false });
+  });
+
+  test("keeps the tokens that were under way when it was written so", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", { ...BAD, proxy_url: "" });
+    const store = await open(dir);
+    await store.read();
+    await store.locked(path, { holdMs: 60_000, waitMs: 1000 }, async () => {
+      expect(await store.canSave(path)).toEqual({ ok: true });
+      put(dir, "a.json", BAD);
+      expect(await store.save(path, FRESH, NOON)).toEqual({ ok: true });
+    });
+    expect(parseDict(readFileSync(path, "utf8"))).toMatchObject({
+      refresh_token: "rt-2",
+      proxy_url: "x://h",
+    });
+  });
+});
+
 describe("locked", () => {
   const WISH = { holdMs: 60_000, waitMs: 0 };
   const OLD = { access_token: "at-1", refresh_token: "rt_1" };

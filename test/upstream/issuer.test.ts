@@ -1,7 +1,10 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { Ask } from "../../src/net/egress.ts";
+import { EgressError } from "../../src/net/trouble.ts";
 import { createStop } from "../../src/turn/stop.ts";
 import { askIssuer, isOutage, type Question, readRefusal } from "../../src/upstream/issuer.ts";
 import { ask as egress } from "../support/egress.ts";
+import { proxyOf } from "../support/link.ts";
 import { type RawServer, startRaw } from "./raw.ts";
 import { settleDown, watchRejections } from "./scene.ts";
 
@@ -76,6 +79,20 @@ describe("askIssuer", () => {
       expect(await asked).toEqual({ ok: false, message: "Too slow." });
       await peer.closed;
     }
+  });
+
+  test("a question that does not get out is told as one that was not asked", async () => {
+    const message = "The egress proxy http://h:1 (proxy-url) is asleep.";
+    const proxies: unknown[] = [];
+    const proxy = proxyOf("http://h:1");
+    const blocked: Ask = async (_url, request) => {
+      proxies.push(request.proxy);
+      throw new EgressError(message);
+    };
+    const address = { issuer: raw.url, headers: {}, ask: blocked, proxy };
+    const heard = await askIssuer(QUESTION, address, createStop());
+    expect(heard).toEqual({ ok: false, message, isUnasked: true });
+    expect(proxies).toEqual([proxy]);
   });
 
   test("an issuer that is not there is called by its name", async () => {

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Ask } from "../../src/net/egress.ts";
+import { EgressError } from "../../src/net/trouble.ts";
 import { createStop } from "../../src/turn/stop.ts";
 import { fetchModels } from "../../src/upstream/models.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CATALOGUE } from "../support/backend/models.ts";
 import { ask } from "../support/egress.ts";
+import { proxyOf } from "../support/link.ts";
 import { startRaw } from "./raw.ts";
 import { identityOf, settleDown, watchRejections } from "./scene.ts";
 
@@ -29,6 +32,20 @@ const settings = (baseUrl: string, etag?: string) => ({
 });
 
 describe("fetchModels", () => {
+  test("goes by the account's own proxy, and says where that is the trouble", async () => {
+    const proxies: unknown[] = [];
+    const proxy = proxyOf("socks5h://h:1", "proxy_url");
+    const blocked: Ask = async (_url, request) => {
+      proxies.push(request.proxy);
+      throw new EgressError("The proxy is asleep.");
+    };
+    const options = { ...settings(backend.url), ask: blocked };
+    const identity = { accessToken: "token", workspaceId: undefined, proxy };
+    const answer = await fetchModels(identity, options, createStop(), systemClock);
+    expect(answer).toMatchObject({ failure: { kind: "egress", message: "The proxy is asleep." } });
+    expect(proxies).toEqual([proxy]);
+  });
+
   test("brings the catalogue and its mark, asked for as Codex does", async () => {
     const account = backend.account("reader");
     const answer = await fetchModels(

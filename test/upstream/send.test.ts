@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { EgressError } from "../../src/net/trouble.ts";
 import { clientStatus, type FailureKind } from "../../src/turn/failure.ts";
 import type { Compaction } from "../../src/turn/request.ts";
 import { createStop, type Stop } from "../../src/turn/stop.ts";
@@ -976,6 +977,20 @@ describe("a connection that has died while nobody used it", () => {
 });
 
 describe("describeNetwork", () => {
+  test("a proxy in trouble is told in its own words, and is no failure of the backend's", () => {
+    const message = "The egress proxy http://h:1 (proxy-url) is asleep.";
+    expect(describeNetwork(new EgressError(message))).toEqual({ kind: "egress", message });
+  });
+
+  test("a certificate that is not trusted is told with what to do", () => {
+    const cause = Object.assign(new Error("x"), { code: "DEPTH_ZERO_SELF_SIGNED_CERT" });
+    expect(describeNetwork(cause)).toEqual({
+      kind: "unreachable",
+      message:
+        "The backend has a certificate that is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT). An authority of your own is trusted by its file in NODE_EXTRA_CA_CERTS.",
+    });
+  });
+
   const coded = (code: string) => Object.assign(new Error("No."), { code });
   const rows: [kind: FailureKind, message: string, cause: unknown][] = [
     ["unreachable", "The backend could not be reached (ECONNREFUSED).", coded("ECONNREFUSED")],

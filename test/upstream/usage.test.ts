@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Ask } from "../../src/net/egress.ts";
+import { EgressError } from "../../src/net/trouble.ts";
 import type { FailureKind } from "../../src/turn/failure.ts";
 import { createStop } from "../../src/turn/stop.ts";
 import { fetchUsage, usageUrl } from "../../src/upstream/usage.ts";
@@ -6,6 +8,7 @@ import { systemClock } from "../../src/wire/clock.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import type { FaultName } from "../support/backend/faults.ts";
 import { ask } from "../support/egress.ts";
+import { proxyOf } from "../support/link.ts";
 import { startRaw } from "./raw.ts";
 import { identityOf, settleDown, watchRejections } from "./scene.ts";
 
@@ -43,6 +46,20 @@ test.each([
 });
 
 describe("fetchUsage", () => {
+  test("goes by the account's own proxy, and says where that is the trouble", async () => {
+    const proxies: unknown[] = [];
+    const proxy = proxyOf("socks5h://h:1", "proxy_url");
+    const blocked: Ask = async (_url, request) => {
+      proxies.push(request.proxy);
+      throw new EgressError("The proxy is asleep.");
+    };
+    const options = { baseUrl: backend.url, headers: {}, ask: blocked };
+    const identity = { ...IDENTITY, proxy };
+    const answer = await fetchUsage(identity, options, createStop(), systemClock);
+    expect(answer).toMatchObject({ failure: { kind: "egress", message: "The proxy is asleep." } });
+    expect(proxies).toEqual([proxy]);
+  });
+
   test("brings a reading, asked for with the headers of the official client and no more", async () => {
     const account = backend.account("reader");
     account.usage(29, 58);

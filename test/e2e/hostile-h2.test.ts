@@ -36,7 +36,10 @@ let proxy: TestProxy;
 beforeAll(async () => {
   await buildIfMissing();
   backend = await startBackend();
-  proxy = await startProxy({ backend, accounts: [backend.account("prey")], binary: true });
+  const accounts = [backend.account("prey")];
+  // What is looked at here is what one port bears.
+  const config = { "max-conns-per-host": 0 };
+  proxy = await startProxy({ backend, accounts, config, binary: true });
   // A program that has done nothing yet grows with whatever it does.
   for (let turn = 0; turn < 100; turn++) await call(proxy);
 });

@@ -82,13 +82,7 @@ type Setup = {
 };
 
 async function scene(proxyUrl: string, setup: Setup = {}): Promise<Scene> {
-  const {
-    accounts: seeds = [{}, {}],
-    config,
-    files = [],
-    names = ["localhost"],
-    env = {},
-  } = setup;
+  const { accounts: seeds = [{}, {}], config, files = [], names = ["localhost"], env = {} } = setup;
   const backend = await startBackend();
   open.push({ [Symbol.asyncDispose]: backend.stop });
   const accounts = seeds.map((seed, number) => backend.account(`behind-${number}`, seed));

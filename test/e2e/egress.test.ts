@@ -74,14 +74,15 @@ type Scene = {
 
 type Setup = {
   readonly accounts?: readonly Partial<AccountSeed>[];
-  readonly config?: Readonly<Record<string, unknown>>;
+  readonly config?: (front: Listener) => Readonly<Record<string, unknown>>;
   /** Of each account's file, over what is in it. */
   readonly files?: readonly Readonly<Record<string, unknown>>[];
   readonly names?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 async function scene(proxyUrl: string, setup: Setup = {}): Promise<Scene> {
-  const { accounts: seeds = [{}, {}], config = {}, files = [], names = ["localhost"] } = setup;
+  const { accounts: seeds = [{}, {}], config, files = [], names = ["localhost"], env = {} } = setup;
   const backend = await startBackend();
   open.push({ [Symbol.asyncDispose]: backend.stop });
   const accounts = seeds.map((seed, number) => backend.account(`behind-${number}`, seed));
@@ -102,7 +103,7 @@ async function scene(proxyUrl: string, setup: Setup = {}): Promise<Scene> {
       file: () => ({ ...account.file(), ...files[number] }),
     })),
     binary: true,
-    env: { NODE_EXTRA_CA_CERTS: trust, HTTPS_PROXY: "", NO_PROXY: "localhost,127.0.0.1" },
+    env: { NODE_EXTRA_CA_CERTS: trust, HTTPS_PROXY: "", NO_PROXY: "localhost,127.0.0.1", ...env },
     config: {
       "base-url": secure(backend.url),
       "oauth-issuer": secure(backend.issuer),
@@ -111,7 +112,7 @@ async function scene(proxyUrl: string, setup: Setup = {}): Promise<Scene> {
       "connect-timeout-sec": 1,
       "health-check-start-delay": 0,
       "health-check-max-failures": 1,
-      ...config,
+      ...config?.(front),
     },
   });
   open.push(proxy);
@@ -266,6 +267,20 @@ describe.if(process.platform === "linux")("turns, renewals and usage", () => {
     }
   });
 
+  test("the environment cannot switch the check of certificates off, of backends or of proxies", async () => {
+    const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+    const direct = await scene("", { names: ["somebody.else.test"], env });
+    expect((await turn(direct.proxy)).status).toBe(502);
+    const stranger = await use(startHttpProxy({ tls: authority.issue(["somebody.else.test"]) }));
+    const behind = await scene(stranger.url, { env });
+    expect((await turn(behind.proxy)).status).toBe(503);
+    expect([direct.backend.requests, behind.backend.requests, stranger.asked]).toEqual([
+      [],
+      [],
+      [],
+    ]);
+  });
+
   test("without a proxy, a certificate that is not trusted is told with what to do", async () => {
     const { proxy, backend } = await scene("", { names: ["somebody.else.test"] });
     const answer = await turn(proxy);
@@ -307,7 +322,7 @@ describe.if(process.platform === "linux")("an account's own proxy", () => {
     const dead = `http://user:hunter22@127.0.0.1:${await freePort()}`;
     const { proxy, backend, accounts, direct } = await scene(usual.url, {
       files: [{ proxy_url: dead }, {}],
-      config: { "max-retry": 1 },
+      config: () => ({ "max-retry": 1 }),
     });
     for (let count = 0; count < 6; count++) expect((await turn(proxy)).status).toBe(200);
     expect(accounts.map((account) => turnsOn(backend, account))).toEqual([0, 6]);
@@ -361,37 +376,23 @@ describe.if(process.platform === "linux")("an account's own proxy", () => {
   });
 });
 
-describe.if(process.platform === "linux")("backend-resolve-address", () => {
-  const NAME = "https://backend.test/backend-api/codex";
-
-  test("the backend is dialled there and asked by its name; the issuer is not affected", async () => {
-    const { backend, proxy, front } = await scene("", {
-      names: ["localhost", "backend.test"],
-      accounts: [{ lifetimeSeconds: 1 }],
-      config: {},
-    });
-    await proxy.stop();
-    backend.forget();
-    const again = await startProxy({
-      backend,
-      accounts: [backend.account("behind-0")],
-      binary: true,
-      env: { NODE_EXTRA_CA_CERTS: trust },
-      config: {
-        "base-url": NAME,
-        "oauth-issuer": backend.issuer.replace(
-          /^http:\/\/[^/]+/,
-          `https://localhost:${front.port}`,
-        ),
-        "backend-resolve-address": `127.0.0.1:${front.port}`,
-      },
-    });
-    open.push(again);
-    expect((await turn(again)).status).toBe(200);
-    expect((await refresh(again)).status).toBe(200);
-    const hosts = new Set(backend.requests.map(({ headers }) => headers["host"]));
-    expect([...hosts].sort()).toEqual(["backend.test", `localhost:${front.port}`].sort());
+test("backend-resolve-address: the backend is dialled there and asked by its name; the issuer is not affected", async () => {
+  const { backend, proxy, front } = await scene("", {
+    names: ["localhost", "backend.test"],
+    config: ({ port }) => ({
+      "base-url": "https://backend.test/backend-api/codex",
+      "backend-resolve-address": `127.0.0.1:${port}`,
+    }),
   });
+  expect((await turn(proxy)).status).toBe(200);
+  expect((await refresh(proxy)).status).toBe(200);
+  const hosts = (path: RegExp) => [
+    ...new Set(
+      backend.requests.filter((each) => path.test(each.path)).map((each) => each.headers["host"]),
+    ),
+  ];
+  expect(hosts(/backend-api/)).toEqual(["backend.test"]);
+  expect(hosts(/oauth/)).toEqual([`localhost:${front.port}`]);
 });
 
 test("a login leaves by the proxy too, and says where that is the trouble", async () => {
@@ -441,7 +442,7 @@ for (const kind of ["hang-before-headers", "hang-after-created", "hang-mid-text"
     const server = await use(startSocksServer());
     const { proxy, backend, accounts } = await scene(server.url, {
       accounts: [{}],
-      config: { "connect-timeout-sec": 30 },
+      config: () => ({ "connect-timeout-sec": 30 }),
     });
     accounts[0]?.always({ kind });
     const gone = new AbortController();

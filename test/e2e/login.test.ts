@@ -312,7 +312,10 @@ describe("the admin API of a running proxy", () => {
         () => "cut off",
       );
       await until("the tokens are given", () =>
-        backend.requests.some(({ body }) => dict(body)["grant_type"] === "authorization_code"),
+        backend.requests.some(
+          ({ body, status }) =>
+            dict(body)["grant_type"] === "authorization_code" && status !== undefined,
+        ),
       );
       proxy.kill("SIGTERM");
       // Past shutdown-timeout, which is a second here.

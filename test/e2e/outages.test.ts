@@ -8,6 +8,8 @@ import type { FaultName } from "../support/backend/faults.ts";
 import { type Answer, call } from "../support/call.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
 import { elapse } from "../support/drill.ts";
+import { freePort } from "../support/listener.ts";
+import { startSocksServer } from "../support/proxies.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 
 // Drills: what goes wrong for an hour or a week, in a few seconds of injected time.
@@ -229,6 +231,40 @@ test("a Cloudflare page before the backend: 503 in plain words, account-neutral,
     account.usageFault(undefined);
   }
   expect((await scene.turn("after")).status).toBe(200);
+  await expectNothingLost(scene);
+});
+
+test("the egress proxy is down for an hour: told as such, nobody is punished, and traffic resumes with it", async () => {
+  const port = await freePort();
+  const seeds = [
+    { lifetimeSeconds: (2 * HOUR) / SECOND },
+    { lifetimeSeconds: (30 * MINUTE) / SECOND },
+  ];
+  const scene = await drill(seeds, { ...STRICT, "proxy-url": `socks5://127.0.0.1:${port}` });
+  const { backend, pass } = scene;
+  const startMs = scene.clock.now();
+  while (scene.clock.now() < startMs + HOUR) {
+    const answer = await scene.turn(`at ${scene.clock.now()}`);
+    expect(answer.status).toBe(503);
+    expect(text(answer.error["message"])).toMatch(/egress proxy socks5:.*connection refused/);
+    // One try, besides that of a token which has ended.
+    const { outcomes } = await scene.explain(answer);
+    expect(outcomes.filter((outcome) => outcome !== "renewal-failed")).toEqual(["egress"]);
+    await pass(2 * MINUTE, 10 * SECOND);
+  }
+  // The one whose token has ended waits for its new one, which is no dead login.
+  expect((await scene.states())[0]).toBe("ready");
+  const { summary, accounts } = await scene.proxy.stats();
+  expect(summary).toMatchObject({ disabled: 0, needs_login: 0 });
+  expect(accounts.map(({ errors }) => errors)).toEqual([0, 0]);
+  expect(backend.requests).toEqual([]);
+  const server = await startSocksServer({ port });
+  open.push(server);
+  expect((await scene.turn("after")).status).toBe(200);
+  await pass(MINUTE, 5 * SECOND);
+  await scene.turn("later");
+  await pass(MINUTE, 5 * SECOND);
+  expect(await scene.states()).toEqual(["ready", "ready"]);
   await expectNothingLost(scene);
 });
 

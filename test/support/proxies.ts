@@ -86,22 +86,29 @@ export async function startHttpProxy({
 }
 
 /** A SOCKS5 server (RFC 1928, RFC 1929). */
-export async function startSocksServer({ login }: ProxyOptions = {}): Promise<TestProxyServer> {
+export async function startSocksServer({
+  login,
+  port,
+}: Omit<ProxyOptions, "tls"> = {}): Promise<TestProxyServer> {
   const asked: string[] = [];
   const serve = async (client: Socket): Promise<void> => {
     const { take, rest } = readerOf(client);
     if (!(await isAdmitted(client, take, login))) return;
-    const { kind, host, port } = await takePlace(take);
-    asked.push(`${kind} ${host}:${port}`);
+    const place = await takePlace(take);
+    asked.push(`${place.kind} ${place.host}:${place.port}`);
     const refusal = Buffer.from([5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
-    reach(client, host, port, refusal, (server) => {
+    reach(client, place.host, place.port, refusal, (server) => {
       client.write(Buffer.from([5, 0, 0, 1, 127, 0, 0, 1, 0, 0]));
       server.write(rest());
     });
   };
-  const listener = await listen((client) => {
-    serve(client).catch(() => client.destroy());
-  });
+  const listener = await listen(
+    (client) => {
+      serve(client).catch(() => client.destroy());
+    },
+    undefined,
+    port,
+  );
   return { url: urlOf("socks5h", listener.port, login), asked, ...listener };
 }
 

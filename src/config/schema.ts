@@ -169,7 +169,7 @@ export const SCHEMA = Type.Object(
         group: "access",
         live: false,
         description:
-          "How long a client's connection may do nothing. One that is kept open without a request is closed then; an answer that is ready and of which the client takes nothing is given up; a request body has this much time, and one second more for each 4 KiB of it, before it is answered with 408. A turn that is silent because the model thinks is never ended by it. Counted in steps of 4 s; below a minute, slow lines may be taken for idle. 0 means no limit.",
+          "How long a client's connection may do nothing. One that is kept open without a request is closed then; an answer that is ready and of which the client takes nothing is given up; a request body has this much time, and one second more for each 4 KiB of it, before it is answered with 408. A turn that is silent because the model thinks is never ended by it. Counted in steps of 4 s; below a minute, and for lines of some KB/s also above, a slow reader may be taken for idle, since the runtime tells of room in steps of about 1.5 MB. 0 means no limit.",
       },
     ),
     "listen-max-header-bytes": key(

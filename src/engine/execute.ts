@@ -234,11 +234,11 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   };
 
   /** Whether there is a newer token and a post left to use it. */
-  const renew = async (failure: Failure, lease: Lease, identity: Identity): Promise<boolean> => {
+  const renew = async (failure: Failure, lease: Seat, identity: Identity): Promise<boolean> => {
     if (job.stop.reason() !== undefined) return false;
     // Also where no post is left: the next request should not meet the dead token again.
     const renewal = ports.renew(lease.accountId, identity.accessToken);
-    const refusal = await unlessStopped(renewal, job.stop);
+    const refusal = await lease.apart(unlessStopped(renewal, job.stop), job.stop);
     return refusal === undefined ? mayPost() : rest(failure, lease, identity);
   };
 
@@ -268,7 +268,7 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
   /** Whether the same account should be tried again after `failure`. */
   const mayResend = async (
     failure: Failure,
-    lease: Lease,
+    lease: Seat,
     identity: Identity,
     isRenewed: boolean,
   ): Promise<boolean> => {
@@ -304,10 +304,12 @@ function createRun(job: Job, limits: Limits, ports: Ports): Run {
     !isOver && posts <= limits.maxRetry && job.stop.reason() === undefined;
 
   /** The account's token; undefined when it has none that works, or when nobody waits any more. */
-  const identify = async ({ accountId, label }: Lease): Promise<Identity | undefined> => {
+  const identify = async (seat: Seat): Promise<Identity | undefined> => {
+    const { accountId, label } = seat;
     const startedMs = ports.clock.now();
     const known = ports.identify(accountId);
-    const identity = known instanceof Promise ? await unlessStopped(known, job.stop) : known;
+    const identity =
+      known instanceof Promise ? await seat.apart(unlessStopped(known, job.stop), job.stop) : known;
     if (identity === undefined || !("kind" in identity)) return identity;
     // Not the backend's word, so it counts only where there is none.
     trouble ??= identity;

@@ -8,6 +8,11 @@ import type { Waits } from "./waits.ts";
 /** An account and a connection to the backend, for as long as one request needs them. */
 export type Seat = Omit<Lease, "release"> & {
   readonly connection: Permit;
+  /**
+   * Waits for something else than the backend, such as a new token: others have the connection meanwhile. Afterwards it
+   * has one again, before whoever waits in the line, unless it was stopped.
+   */
+  readonly apart: <T>(work: Promise<T>, stop: Stop) => Promise<T>;
   /** Gives both back, the connection as soon as `busy` is over where there is that; more calls do nothing. */
   readonly release: (now: Millis, busy?: Promise<unknown>) => void;
 };
@@ -43,7 +48,7 @@ export type LinePorts = {
   readonly hasPlace: (wish: Wish) => boolean;
   /** Whether an account could serve if only it were not full. */
   readonly isCrowded: (wish: Wish) => boolean;
-  readonly connections: Pick<Connections, "hasFree" | "take">;
+  readonly connections: Pick<Connections, "hasFree" | "take" | "again">;
   /** Whether the account's requests share connections. */
   readonly isShared: (accountId: string) => boolean;
   readonly waits: Pick<Waits, "begun" | "long">;
@@ -97,12 +102,26 @@ export function createLine(ports: LinePorts): Line {
   let cancelLook: Cancel = () => {};
 
   const watched = (lease: Lease, caller: string): Seat => {
-    const connection = ports.connections.take(ports.isShared(lease.accountId));
+    const isShared = (): boolean => ports.isShared(lease.accountId);
+    let connection = ports.connections.take(isShared());
     served.set(caller, servedOf(caller) + 1);
     let isHeld = true;
     return {
       ...lease,
-      connection,
+      get connection() {
+        return connection;
+      },
+      apart: async (work, stop) => {
+        connection.release();
+        callNext();
+        try {
+          return await work;
+        } finally {
+          // One that is given back already is no harm to who was stopped.
+          connection = (await ports.connections.again(isShared(), stop.signal)) ?? connection;
+          if (!isHeld) connection.release();
+        }
+      },
       release: (now, busy) => {
         if (!isHeld) return;
         isHeld = false;

@@ -36,6 +36,11 @@ export type Connections = {
   /** One more, for somebody who has asked `hasFree`. */
   readonly take: (isShared: boolean) => Permit;
   /**
+   * One for a turn that had one and gave it back while it waited for something else: before all others. Undefined once
+   * `signal` says that nobody wants it any more.
+   */
+  readonly again: (isShared: boolean, signal: AbortSignal) => Promise<Permit | undefined>;
+  /**
    * One for a small call, in the order of asking; undefined once `signal` says that nobody wants it any more. Small
    * calls take turns with the turns, and have no more than a quarter of all, so that neither starves the other.
    */
@@ -73,6 +78,8 @@ type Waiter = { readonly isShared: boolean; readonly go: (permit: Permit) => voi
 export function createConnections({ clock, limit, onFree }: ConnectionsPorts): Connections {
   const used = { whole: 0, streams: 0, small: 0 };
   const waiters = new Set<Waiter>();
+  // Turns that had one before.
+  const returning = new Set<Waiter>();
   let wasSmall = false;
 
   const most = (): number => (limit() > 0 ? limit() : Number.POSITIVE_INFINITY);
@@ -96,7 +103,7 @@ export function createConnections({ clock, limit, onFree }: ConnectionsPorts): C
     const free = (): void => {
       const wasFull = !hasFree();
       count(isShared, isSmall, -1);
-      if (wasFull || waiters.size > 0) look();
+      if (wasFull || waiters.size > 0 || returning.size > 0) look();
     };
     return {
       isShared,
@@ -122,16 +129,29 @@ export function createConnections({ clock, limit, onFree }: ConnectionsPorts): C
     return true;
   };
 
+  const readmit = (): void => {
+    for (const first of returning) {
+      if (!hasFree()) return;
+      returning.delete(first);
+      first.go(give(first.isShared, false));
+    }
+  };
+
   const look = (): void => {
+    readmit();
     if (!wasSmall) admit();
     if (hasFree()) onFree();
     while (admit());
   };
 
-  const wait = (isShared: boolean, signal: AbortSignal): Promise<Permit | undefined> =>
+  const wait = (
+    line: Set<Waiter>,
+    isShared: boolean,
+    signal: AbortSignal,
+  ): Promise<Permit | undefined> =>
     new Promise((resolve) => {
       const leave = (): void => {
-        waiters.delete(waiter);
+        line.delete(waiter);
         resolve(undefined);
       };
       const waiter: Waiter = {
@@ -142,15 +162,21 @@ export function createConnections({ clock, limit, onFree }: ConnectionsPorts): C
         },
       };
       signal.addEventListener("abort", leave, { once: true });
-      waiters.add(waiter);
+      line.add(waiter);
     });
 
   return {
     hasFree,
     take: (isShared) => give(isShared, false),
+    again: async (isShared, signal) => {
+      if (signal.aborted) return undefined;
+      const isNext = returning.size === 0 && hasFree();
+      return isNext ? give(isShared, false) : wait(returning, isShared, signal);
+    },
     enter: async (isShared, signal) => {
       if (signal.aborted) return undefined;
-      return waiters.size === 0 && maySmall() ? give(isShared, true) : wait(isShared, signal);
+      const isNext = waiters.size === 0 && maySmall();
+      return isNext ? give(isShared, true) : wait(waiters, isShared, signal);
     },
     look,
     counts: () => ({

@@ -12,8 +12,8 @@ export type Reader = {
 const LOOKS = 4;
 
 /**
- * Calls `onStuck` once when something has waited for `limitMs` and nothing was taken meanwhile. A reader that takes a
- * little is let be, however slow, and so is one for whom there is nothing. Looks now and then, so that writing costs
+ * Calls `onStuck` once when something has waited for `limitMs` and nothing was taken meanwhile. A reader that takes
+ * something is let be, and so is one for whom there is nothing. Looks now and then, so that writing costs
  * nothing more. A limit of 0 means no watching.
  */
 export function watchReader(

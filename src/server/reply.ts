@@ -75,7 +75,8 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
   let dog = watchSilence(options.clock, 0, () => {});
   // How often there was room again.
   let takes = 0;
-  let stuck: PromiseWithResolvers<void> | undefined;
+  // Ends the wait for room.
+  let wake = (): void => {};
   let unwatch = (): void => {};
 
   const finish = (failure?: Failure): void => {
@@ -104,12 +105,15 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
   const put = (to: Outlet, piece: Uint8Array): void => {
     const taken = to.write(piece);
     if (typeof taken === "number") return;
+    const { promise, resolve } = Promise.withResolvers<void>();
     const room = (): void => {
       takes += 1;
-      if (full === waiting) full = undefined;
+      if (full === promise) full = undefined;
+      resolve();
     };
-    const waiting = taken.then(room, room);
-    full = waiting;
+    taken.then(room, room);
+    full = promise;
+    wake = resolve;
   };
 
   const write = (to: Outlet, pieces: readonly Uint8Array[]): void => {
@@ -141,8 +145,7 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
       write(to, encoder.push(batch.steps));
       const last = batch.steps.at(-1);
       if (last !== undefined && isTerminal(last.role)) return undefined;
-      if (full !== undefined)
-        await (stuck === undefined ? full : Promise.race([full, stuck.promise]));
+      if (full !== undefined) await full;
     }
   };
 
@@ -151,13 +154,12 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
     isGivenUp = true;
     finish(UNREAD);
     options.onUnread();
-    stuck?.resolve();
+    wake();
   };
 
   /** The whole answer. */
   const tell = async (to: Outlet): Promise<Failure | undefined> => {
     if (isOver) return undefined;
-    if (options.unreadMs > 0) stuck = Promise.withResolvers();
     const reader = { takes: () => takes, isWaited: () => full !== undefined };
     unwatch = watchReader(options.clock, options.unreadMs, reader, giveUp);
     // The runtime sends the headers with the first byte, and whoever waits early waits for a sign of life.

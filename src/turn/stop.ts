@@ -29,9 +29,13 @@ export function createStop(): Stop {
   const stop = (reason: Failure): void => {
     if (why !== undefined) return;
     why = reason;
-    for (const act of acts) act();
-    acts.clear();
-    controller?.abort();
+    try {
+      for (const act of acts) act();
+    } finally {
+      // Whatever an act does: who waits for the signal must not wait for ever.
+      acts.clear();
+      controller?.abort();
+    }
   };
   const onStop = (act: () => void): (() => void) => {
     if (why === undefined) acts.add(act);

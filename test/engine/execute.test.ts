@@ -884,7 +884,11 @@ test("B6-1, B6-5: accounts that are known to be used up cost no attempt", async 
   const take = (wish: Wish): Place => {
     const lease = pool.pick(wish, NOON);
     return (
-      lease && { ...lease, connection: { isShared: false, uses: () => {}, release: () => {} } }
+      lease && {
+        ...lease,
+        connection: { isShared: false, uses: () => {}, release: () => {} },
+        apart: (work) => work,
+      }
     );
   };
   const { run, posted } = stage({ take });

@@ -520,3 +520,35 @@ test("whatever happens, nobody is forgotten or overtaken, and no account or conn
     { numRuns: 200 },
   );
 });
+
+test("who waits for a new token leaves the connection to others meanwhile, and has one again after it", async () => {
+  const { ask, connections, clock } = stage(["a", "b"], { mostConnections: 1 });
+  const renewing = ask();
+  const token = Promise.withResolvers<string>();
+  const seat = leaseOf(renewing);
+  const apart = seat?.apart(token.promise, renewing.stop);
+  const other = ask();
+  expect(other.isDone).toBe(true);
+  expect(connections.counts().inUse).toBe(1);
+  token.resolve("new");
+  await hear();
+  leaseOf(other)?.release(clock.now());
+  expect(await apart).toBe("new");
+  expect(connections.counts().inUse).toBe(1);
+  seat?.release(clock.now());
+  expect(connections.counts().inUse).toBe(0);
+});
+
+test("who is stopped while apart has no connection any more, and gives nothing back twice", async () => {
+  const { ask, connections, clock } = stage(["a", "b"], { mostConnections: 1 });
+  const renewing = ask();
+  const seat = leaseOf(renewing);
+  const apart = seat?.apart(Promise.resolve("new"), renewing.stop);
+  const other = ask();
+  renewing.stop.stop({ kind: "client-left", message: "left" });
+  await apart;
+  seat?.release(clock.now());
+  expect(connections.counts().inUse).toBe(1);
+  leaseOf(other)?.release(clock.now());
+  expect(connections.counts().inUse).toBe(0);
+});

@@ -85,6 +85,7 @@ export function leaseOf(accountId: string): Seat & { readonly releases: () => nu
     label: accountId,
     isBound: false,
     connection: { isShared: false, uses: () => {}, release: () => {} },
+    apart: (work) => work,
     release: () => {
       releases += 1;
     },

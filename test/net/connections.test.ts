@@ -42,6 +42,38 @@ async function hear(): Promise<void> {
   for (let i = 0; i < 6; i++) await Promise.resolve();
 }
 
+describe("a turn that gives its connection back for a while", () => {
+  test("has one again before all who wait, and others had it meanwhile", async () => {
+    const { connections, order, turn, small, release } = stage(1);
+    turn("one");
+    turn("two");
+    release("one");
+    small("small");
+    const again = connections.again(false, new AbortController().signal);
+    void again.then((permit) => permit && order.push("one again"));
+    await hear();
+    expect(order).toEqual(["one", "two"]);
+    turn("three");
+    release("two");
+    await hear();
+    expect(order).toEqual(["one", "two", "one again"]);
+    (await again)?.release();
+    await hear();
+    expect(order.slice(3).toSorted()).toEqual(["small"]);
+  });
+
+  test("leaves nothing behind when nobody wants it any more", async () => {
+    const { connections, turn, release } = stage(1);
+    turn("one");
+    const left = new AbortController();
+    const again = connections.again(false, left.signal);
+    left.abort();
+    expect(await again).toBeUndefined();
+    release("one");
+    expect(connections.counts().inUse).toBe(0);
+  });
+});
+
 describe("connections", () => {
   test("are as many as the limit says, and without one as many as come", () => {
     const { connections } = stage(2);

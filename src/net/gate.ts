@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { join as joinPath } from "node:path";
@@ -87,9 +88,20 @@ export function createGates(ports: GatePorts): Gates {
     oldest[1].then(({ server }) => server.close()).catch(() => {});
   };
 
+  /** Forgets a gate whose socket somebody has removed, as whoever cleans the folder for what is temporary does. */
+  const dropLost = async (key: string): Promise<void> => {
+    const known = gates.get(key);
+    const opened = await known?.catch(() => undefined);
+    if (opened?.place.kind !== "socket" || existsSync(opened.place.path)) return;
+    opened.server.close();
+    // Somebody else may have opened it anew meanwhile.
+    if (gates.get(key) === known) gates.delete(key);
+  };
+
   return {
-    to: (proxy, target) => {
+    to: async (proxy, target) => {
       const key = `${proxy.key} ${proxy.url} ${target.host} ${target.port}`;
+      await dropLost(key);
       const gate = gates.get(key) ?? open(proxy, target);
       // Put last, so that those in use stay.
       gates.delete(key);

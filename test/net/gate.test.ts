@@ -147,3 +147,19 @@ test("gates that nobody uses are closed, and what runs through them goes on", as
   expect(`${await new Promise((resolve) => client.once("data", resolve))}`).toBe("y");
   client.destroy();
 });
+
+test("a gate whose socket somebody has removed is opened anew", async () => {
+  const { to } = await openGates();
+  const server = await use(echo());
+  const proxy = await use(startSocksServer());
+  const target = { host: "localhost", port: server.port };
+  const lost = await to(proxyOf(proxy.url), target);
+  if (lost.place.kind !== "socket") throw new Error("it is no socket");
+  await rm(dirname(lost.place.path), { recursive: true });
+  const { place } = await to(proxyOf(proxy.url), target);
+  expect(place).not.toEqual(lost.place);
+  const client = enter(place);
+  client.write("hello");
+  const heard = await new Promise((resolve) => client.once("data", resolve));
+  expect(`${heard}`).toBe("hello");
+});

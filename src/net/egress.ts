@@ -68,12 +68,18 @@ export function createEgress(ports: EgressPorts): Egress {
   const gates = createGates({ clock, limitMs, authorities, socketDir });
   const routing = createRouting(gates, authorities);
   const sessions = createSessions(() => ports.options().keep);
-  const failing = new Set<string>();
+  // By proxy: the hosts that it does not lead to. One that it leads to says nothing of another one.
+  const failing = new Map<string, Set<string>>();
 
-  const note = (proxy: EgressProxy, trouble: string | undefined): void => {
-    const isNews = trouble === undefined ? failing.delete(proxy.url) : !failing.has(proxy.url);
-    if (trouble !== undefined) failing.add(proxy.url);
-    if (isNews) ports.onProxy(proxy, trouble);
+  const note = (proxy: EgressProxy, { host }: Aim, trouble: string | undefined): void => {
+    const hosts = failing.get(proxy.url);
+    if (trouble !== undefined) {
+      failing.set(proxy.url, (hosts ?? new Set()).add(host));
+      if (hosts === undefined) ports.onProxy(proxy, trouble);
+    } else if (hosts?.delete(host) === true && hosts.size === 0) {
+      failing.delete(proxy.url);
+      ports.onProxy(proxy, undefined);
+    }
   };
 
   const send = ({ url, headers, route }: Routed, request: Sent): Promise<Response> =>
@@ -98,13 +104,13 @@ export function createEgress(ports: EgressPorts): Egress {
     const way = await routing.through(proxy, aim);
     try {
       const response = await sendThrough(way, request);
-      note(proxy, undefined);
+      note(proxy, aim, undefined);
       return response;
     } catch (cause) {
       if (request.signal.aborted) throw cause;
       const fault = cause instanceof EgressError ? cause : way.faultOf(cause);
       if (fault === undefined) throw cause;
-      note(proxy, fault.message);
+      note(proxy, aim, fault.message);
       throw fault;
     }
   };

@@ -500,3 +500,25 @@ describe("an answer that nobody reads", () => {
     }
   }
 });
+
+test("a proxy that leads to one server and not to another is told of once, until it leads to that one too", async () => {
+  const proxy = await use(startHttpProxy());
+  const { ask, told } = through(proxy.url);
+  const closed = await freePort();
+  const good = (): Promise<string> =>
+    ask(`https://localhost:${secure.port}/x`).then((answer) => answer.text());
+  for (let round = 0; round < 3; round++) {
+    await whyNot(ask(`https://localhost:${closed}/x`));
+    await good();
+  }
+  expect(told.map((each) => each === undefined)).toEqual([false]);
+  const server = Bun.serve({
+    port: closed,
+    hostname: "127.0.0.1",
+    tls: authority.issue(["localhost"]),
+    fetch: () => new Response("at last"),
+  });
+  expect(await (await ask(`https://localhost:${closed}/x`)).text()).toBe("at last");
+  expect(told.map((each) => each === undefined)).toEqual([false, true]);
+  await server.stop(true);
+});

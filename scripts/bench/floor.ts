@@ -3,6 +3,7 @@
 // check of what is asked: whatever a whole proxy does beyond this shows as its distance from here.
 
 import { dict, parseDict } from "../../src/wire/json.ts";
+import { askBackend } from "./ask.ts";
 import { openChat, openMessages, type Translation } from "./translation.ts";
 
 const [base = ""] = process.argv.slice(2);
@@ -34,18 +35,11 @@ const server = Bun.serve({
   development: false,
   fetch: async (request) => {
     const translation = request.url.endsWith("/messages") ? openMessages() : openChat();
-    const response = await fetch(`${base}/responses`, {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        accept: "text/event-stream",
-        "accept-encoding": "identity",
-        authorization: request.headers.get("authorization") ?? "",
-      },
-      body: JSON.stringify(translation.request(dict(await request.json()))),
-      signal: request.signal,
-      proxy: false,
-    });
+    const response = await askBackend(
+      base,
+      request,
+      JSON.stringify(translation.request(dict(await request.json()))),
+    );
     const { status, body } = response;
     if (body === null) return new Response(null, { status });
     const headers = { "content-type": "text/event-stream", "cache-control": "no-cache" };

@@ -2,6 +2,8 @@
 // it prints its port. "pipe" hands the backend's body on as it is; "read" takes each chunk into JavaScript and out again,
 // which is the least that a proxy must do to know what it relays.
 
+import { askBackend } from "./ask.ts";
+
 const [kind, base = ""] = process.argv.slice(2);
 
 async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -14,18 +16,7 @@ const server = Bun.serve({
   idleTimeout: 0,
   development: false,
   fetch: async (request) => {
-    const response = await fetch(`${base}/responses`, {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        accept: "text/event-stream",
-        "accept-encoding": "identity",
-        authorization: request.headers.get("authorization") ?? "",
-      },
-      body: await request.arrayBuffer(),
-      signal: request.signal,
-      proxy: false,
-    });
+    const response = await askBackend(base, request, await request.arrayBuffer());
     const { status, headers, body } = response;
     const isRead = kind === "read" && body !== null;
     return new Response(isRead ? chunksOf(body) : body, { status, headers });

@@ -1,12 +1,4 @@
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,6 +10,7 @@ import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { call } from "../support/call.ts";
 import { createAuthority } from "../support/certificates.ts";
+import { holdUntilEnd } from "../support/held.ts";
 import { freePort, type Listener, listen } from "../support/listener.ts";
 import {
   DEBIAN,
@@ -52,15 +45,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
-const open: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
-async function use<T extends AsyncDisposable>(made: Promise<T>): Promise<T> {
-  const each = await made;
-  open.push(each);
-  return each;
-}
+const { hold, use } = holdUntilEnd();
 
 type Scene = {
   readonly backend: FakeBackend;
@@ -84,7 +69,7 @@ type Setup = {
 async function scene(proxyUrl: string, setup: Setup = {}): Promise<Scene> {
   const { accounts: seeds = [{}, {}], config, files = [], names = ["localhost"], env = {} } = setup;
   const backend = await startBackend();
-  open.push({ [Symbol.asyncDispose]: backend.stop });
+  hold({ [Symbol.asyncDispose]: backend.stop });
   const accounts = seeds.map((seed, number) => backend.account(`behind-${number}`, seed));
   const { port } = new URL(backend.url);
   const front = await use(
@@ -115,7 +100,7 @@ async function scene(proxyUrl: string, setup: Setup = {}): Promise<Scene> {
       ...config?.(front),
     },
   });
-  open.push(proxy);
+  hold(proxy);
   const direct = () => front.peers.filter((peer) => !peer.startsWith(`${PROXY_ADDRESS}:`));
   return { backend, accounts, proxy, front, direct };
 }
@@ -397,7 +382,7 @@ test("backend-resolve-address: the backend is dialled there and asked by its nam
 
 test("a login leaves by the proxy too, and says where that is the trouble", async () => {
   const backend = await startBackend();
-  open.push({ [Symbol.asyncDispose]: backend.stop });
+  hold({ [Symbol.asyncDispose]: backend.stop });
   backend.account("somebody");
   await buildIfMissing();
   const server = await use(startSocksServer({ login: LOGIN }));
@@ -423,7 +408,7 @@ test("a login leaves by the proxy too, and says where that is the trouble", asyn
 test("the environment's proxy is not used, and that is said", async () => {
   const trap = await use(listen((socket) => void socket.resume()));
   const backend = await startBackend();
-  open.push({ [Symbol.asyncDispose]: backend.stop });
+  hold({ [Symbol.asyncDispose]: backend.stop });
   const name = `http://127.0.0.1:${trap.port}`;
   const proxy = await startProxy({
     backend,
@@ -431,7 +416,7 @@ test("the environment's proxy is not used, and that is said", async () => {
     binary: true,
     env: { HTTP_PROXY: name, HTTPS_PROXY: name, ALL_PROXY: name, http_proxy: name, NO_PROXY: "" },
   });
-  open.push(proxy);
+  hold(proxy);
   expect((await turn(proxy)).status).toBe(200);
   expect(trap.peers).toEqual([]);
   expect(proxy.logs()).toMatch(/a proxy of the environment is not used.*variable=HTTPS_PROXY/);

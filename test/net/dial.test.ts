@@ -1,24 +1,17 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
 import { dialTarget } from "../../src/net/dial.ts";
 import { EgressError } from "../../src/net/trouble.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { createManualClock } from "../support/clock.ts";
+import { holdUntilEnd } from "../support/held.ts";
 import { once, proxyOf } from "../support/link.ts";
 import { freePort, listen } from "../support/listener.ts";
 import { startHttpProxy, startSocksServer } from "../support/proxies.ts";
 import { until } from "../support/until.ts";
 
-const open: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
-async function use<T extends AsyncDisposable>(made: Promise<T>): Promise<T> {
-  const each = await made;
-  open.push(each);
-  return each;
-}
+const { use } = holdUntilEnd();
 
 const LIMIT_MS = 15_000;
 const target = (port: number, host = "localhost") => ({ host, port });

@@ -5,6 +5,7 @@ import { EgressError } from "../../src/net/trouble.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { createManualClock } from "../support/clock.ts";
 import { NO_PROXY, openEgress } from "../support/egress.ts";
+import { holdUntilEnd } from "../support/held.ts";
 import { proxyOf } from "../support/link.ts";
 import { freePort, type Listener, listen } from "../support/listener.ts";
 import {
@@ -43,16 +44,10 @@ afterAll(async () => {
   for (const server of [secure, other, stranger, plain]) await server.stop(true);
 });
 
-const open: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
+const { hold, use } = holdUntilEnd();
+afterEach(() => {
   seen.length = 0;
 });
-async function use<T extends AsyncDisposable>(made: Promise<T>): Promise<T> {
-  const each = await made;
-  open.push(each);
-  return each;
-}
 
 type Told = (string | undefined)[];
 
@@ -65,7 +60,7 @@ function way(options: Partial<EgressOptions>, ports: Partial<EgressPorts> = {}) 
     onProxy: (_proxy, trouble) => told.push(trouble),
     ...ports,
   });
-  open.push({ [Symbol.asyncDispose]: egress.close });
+  hold({ [Symbol.asyncDispose]: egress.close });
   const ask = (url: string, more: Partial<Outgoing> = {}): Promise<Response> =>
     egress.ask(url, {
       headers: {},

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -6,27 +6,20 @@ import { dirname, join } from "node:path";
 import { createGates, type Gates, type Place } from "../../src/net/gate.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { createManualClock } from "../support/clock.ts";
+import { holdUntilEnd } from "../support/held.ts";
 import { once, proxyOf } from "../support/link.ts";
 import { freePort, listen } from "../support/listener.ts";
 import { startSocksServer } from "../support/proxies.ts";
 import { until } from "../support/until.ts";
 
-const open: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
-async function use<T extends AsyncDisposable>(made: Promise<T>): Promise<T> {
-  const each = await made;
-  open.push(each);
-  return each;
-}
+const { hold, use } = holdUntilEnd();
 
 /** Gates whose sockets are in a folder of their own; without one, they are ports. */
 async function openGates(isPort = false, clock = systemClock): Promise<Gates & { dir: string }> {
   const dir = await mkdtemp(join(tmpdir(), "gate-test-"));
   const socketDir = isPort ? join(dir, "missing") : dir;
   const gates = createGates({ clock, limitMs: () => 15_000, socketDir });
-  open.push({
+  hold({
     [Symbol.asyncDispose]: async () => {
       await gates.close();
       await rm(dir, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-import { LATER, REFERENCE_ONLY } from "./known.ts";
+import { REFERENCE_ONLY } from "./known.ts";
 import {
   defaults,
   ENV_PREFIX,
@@ -21,7 +21,7 @@ export function configurationMarkdown(): string {
     "# Configuration",
     INTRODUCTION,
     ...groups().map(([heading, keys]) => `## ${heading}\n\n${table(keys)}`),
-    notInEffect(),
+    keysOfTheGoProgram(),
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -119,22 +119,8 @@ function shownDefault(key: Key, spec: Spec): string {
     .join("<br>");
 }
 
-function notInEffect(): string {
-  const refused = Object.entries(LATER).filter(([, reason]) => reason !== null);
-  const accepted = Object.keys(LATER).filter((key) => LATER[key] === null);
-  return `## Keys that are not in effect yet
-
-These keys are known and do nothing in this version. They are accepted, and one warning names those that ask for something:
-
-${bullets(accepted)}
-
-These would be dangerous to ignore, so asking for them is a fault:
-
-${refused.map(([key, reason]) => `- \`${key}\`: ${reason}.`).join("\n")}
-
-Entries of \`api-keys\` are strings; the object form comes with a later version and is refused until then.
-
-## Keys of the Go program only
+function keysOfTheGoProgram(): string {
+  return `## Keys of the Go program only
 
 Files made for the Go program of the same name may carry these. They are accepted and ignored, with one warning:
 

@@ -1,25 +1,5 @@
 import { KEYS } from "./schema.ts";
 
-/**
- * Keys of the product that this version does not act on: accepted, with one warning.
- * A text is there where it would be dangerous to go on without it: then it is a fault as soon as it asks for something.
- */
-export const LATER: { readonly [key: string]: string | null } = {
-  "db-enabled": "this version keeps accounts in files only; remove the key and use auth-dir",
-  "db-conn-max-lifetime-sec": null,
-  "db-driver": null,
-  "db-dsn": null,
-  "db-host": null,
-  "db-max-open-conns": null,
-  "db-name": null,
-  "db-password": null,
-  "db-port": null,
-  "db-sslmode": null,
-  "db-user": null,
-  "startup-async-load": null,
-  "startup-load-retry-interval": null,
-};
-
 /** Keys that only the Go program had and that users' files still carry: accepted and ignored, with one warning. */
 export const REFERENCE_ONLY: readonly string[] = [
   "cache-spoof-enabled",
@@ -74,7 +54,7 @@ export const REFERENCE_ONLY: readonly string[] = [
 /** The known key that `name` was probably meant to be; keys of this version win over others. */
 export function nearest(name: string): string | undefined {
   const wanted = name.toLowerCase().replaceAll("_", "-").slice(0, 64);
-  const known = [...KEYS, ...Object.keys(LATER), ...REFERENCE_ONLY];
+  const known = [...KEYS, ...REFERENCE_ONLY];
   let best: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {

@@ -1,6 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { readPlace } from "./database.ts";
 import type { Fault, Origin, Spot } from "./fault.ts";
-import { LATER, nearest, REFERENCE_ONLY } from "./known.ts";
+import { nearest, REFERENCE_ONLY } from "./known.ts";
 import { isLoopback } from "./rules.ts";
 import {
   type Config,
@@ -14,9 +15,7 @@ import {
 } from "./schema.ts";
 import {
   type Complaint,
-  readFlag,
   readValue,
-  show,
   showName,
   type Written,
   type WrittenEntry,
@@ -58,7 +57,6 @@ type Tally = {
   readonly setBy: Map<Key, Given>;
   readonly faults: Fault[];
   readonly warnings: string[];
-  readonly later: Set<string>;
   readonly ignored: Set<string>;
 };
 
@@ -74,13 +72,13 @@ export function loadConfig(sources: Sources): Loaded {
     setBy: new Map(),
     faults: [...file.faults],
     warnings: [],
-    later: new Set(),
     ignored: new Set(),
   };
   for (const given of [...file.given, ...readEnv(sources.env), ...readFlags(sources.flags)]) {
     take(given, tally);
   }
   tally.faults.push(...halfPair(tally, "tls-cert", "tls-key"));
+  tally.faults.push(...unreadablePlace(tally));
   // After the first break the keys are guesses of the parser: their faults would only mislead.
   const trusted = tally.faults.filter(({ line }) => line === undefined || line < file.cutLine);
   const faults = [...file.broken, ...trusted];
@@ -101,7 +99,6 @@ const NO_FILE: FileLayer = { ...NOTHING, broken: [], cutLine: Number.POSITIVE_IN
 function take(given: Given, tally: Tally): void {
   const { name } = given;
   if (isKey(name)) takeKey(name, given, tally);
-  else if (Object.hasOwn(LATER, name)) takeLater(given, tally);
   else if (REFERENCE_ONLY.includes(name)) tally.ignored.add(name);
   else takeUnknown(given, tally);
 }
@@ -159,6 +156,18 @@ function halfPair({ setBy, faults }: Tally, one: Key, other: Key): Fault[] {
   return [{ ...given.at, origin: given.origin, key: there, found, allowed, message }];
 }
 
+/** The address of a database that is to be used and cannot be read. */
+function unreadablePlace({ values, setBy }: Tally): Fault[] {
+  const given = setBy.get("db-dsn");
+  if (given === undefined || values.get("db-enabled") !== true) return [];
+  const whole: unknown = { ...defaults(), ...Object.fromEntries(values) };
+  const reading = isConfig(whole) ? readPlace(whole) : undefined;
+  if (reading === undefined || reading.ok) return [];
+  const { reason: message } = reading;
+  const allowed = specOf("db-dsn").allowed ?? "";
+  return [{ ...given.at, origin: given.origin, key: "db-dsn", found: "", allowed, message }];
+}
+
 function faultOf(key: Key, given: Given, complaint: Complaint): Fault {
   const { found, allowed } = complaint;
   const entry = complaint.entry === undefined ? "" : `${complaint.entry}: `;
@@ -168,44 +177,9 @@ function faultOf(key: Key, given: Given, complaint: Complaint): Fault {
   return { ...at, origin: given.origin, key, found, allowed, message };
 }
 
-function takeLater(given: Given, tally: Tally): void {
-  if (asksForNothing(given.value)) return;
-  const reason = LATER[given.name] ?? null;
-  if (reason === null) {
-    tally.later.add(given.name);
-    return;
-  }
-  tally.faults.push({
-    ...given.at,
-    origin: given.origin,
-    key: given.name,
-    found: show(given.value, true),
-    allowed: "nothing, in this version",
-    message: reason,
-  });
-}
-
-/** Off, zero, blank or empty: a version that cannot do a thing does as much. */
-function asksForNothing(value: Written): boolean {
-  switch (value.kind) {
-    case "nothing":
-      return true;
-    case "text":
-      return value.text.trim() === "" || readFlag(value.text) === false;
-    case "list":
-      return value.items.length === 0;
-    case "map":
-      return value.entries.length === 0;
-  }
-}
-
-function summary({ later, ignored }: Tally): string[] {
-  const lines: string[] = [];
-  if (later.size > 0) lines.push(`not in effect in this version: ${[...later].sort().join(", ")}`);
-  if (ignored.size > 0) {
-    lines.push(`only the Go program had these, ignored: ${[...ignored].sort().join(", ")}`);
-  }
-  return lines;
+function summary({ ignored }: Tally): string[] {
+  if (ignored.size === 0) return [];
+  return [`only the Go program had these, ignored: ${[...ignored].sort().join(", ")}`];
 }
 
 /** Settings that are allowed and that somebody may regret. */
@@ -219,6 +193,10 @@ function cautions(config: Config): string[] {
   }
   if (config["admin-key"] !== "" && config["api-keys"].includes(config["admin-key"])) {
     lines.push("admin-key is one of api-keys too, so it protects nothing; make it another one");
+  }
+  const isNamed = config["db-dsn"] !== "" || config["db-password"] !== "";
+  if (isNamed && !config["db-enabled"]) {
+    lines.push("a database is named, and db-enabled is not set: accounts are kept in files");
   }
   return lines;
 }

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type, TypeGuard } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { databaseDriver, SSL_MODES } from "./database.ts";
 import { readEndpoint } from "./endpoint.ts";
 import { ALLOWED_PROXY, proxyUrl } from "./proxy-url.ts";
 import {
@@ -24,6 +25,7 @@ export const GROUPS = {
   backend: "The backend",
   connections: "Connections to the backend",
   accounts: "Accounts and tokens",
+  database: "Accounts in a database",
   health: "Quota and health of accounts",
   choice: "Choosing an account and retrying",
   clocks: "Time limits and signs of life",
@@ -335,6 +337,132 @@ export const SCHEMA = Type.Object(
       rule: path,
       sample: ['state-file: "./auths/.codex-proxy/state.json"'],
     }),
+    "startup-async-load": key(Type.Boolean({ default: true }), {
+      group: "accounts",
+      live: false,
+      description:
+        "Whether the port is opened before the accounts are read: requests that come earlier are told that the accounts are still being loaded. Off, the program opens its port only when they are there, and ends with an error where the database cannot be used.",
+    }),
+    "startup-load-retry-interval": seconds(
+      { default: 10, minimum: 1, maximum: 3600 },
+      {
+        group: "accounts",
+        live: true,
+        description:
+          "How long to wait before the next try where the database could not be used at the start.",
+      },
+    ),
+    "db-enabled": key(Type.Boolean({ default: false }), {
+      group: "database",
+      live: false,
+      description:
+        "Whether accounts are kept in a database instead of in auth-dir; several instances can share one. Files in auth-dir are then taken in, once each, and stay where they are. See docs/DEPLOY.md.",
+      sample: ["db-enabled: true", "db-driver: postgres", "db-host: 127.0.0.1"],
+    }),
+    "db-driver": key(Type.String({ default: "postgres" }), {
+      group: "database",
+      live: false,
+      description:
+        "Which kind of database. pg, postgresql, mariadb and sqlite3 are understood too.",
+      allowed: "postgres, mysql or sqlite",
+      rule: databaseDriver,
+      sample: ["db-driver: sqlite"],
+    }),
+    "db-host": key(Type.String({ default: "127.0.0.1" }), {
+      group: "database",
+      live: false,
+      description:
+        "The database server: a name, an address, or the path of a Unix socket (PostgreSQL: of its folder).",
+      allowed: "a host name, an address or a path",
+      rule: path,
+      sample: ["db-host: 127.0.0.1"],
+    }),
+    "db-port": key(Type.Integer({ default: 0, minimum: 0, maximum: 65_535 }), {
+      group: "database",
+      live: false,
+      description: "The server's port. 0 means the usual one: 5432 for PostgreSQL, 3306 for MySQL.",
+      fallback: "5432 or 3306, by the driver",
+      sample: ["db-port: 5432"],
+    }),
+    "db-user": key(Type.String({ default: "" }), {
+      group: "database",
+      live: false,
+      description: "Who logs in to the database server.",
+      allowed: "a user name",
+      fallback: "postgres or root, by the driver",
+      rule: path,
+      sample: ["db-user: codex_proxy"],
+    }),
+    "db-password": key(Type.String({ default: "" }), {
+      group: "database",
+      live: false,
+      description:
+        "The password. In the environment (CODEX_PROXY_DB_PASSWORD) it is in no file that others may read.",
+      allowed: "a string",
+      fallback: "none",
+      isSecret: true,
+      rule: path,
+      sample: ['db-password: "..."'],
+    }),
+    "db-name": key(Type.String({ default: "" }), {
+      group: "database",
+      live: false,
+      description:
+        "The database, which is made where it is missing and the user may do so. For sqlite, the path of its file.",
+      allowed: "a name; for sqlite the path of a file",
+      fallback: "`codex_proxy`; for sqlite `codex_proxy.db`",
+      rule: path,
+      sample: ["db-name: codex_proxy"],
+    }),
+    "db-sslmode": key(
+      Type.Union(
+        SSL_MODES.map((mode) => Type.Literal(mode)),
+        { default: "prefer" },
+      ),
+      {
+        group: "database",
+        live: false,
+        description:
+          "How the connection is secured. disable: not at all; allow and prefer: where the server can; require: always, whoever the server is; verify-ca and verify-full: always, and the server's certificate must be good, for verify-full its name too.",
+      },
+    ),
+    "db-sslrootcert": key(Type.String({ default: "" }), {
+      group: "database",
+      live: false,
+      description: "A file of certificates that the server's must come from, in PEM.",
+      allowed: "the path of a file",
+      fallback: "those that the system trusts",
+      rule: path,
+      sample: ['db-sslrootcert: "./db-ca.pem"'],
+    }),
+    "db-dsn": key(Type.String({ default: "" }), {
+      group: "database",
+      live: false,
+      description:
+        "The whole address of the database in one; it wins over db-host to db-sslmode. A URL (postgres://user:password@host:5432/name?sslmode=require), the words of libpq (host=... user=... dbname=...), what Go's MySQL driver takes (user:password@tcp(host:3306)/name), or the path of a file.",
+      allowed: "a URL or a connection string of the driver",
+      fallback: "none: made of the other keys",
+      isSecret: true,
+      rule: path,
+      sample: ['db-dsn: "postgres://codex_proxy@127.0.0.1:5432/codex_proxy"'],
+    }),
+    "db-max-open-conns": key(Type.Integer({ default: 0, minimum: 0, maximum: 1000 }), {
+      group: "database",
+      live: false,
+      description:
+        "How many connections to the database are opened at most. No request waits for one, so that a few are plenty. 0 means 4.",
+      fallback: "4",
+      sample: ["db-max-open-conns: 4"],
+    }),
+    "db-conn-max-lifetime-sec": seconds(
+      { default: 1800, minimum: 0, maximum: DAY_SEC },
+      {
+        group: "database",
+        live: false,
+        description:
+          "How long a connection to the database is used before a new one takes its place. 0: for ever.",
+      },
+    ),
     "auth-scan-interval": seconds(
       { default: 30, minimum: 1, maximum: DAY_SEC },
       {

@@ -109,13 +109,14 @@ export function createSpender(ports: SpendPorts): Spender {
 
   const spend = async (
     account: Account,
-    { reason }: RenewalWish,
+    { reason, isByHand = false }: RenewalWish,
     isStillOurs: () => Promise<boolean>,
   ): Promise<Renewed> => {
     const { identity, source, credential } = account.login;
     const { refreshToken } = credential;
     if (refreshToken === undefined) return refusals.giveUp(account, NO_REFRESH_TOKEN, reason);
-    const writable = await store.canSave(source);
+    const isPressing = isByHand || reason === "unauthorized_recovery";
+    const writable = await store.canSave(source, isPressing);
     if (!writable.ok) {
       const why = `Not renewed, since it could not be stored: ${writable.reason}`;
       return refusals.postpone(account, why);

@@ -19,6 +19,7 @@ import {
   signatureOf,
 } from "./listing.ts";
 import { createLocks } from "./lock.ts";
+import { mergeLogins } from "./merge.ts";
 import { begunIn, orphansOf } from "./orphans.ts";
 import { type Reading, readLogin, writeCredential } from "./record.ts";
 import {
@@ -30,7 +31,7 @@ import {
 } from "./rotation.ts";
 import { bringBack, discard, listAside, putNew, setAside, switchOff } from "./shelf.ts";
 import { removeStale } from "./stale.ts";
-import type { Duplicate, LockWish, Saved, Snapshot, Store, Stored, StoreFault } from "./store.ts";
+import type { LockWish, Saved, Snapshot, Store, Stored, StoreFault } from "./store.ts";
 import { watchFolder } from "./watch.ts";
 
 /** Where account files are, and how often to look for changes that the platform did not report. */
@@ -180,7 +181,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       else if (reading !== undefined) faults.set(path, reading.fault);
       if (warning !== undefined) faults.set(path, { source: path, reason: warning });
     }
-    last = { ...merge(logins), faults: [...faults.values()].sort(bySource), complete: true };
+    last = { ...mergeLogins(logins), faults: [...faults.values()].sort(bySource), complete: true };
     return last;
   };
 
@@ -342,6 +343,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       return holding.has(source) ? takeTurns(source, job) : guarded(source, job);
     },
     add: (name, content) => takeTurns(dir, () => add(name, content)),
+    trouble: () => (last.complete ? undefined : last.faults[0]?.reason),
     watch,
   };
 }
@@ -381,21 +383,6 @@ function isReplaced(present: Login, { original }: Rotation): boolean {
   const before = readLogin(original, present.source);
   if (!before.ok) return false;
   return !areSame(before.login.credential, present.credential) && isNewer(present, before.login);
-}
-
-/** One entry per identity, the newer tokens each time. */
-function merge(logins: readonly Login[]): Pick<Snapshot, "logins" | "duplicates"> {
-  const kept = new Map<string, Login>();
-  for (const login of logins) {
-    const rival = kept.get(login.identity);
-    if (rival === undefined || isNewer(login, rival)) kept.set(login.identity, login);
-  }
-  const duplicates: Duplicate[] = [];
-  for (const { identity, source } of logins) {
-    const winner = kept.get(identity)?.source ?? source;
-    if (winner !== source) duplicates.push({ identity, kept: winner, ignored: source });
-  }
-  return { logins: [...kept.values()], duplicates };
 }
 
 /** The path under which a listing of `dir` finds that file, by whichever way its folder is named. */

@@ -44,3 +44,12 @@ export async function isThere(path: string): Promise<boolean> {
     },
   );
 }
+
+/** What an account's file is called after something that its owner knows it by. */
+export function accountName(wanted: string): string {
+  const stem = wanted
+    .replaceAll(/[^\w.@+-]/g, "_")
+    .replace(/^\.+/, "")
+    .slice(0, 80);
+  return `${stem === "" ? "account" : stem}.json`;
+}

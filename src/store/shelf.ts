@@ -4,7 +4,15 @@ import type { Login } from "../pool/account.ts";
 import { parseDict } from "../wire/json.ts";
 import { createDurably, diskSteps, explain, type Steps, writeDurably } from "./durable.ts";
 import { editJson } from "./edit.ts";
-import { ASIDE, formerName, freeName, isAccountName, isThere, numbered } from "./names.ts";
+import {
+  ASIDE,
+  accountName,
+  formerName,
+  freeName,
+  isAccountName,
+  isThere,
+  numbered,
+} from "./names.ts";
 import { readLogin } from "./record.ts";
 import type { Added, Saved } from "./store.ts";
 
@@ -80,12 +88,7 @@ export async function putNew(
   content: string,
   steps: Steps = diskSteps,
 ): Promise<Added> {
-  const stem =
-    wanted
-      .replaceAll(/[^\w.@+-]/g, "_")
-      .replace(/^\.+/, "")
-      .slice(0, 80) || "account";
-  const path = join(dir, `${stem}.json`);
+  const path = join(dir, accountName(wanted));
   return act<Added>(path, async () => {
     for (let number = 1; ; number++) {
       const source = numbered(path, number);

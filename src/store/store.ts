@@ -56,7 +56,7 @@ export type Locked<T> =
   | { readonly ok: true; readonly value: T }
   | Extract<Saved, { readonly ok: false }>;
 
-/** Where logins are kept. Files today; a database behind the same interface later. */
+/** Where logins are kept: files, or a database. */
 export type Store = {
   readonly read: () => Promise<Snapshot>;
   /** The login as it is stored at this moment, or undefined when it is gone or unreadable. */
@@ -74,8 +74,12 @@ export type Store = {
     wish: LockWish,
     task: (isStillOurs: () => Promise<boolean>) => Promise<T>,
   ) => Promise<Locked<T>>;
-  /** Whether `save` would succeed now; asked before a refresh token is spent. Under the lock it also prepares that. */
-  readonly canSave: (source: string) => Promise<Saved>;
+  /**
+   * Whether `save` would succeed now; asked before a refresh token is spent. Under the lock it also prepares that.
+   * `isPressing`: the access token does not work any more, or the owner asks; a token that somebody may have spent when
+   * they were killed is then tried all the same, after a while.
+   */
+  readonly canSave: (source: string, isPressing?: boolean) => Promise<Saved>;
   /**
    * Writes new tokens durably and keeps every field it does not know. Another login that is there by now is never
    * overwritten. Resolves only when they would survive a power cut.
@@ -98,6 +102,8 @@ export type Store = {
   readonly switchOff: (source: string, isOff: boolean) => Promise<Saved>;
   /** Keeps a further login, written as `content`, under about that name; nothing that is there is replaced. */
   readonly add: (name: string, content: string) => Promise<Added>;
+  /** Why it cannot be used at the moment, for people; undefined while it can. Looks at nothing. */
+  readonly trouble: () => string | undefined;
   /** Calls `onChange` soon after somebody else changed the store, until the returned function is called. */
   readonly watch: (onChange: () => void) => () => void;
 };

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { readPlace } from "./config/database.ts";
 import { readEndpoint } from "./config/endpoint.ts";
 import { readProxy, showProxy } from "./config/proxy-url.ts";
 import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
@@ -9,10 +10,12 @@ import { startChores } from "./engine/chores.ts";
 import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
+import { createFolderImport } from "./engine/folder.ts";
 import { createGauge } from "./engine/gauge.ts";
 import { createHealth } from "./engine/health.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
+import { createLoading } from "./engine/loading.ts";
 import type { LoginPorts } from "./engine/login.ts";
 import { createLogins } from "./engine/logins.ts";
 import { createMeter } from "./engine/meter.ts";
@@ -48,7 +51,7 @@ import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
 import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
-import { openFileStore } from "./store/files.ts";
+import { type OpenPorts, openStore, type StorePlace } from "./store/open.ts";
 import { openStateFile } from "./store/state.ts";
 import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
@@ -124,11 +127,13 @@ export async function startApp(
   const waits = createWaits({ limit: () => perConfig.link.mostInUse, log });
   const calls = createSmallCalls({ ...link, clock });
 
-  const store = await openFileStore({
-    ...placeOf(initial),
+  const opened = await openStore(placeOf(initial), {
+    ...openOptionsOf(initial),
     clock,
+    log,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
+  const { store } = opened;
   const affinity = createAffinity(() => perConfig.pool.affinityTtlMs, MOST_BINDINGS);
   const pool = createPool(() => perConfig.pool, affinity);
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
@@ -163,7 +168,7 @@ export async function startApp(
     clock,
     log,
     renewer,
-    cacheFile: join(initial["auth-dir"], STATE_DIR, "models.json"),
+    cacheFile: join(stateDirOf(initial), "models.json"),
     calls,
     fetch: (identity, etag, stop, own) => {
       const headers = config["upstream-headers"];
@@ -238,7 +243,10 @@ export async function startApp(
         identify: renewer.identify,
         renew: renewer.renew,
         refused,
-        shortage: (model) => describeShortage(pool.view(clock.now()), model, clock.now()),
+        shortage: (model) =>
+          loading.isDone()
+            ? describeShortage(pool.view(clock.now()), model, clock.now())
+            : loading.failure(),
         send: (turn, identity, request, connection) => {
           const options = { ...perConfig.send, baseUrl: upstream };
           const own = askWith(connection, link.ask);
@@ -275,10 +283,27 @@ export async function startApp(
     release: (accountId) => settle(accountId, { type: "released" }),
   });
 
+  const takeIn =
+    opened.shared === undefined
+      ? undefined
+      : createFolderImport({ ...opened.shared, clock, log, adopting });
+  const loading = createLoading({
+    load: async () => {
+      await reload();
+      const trouble = store.trouble();
+      if (trouble !== undefined) return trouble;
+      if ((await takeIn?.()) === true) await reload();
+      return undefined;
+    },
+    retryMs: () => config["startup-load-retry-interval"] * SECOND,
+    clock,
+    log,
+  });
+
   link.configure();
   await models.restore();
   await state.open();
-  await reload();
+  if (!initial["startup-async-load"]) await loading.need();
   const server = startServer(
     {
       access,
@@ -300,6 +325,7 @@ export async function startApp(
       views: () => pool.view(clock.now()),
       explain: explainer.find,
       unsaved: renewer.unsaved,
+      storeTrouble: store.trouble,
       totals: () => counter.read(clock.now()),
       waiting: line.count,
       connections: () => ({
@@ -315,6 +341,7 @@ export async function startApp(
     listeningOf(initial, certificate),
   );
   for (const line of unmet(initial)) log.warn(line);
+  await loading.begin();
 
   const follow = async (): Promise<void> => {
     await reload();
@@ -322,8 +349,13 @@ export async function startApp(
     await renewer.saveLate();
     if (models.catalog() === SEED_CATALOG) await models.update();
   };
-  const unwatch = store.watch(() => {
-    follow().catch((cause: unknown) => reportFault(log, "reload", cause));
+  const inBackground = (name: string, work: Promise<unknown>): void => {
+    work.catch((cause: unknown) => reportFault(log, name, cause));
+  };
+  const unwatchStore = store.watch(() => inBackground("reload", follow()));
+  const unwatchFolder = opened.shared?.folder.watch(() => {
+    const taken = takeIn?.().then((hasNew) => (hasNew ? follow() : undefined));
+    if (taken !== undefined) inBackground("import", taken);
   });
   const stopChores = startChores(
     [
@@ -344,9 +376,7 @@ export async function startApp(
     log,
   );
   // Side by side: a family of many that are due is renewed slowly, and the models need not wait for that.
-  for (const begun of [renewer.sweep(), models.update()]) {
-    begun.catch((cause: unknown) => reportFault(log, "start", cause));
-  }
+  for (const begun of [renewer.sweep(), models.update()]) inBackground("start", begun);
 
   return {
     port: server.server?.port ?? 0,
@@ -356,7 +386,9 @@ export async function startApp(
       link.configure();
     },
     stop: async () => {
-      unwatch();
+      loading.stop();
+      unwatchStore();
+      unwatchFolder?.();
       stopChores();
       admin.logins.cancelAll();
       gauge.stop();
@@ -373,14 +405,36 @@ export async function startApp(
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await Promise.all([renewer.settled(), adopted]);
       await state.save();
+      await opened.close();
       await egress.close();
     },
   };
 }
 
 /** Where a configuration's accounts are: the running program and each command must see the same ones. */
-export function placeOf(config: Config) {
-  return { dir: config["auth-dir"], files: config.accounts, stateFile: config["state-file"] };
+export function placeOf(config: Config): StorePlace {
+  const folder = {
+    dir: config["auth-dir"],
+    files: config.accounts,
+    stateFile: config["state-file"],
+  };
+  if (!config["db-enabled"]) return { ...folder, database: undefined };
+  const reading = readPlace(config);
+  // Never so for a loaded configuration.
+  if (!reading.ok) throw new Error(reading.reason);
+  return {
+    ...folder,
+    database: {
+      place: reading.place,
+      mostConnections: config["db-max-open-conns"],
+      lifetimeSec: config["db-conn-max-lifetime-sec"],
+    },
+  };
+}
+
+/** What opening a configuration's accounts needs beside their place. */
+export function openOptionsOf(config: Config): Pick<OpenPorts, "chance" | "stateDir"> {
+  return { chance: Math.random, stateDir: stateDirOf(config) };
 }
 
 /** By which way requests leave, as a configuration says. */
@@ -521,9 +575,14 @@ function derive(config: Config, upstream: string, clientIdleMs: Millis) {
   };
 }
 
+/** The folder for what this instance keeps to itself. */
+function stateDirOf(config: Config): string {
+  return join(config["auth-dir"], STATE_DIR);
+}
+
 function stateFileOf(config: Config): string {
-  const { "auth-dir": folder, "state-file": named } = config;
-  return named === "" ? join(folder, STATE_DIR, "state.json") : named;
+  const named = config["state-file"];
+  return named === "" ? join(stateDirOf(config), "state.json") : named;
 }
 
 function listeningOf(config: Config, certificate: Certificate | undefined): Listening {

@@ -1,10 +1,28 @@
-import { placeOf } from "../app.ts";
+import { openOptionsOf, placeOf } from "../app.ts";
+import { showPlace } from "../config/database.ts";
 import type { Config } from "../config/schema.ts";
-import { openFileStore } from "../store/files.ts";
+import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../wire/clock.ts";
+import { SILENT } from "../wire/log.ts";
 
-/** The accounts of this configuration, for a command that looks or writes once and ends. */
-export function openAccounts(config: Config, clock: Clock): Promise<Store> {
-  return openFileStore({ ...placeOf(config), clock, scanIntervalMs: () => 0 });
+/** The accounts of a configuration, for a command that looks or writes once and ends. */
+export type Accounts = {
+  readonly store: Store;
+  /** Where they are, in words. */
+  readonly where: string;
+  readonly close: () => Promise<void>;
+};
+
+/** Opens the accounts of this configuration. A command says itself what it does: the store's own log is silent. */
+export async function openAccounts(config: Config, clock: Clock): Promise<Accounts> {
+  const place = placeOf(config);
+  const { store, close } = await openStore(place, {
+    ...openOptionsOf(config),
+    clock,
+    log: SILENT,
+    scanIntervalMs: () => 0,
+  });
+  const where = place.database === undefined ? place.dir : showPlace(place.database.place);
+  return { store, where, close };
 }

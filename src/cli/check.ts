@@ -28,8 +28,10 @@ export async function check(
   const address = config["backend-resolve-address"];
   print(`backend: ${baseUrl(config)}${address === "" ? "" : `, dialled at ${address}`}`);
   print(`egress: ${shownWayOut(config) ?? "direct, without a proxy"}`);
-  const store = await openAccounts(config, systemClock);
+  const { store, where, close } = await openAccounts(config, systemClock);
+  if (config["db-enabled"]) print(`database: ${where}`);
   const { logins, faults, duplicates } = await store.read();
+  await close();
   const fileAt = (source: string): string => shownName(basename(source));
   for (const login of logins) {
     const state = login.isSwitchedOff ? "switched off" : "readable";

@@ -23,7 +23,7 @@ export async function exportLogins(
   const reading = await loadOnce(settings, complain);
   if (reading === undefined) return 2;
   const from = reading.config["auth-dir"];
-  const store = await openAccounts(reading.config, systemClock);
+  const { store, close } = await openAccounts(reading.config, systemClock);
   const fault = (await makeFolder(dir)) ?? (await sameFault(from, dir));
   if (fault !== undefined) {
     complain(fault);
@@ -43,6 +43,7 @@ export async function exportLogins(
     const say = ok ? print : complain;
     say(line);
   }
+  await close();
   print(`${rows.length - failed + faults.length} exported, ${failed} failed; they are in ${dir}`);
   return failed > 0 ? 1 : 0;
 }

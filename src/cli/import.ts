@@ -20,7 +20,7 @@ export async function importLogins(
   const reading = await loadOnce(settings, complain);
   if (reading === undefined) return 2;
   const { config } = reading;
-  const store = await openAccounts(config, systemClock);
+  const { store, where, close } = await openAccounts(config, systemClock);
   const { offers, faults, shared } = await collectOffers(paths, ports);
   for (const fault of faults) complain(`failed: ${fault}`);
   const tell = (adoption: Adoption): void => {
@@ -28,6 +28,7 @@ export async function importLogins(
     say(lineOf(adoption));
   };
   const adoptions = await adoptAll(offers, { store, clock: systemClock }, tell);
+  await close();
   for (const name of shared) {
     print(
       `warning: ${shownName(name)} is the Codex CLI's own login, and two programs on one refresh token make each other's useless: give the proxy a login of its own with 'codex-proxy login'`,
@@ -36,7 +37,7 @@ export async function importLogins(
   const { added, updated, unchanged, failed: refused } = countOutcomes(adoptions);
   const failed = refused + faults.length;
   print(
-    `${added} added, ${updated} updated, ${unchanged} unchanged, ${failed} failed; the accounts are in ${config["auth-dir"]}`,
+    `${added} added, ${updated} updated, ${unchanged} unchanged, ${failed} failed; the accounts are in ${where}`,
   );
   return failed > 0 ? 1 : 0;
 }

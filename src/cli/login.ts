@@ -1,7 +1,5 @@
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { egressOf, loginIssuer } from "../app.ts";
-import type { Config } from "../config/schema.ts";
 import { adoptTokens } from "../engine/adopt.ts";
 import {
   type Ending,
@@ -12,7 +10,6 @@ import {
 } from "../engine/login.ts";
 import { createEgress } from "../net/egress.ts";
 import { CALLBACK_PORTS, openBrowserLogin } from "../server/callback.ts";
-import { canWriteBeside } from "../store/durable.ts";
 import { createStop } from "../turn/stop.ts";
 import type { Random } from "../upstream/login.ts";
 import { type Clock, type Millis, systemClock } from "../wire/clock.ts";
@@ -46,12 +43,11 @@ export async function login(
   if (reading === undefined) return 2;
   const { config } = reading;
   const { clock, random } = scene;
-  const dir = config["auth-dir"];
-  const store = await openAccounts(config, clock);
+  const { store, where, close } = await openAccounts(config, clock);
   // Asked first: tokens that nobody can keep are not worth a login.
-  const writable = await canWriteBeside(join(dir, "the new account"));
+  const writable = await store.canAdd();
   if (!writable.ok) {
-    scene.complain(`${writable.reason} The accounts go to ${dir} (auth-dir).`);
+    scene.complain(`${writable.reason} The accounts go to ${where}.`);
     return 1;
   }
   const way = egressOf(config);
@@ -64,10 +60,11 @@ export async function login(
   };
   const ending = await (isDevice ? byDevice(ports, scene) : byBrowser(ports, scene));
   await egress.close();
-  return tell(ending, config, scene);
+  await close();
+  return tell(ending, where, scene);
 }
 
-function tell(ending: Ending, config: Config, { print, complain }: Telling): number {
+function tell(ending: Ending, where: string, { print, complain }: Telling): number {
   if (ending.kind !== "done") {
     complain(ending.reason);
     return 1;
@@ -77,9 +74,7 @@ function tell(ending: Ending, config: Config, { print, complain }: Telling): num
   print(`\n${outcomeOf(adoption)}`);
   // What its owner has to do first is in the line itself.
   if (adoption.reason !== undefined) return 0;
-  print(
-    `${what} in ${config["auth-dir"]}. A proxy that runs on this folder takes notice by itself;`,
-  );
+  print(`${what} in ${where}. A proxy that runs on it takes notice by itself;`);
   print("otherwise start one: codex-proxy serve");
   return 0;
 }

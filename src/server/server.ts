@@ -45,6 +45,8 @@ export type ServerPorts = {
   readonly views: () => readonly AccountView[];
   /** The accounts whose new tokens could not be stored. */
   readonly unsaved: () => readonly string[];
+  /** Why the accounts' store cannot be used now; undefined while it can. */
+  readonly storeTrouble: () => string | undefined;
   readonly totals: () => Totals;
   /** How many requests wait for a place on an account. */
   readonly waiting: () => number;
@@ -375,7 +377,11 @@ function decoded(part: string): string {
 }
 
 function health(ports: ServerPorts): Response {
-  const { status, body } = healthOf(ports.views(), ports.unsaved());
+  const { status, body } = healthOf(
+    ports.views(),
+    ports.unsaved(),
+    ports.storeTrouble() !== undefined,
+  );
   return json(status, body);
 }
 

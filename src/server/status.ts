@@ -48,11 +48,13 @@ export function countStates(views: readonly AccountView[]) {
 
 /**
  * The answer of `/health`: 200 while at least one account can be used. Where new tokens could not be stored it says
- * of how many accounts: they serve, but the disk wants its owner's attention.
+ * of how many accounts, and where the store cannot be used that all goes on from memory: both serve, and want their
+ * owner's attention.
  */
 export function healthOf(
   views: readonly AccountView[],
   unsaved: readonly string[],
+  isStoreAway: boolean,
 ): {
   readonly status: number;
   readonly body: Json;
@@ -62,8 +64,9 @@ export function healthOf(
   return {
     status: isHealthy ? 200 : 503,
     body: {
-      status: isHealthy ? "ok" : "no usable account",
+      status: !isHealthy ? "no usable account" : isStoreAway ? "degraded" : "ok",
       accounts,
+      ...(isStoreAway && { store: "unreachable" }),
       ...(unsaved.length > 0 && { unsaved_tokens: unsaved.length }),
     },
   };

@@ -343,6 +343,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       return holding.has(source) ? takeTurns(source, job) : guarded(source, job);
     },
     add: (name, content) => takeTurns(dir, () => add(name, content)),
+    canAdd: () => canWriteBeside(join(dir, "the new account")),
     trouble: () => (last.complete ? undefined : last.faults[0]?.reason),
     watch,
   };

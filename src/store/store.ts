@@ -100,6 +100,8 @@ export type Store = {
   readonly discard: (source: string) => Promise<Saved>;
   /** Writes down whether the owner has switched the login off. */
   readonly switchOff: (source: string, isOff: boolean) => Promise<Saved>;
+  /** Whether `add` would succeed now. */
+  readonly canAdd: () => Promise<Saved>;
   /** Keeps a further login, written as `content`, under about that name; nothing that is there is replaced. */
   readonly add: (name: string, content: string) => Promise<Added>;
   /** Why it cannot be used at the moment, for people; undefined while it can. Looks at nothing. */

@@ -11,6 +11,9 @@ export type Log = {
   readonly [level in Level]: (message: string, facts?: Facts) => void;
 };
 
+/** For whoever must be given a log and should not write: nothing becomes of the lines. */
+export const SILENT: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
 /** How lines look and which are written; read for each line, so that a configuration reload takes effect. */
 export type LogOptions = { readonly level: Level; readonly format: "text" | "json" };
 

@@ -19,7 +19,8 @@ test("the accounts of a configuration are those in auth-dir, or those that it li
       accounts: [...accounts],
       "state-file": join(dir, "state.json"),
     };
-    const store = await openAccounts({ ...defaults(), ...given }, systemClock);
+    const { store, where } = await openAccounts({ ...defaults(), ...given }, systemClock);
+    expect(where).toBe(dir);
     const { logins, faults } = await store.read();
     expect(faults).toEqual([]);
     return logins.map(({ credential }) => credential.accessToken).sort();

@@ -215,10 +215,12 @@ describe("faults, as the owner reads them", () => {
       ],
     ],
     [
-      "db-enabled: true",
-      [
-        "config.yaml:1: db-enabled: this version keeps accounts in files only; remove the key and use auth-dir",
-      ],
+      "db-enabled: true\ndb-driver: oracle",
+      ['config.yaml:2: db-driver: found "oracle", allowed: postgres, mysql or sqlite'],
+    ],
+    [
+      "db-enabled: true\ndb-dsn: mysql://root@127.0.0.1/x",
+      ["config.yaml:2: db-dsn: its scheme does not fit db-driver, which is postgres."],
     ],
     [
       "base-url: chatgpt.com",
@@ -355,11 +357,13 @@ describe("keys that mean something only together", () => {
 });
 
 describe("warnings", () => {
-  test("keys that come later are named in one line", () => {
-    const text = "startup-async-load: true\ndb-port: 5432\ndb-name: codex_proxy\n";
-    expect(warningsOf(load(text, { CODEX_PROXY_DB_PASSWORD: "hunter22" }))).toEqual([
-      "not in effect in this version: db-name, db-password, db-port, startup-async-load",
+  test("a database that is named and not switched on", () => {
+    const text = "db-port: 5432\ndb-name: codex_proxy\n";
+    const env = { CODEX_PROXY_DB_PASSWORD: "hunter22" };
+    expect(warningsOf(load(text, env))).toEqual([
+      "a database is named, and db-enabled is not set: accounts are kept in files",
     ]);
+    expect(warningsOf(load(`${text}db-enabled: true\n`, env))).toEqual([]);
   });
 
   test("a key that asks for nothing is no reason to warn or refuse", () => {

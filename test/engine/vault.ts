@@ -93,6 +93,7 @@ export function createVault(...logins: readonly Login[]): Vault {
       held.set(source, reading.login);
       return { ok: true, source };
     },
+    canAdd: async () => verdict(vault.unwritable),
     trouble: () => undefined,
     watch: () => () => {},
   };

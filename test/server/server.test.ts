@@ -93,6 +93,7 @@ const ports: ServerPorts = {
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
   unsaved: () => [],
+  storeTrouble: () => undefined,
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,
   nowMs: () => NOON,

@@ -71,7 +71,7 @@ test("/stats tells how the connections to the backend stand", () => {
 
 describe("healthOf", () => {
   test("200 while one account can be used, and counts alone", () => {
-    expect(healthOf(zoo().view(NOON), [])).toEqual({
+    expect(healthOf(zoo().view(NOON), [], false)).toEqual({
       status: 200,
       body: {
         status: "ok",
@@ -82,7 +82,7 @@ describe("healthOf", () => {
 
   test("accounts whose new tokens could not be stored are told, and do not make it unhealthy", () => {
     const { identity } = loginOf("ready");
-    expect(healthOf(zoo().view(NOON), [identity])).toMatchObject({
+    expect(healthOf(zoo().view(NOON), [identity], false)).toMatchObject({
       status: 200,
       body: { unsaved_tokens: 1 },
     });
@@ -93,9 +93,12 @@ describe("healthOf", () => {
   });
 
   test("503 without any", () => {
-    expect(healthOf([], [])).toMatchObject({ status: 503, body: { accounts: { total: 0 } } });
+    expect(healthOf([], [], false)).toMatchObject({
+      status: 503,
+      body: { accounts: { total: 0 } },
+    });
     const off = poolOf(NOON, loginOf("off", { isSwitchedOff: true }));
-    expect(healthOf(off.view(NOON), []).status).toBe(503);
+    expect(healthOf(off.view(NOON), [], false).status).toBe(503);
   });
 });
 
@@ -250,7 +253,7 @@ describe("statsOf", () => {
 
   test("no token, no whole address, no path", () => {
     const pool = zoo();
-    const said = JSON.stringify(ask(pool)) + JSON.stringify(healthOf(pool.view(NOON), []));
+    const said = JSON.stringify(ask(pool)) + JSON.stringify(healthOf(pool.view(NOON), [], false));
     for (const name of ["ready", "cooling", "disabled", "dead"]) {
       const { credential, email } = loginOf(name);
       for (const secret of [credential.accessToken, credential.refreshToken, email, "/auths/"]) {

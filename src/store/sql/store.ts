@@ -14,10 +14,11 @@ import { accountName, numbered } from "../names.ts";
 import { readLogin, writeCredential } from "../record.ts";
 import type { Sealer } from "../seal.ts";
 import type { Added, LockWish, Saved, Snapshot, Store, StoreFault } from "../store.ts";
-import { type Database, type Param, prepareFile } from "./database.ts";
+import { type Database, type DatabaseOptions, type Param, prepareFile } from "./database.ts";
 import type { Feed } from "./feed.ts";
 import { createLeases, type Lease } from "./leases.ts";
 import { ACCOUNTS, exclusively, IMPORTS, migrate } from "./schema.ts";
+import { checkVersion, createDatabase } from "./server.ts";
 import { createShelf, type Kept, loginOf, nameOf, sourceOf } from "./shelf.ts";
 import { createSpill, type Spilled, type SpillSlot } from "./spill.ts";
 import { foreignValues, hasForeignColumns, identityDigest, takeOver } from "./takeover.ts";
@@ -34,6 +35,8 @@ export type SqlStorePorts = {
   readonly chance: () => number;
   /** A folder on this machine for tokens that the database cannot take. */
   readonly spillDir: string;
+  /** How to reach the server itself, where its database has to be made first. */
+  readonly options: Omit<DatabaseOptions, "place">;
   /** The real disk, unless a test puts a crash between two steps. */
   readonly steps?: Steps;
 };
@@ -60,6 +63,8 @@ type Pending = { readonly file: string | undefined; readonly spilled: Spilled; l
 
 // The owner's own acts wait so long for a renewal that is under way somewhere.
 const ACT: LockWish = { holdMs: 30_000, waitMs: 60_000 };
+// So many digests are asked for at a time.
+const PAGE = 200;
 // Somebody changed the account between a reading and the writing: from the top.
 const TRIES = 5;
 // Whoever was about to spend a token when they went silent may come back with what they got for it.
@@ -84,8 +89,22 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
   let isForeign = false;
   let fault: string | undefined;
 
+  /** Makes sure that there is a database to ask. */
+  const makeSure = async (): Promise<void> => {
+    const { place } = database;
+    if (place.driver === "sqlite") return prepareFile(database);
+    try {
+      await checkVersion(database);
+    } catch (cause) {
+      if (!(cause instanceof DatabaseTrouble) || cause.kind !== "no-database") throw cause;
+      await createDatabase(place, ports.options);
+      log.info("the database was not there and has been made", { database: place.name });
+      await checkVersion(database);
+    }
+  };
+
   const open = async (): Promise<void> => {
-    if (dialect.driver === "sqlite") await prepareFile(database);
+    await makeSure();
     await migrate(database);
     isForeign = await hasForeignColumns(run, dialect);
     if (isForeign) {
@@ -539,14 +558,19 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
         ),
       ),
     add,
+    canAdd: () => act(async () => ({ ok: true })),
     trouble: () => fault ?? database.trouble(),
     watch: feed.watch,
     knownImports: async (digests) => {
       await ready();
       const known = new Set<string>();
-      for (const digest of digests) {
-        const { rows } = await run(`SELECT digest FROM ${IMPORTS} WHERE digest = ?`, [digest]);
-        if (rows.length > 0) known.add(digest);
+      for (let start = 0; start < digests.length; start += PAGE) {
+        const page = digests.slice(start, start + PAGE);
+        const { rows } = await run(
+          `SELECT digest FROM ${IMPORTS} WHERE digest IN (${page.map(() => "?").join(", ")})`,
+          page,
+        );
+        for (const row of rows) known.add(String(row["digest"]));
       }
       return known;
     },

@@ -32,7 +32,7 @@ export class DatabaseTrouble extends Error {
 // Appendix A of the PostgreSQL manual (classes 08 and 57 are connections and operators), the error reference of
 // MySQL and MariaDB, and SQLite's result codes. Measured with Bun 1.4.5: `errno` is the SQLSTATE, or the number.
 const KINDS: readonly (readonly [RegExp, TroubleKind])[] = [
-  [/^(?:23505|1062|SQLITE_CONSTRAINT_(?:UNIQUE|PRIMARYKEY))$/, "taken"],
+  [/^(?:23505|42P04|1062|1007|SQLITE_CONSTRAINT_(?:UNIQUE|PRIMARYKEY))$/, "taken"],
   [/^(?:40001|40P01|55P03|1205|1213|SQLITE_BUSY.*|SQLITE_LOCKED.*)$/, "clash"],
   [/^(?:3D000|1049)$/, "no-database"],
   [/^(?:42501|1044|1142|1143|1227|1370|SQLITE_READONLY.*|SQLITE_PERM)$/, "rights"],

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SQL } from "bun";
 import type { DatabasePlace } from "../../src/config/database.ts";
-import { type Database, openDatabase } from "../../src/store/sql/database.ts";
+import { type Database, type DatabaseOptions, openDatabase } from "../../src/store/sql/database.ts";
 import { createFeed, type Feed } from "../../src/store/sql/feed.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 
@@ -12,10 +12,15 @@ export type TestDatabase = AsyncDisposable & {
   readonly place: DatabasePlace;
   /** The keys of a configuration that uses it. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** A further client of it, closed with it. */
-  readonly connect: (clock?: Clock) => { readonly database: Database; readonly feed: Feed };
+  /** A further client of it, closed with it; its feed goes by `clock`. */
+  readonly connect: (
+    clock?: Clock,
+    more?: Partial<DatabaseOptions>,
+  ) => { readonly database: Database; readonly feed: Feed };
   /** Asks it in its owner's name. */
   readonly run: Database["run"];
+  /** PostgreSQL: closes all clients and takes all out that is in it, since to make a new database takes PostgreSQL half a second. */
+  readonly empty: () => Promise<void>;
 };
 
 /** A kind of database that tests run against. */
@@ -27,6 +32,7 @@ export type Kind = {
 };
 
 type Server = {
+  readonly title: string;
   readonly driver: "postgres" | "mysql";
   readonly port: number;
   readonly user: string;
@@ -34,18 +40,26 @@ type Server = {
 };
 
 // The servers' usual local ports, with the users that need no password there.
-const POSTGRES: Server = { driver: "postgres", port: 5432, user: "postgres", always: "postgres" };
-const MARIADB: Server = { driver: "mysql", port: 3306, user: "root", always: "information_schema" };
+const POSTGRES: Server = {
+  title: "PostgreSQL",
+  driver: "postgres",
+  port: 5432,
+  user: "postgres",
+  always: "postgres",
+};
+const MARIADB: Server = {
+  title: "MariaDB",
+  driver: "mysql",
+  port: 3306,
+  user: "root",
+  always: "information_schema",
+};
 
 /** Every kind of database, SQLite always and the others where a server answers. */
 export const DATABASES: readonly Kind[] = [
   { name: "SQLite", isHere: true, make: makeFile },
-  {
-    name: "PostgreSQL",
-    isHere: await answers(POSTGRES),
-    make: () => makeOn(POSTGRES),
-  },
-  { name: "MariaDB", isHere: await answers(MARIADB), make: () => makeOn(MARIADB) },
+  await kindOf(POSTGRES),
+  await kindOf(MARIADB),
 ];
 
 /** Those that are servers. */
@@ -64,12 +78,18 @@ function clientOf({ driver, port, user }: Server, database: string): SQL {
   });
 }
 
+async function kindOf(server: Server): Promise<Kind> {
+  return { name: server.title, isHere: await answers(server), make: () => makeOn(server) };
+}
+
 async function answers(server: Server): Promise<boolean> {
   const client = clientOf(server, server.always);
   try {
     await client.unsafe("SELECT 1");
     return true;
   } catch {
+    // The command that runs all tests repeats this line at its end.
+    process.stderr.write(`skipped: ${server.title} does not answer on 127.0.0.1:${server.port}\n`);
     return false;
   } finally {
     await client.close().catch(() => {});
@@ -122,26 +142,43 @@ async function makeFile(): Promise<TestDatabase> {
   );
 }
 
+/** How a database is used where a test does not care. */
+export const USUAL = {
+  clock: systemClock,
+  chance: Math.random,
+  mostConnections: 2,
+  lifetimeSec: 0,
+} as const;
+
 function testDatabase(
   place: DatabasePlace,
   config: Readonly<Record<string, unknown>>,
   drop: () => Promise<void>,
 ): TestDatabase {
   const open: Database[] = [];
-  const connect = (clock: Clock = systemClock) => {
-    const options = { clock: systemClock, chance: Math.random, mostConnections: 2, lifetimeSec: 0 };
-    const database = openDatabase({ ...options, place });
+  const connect: TestDatabase["connect"] = (clock = systemClock, more = {}) => {
+    const database = openDatabase({ ...USUAL, place, ...more });
     open.push(database);
     return { database, feed: createFeed(database, clock) };
   };
   const { database: own } = connect();
+  const close = async (): Promise<void> => {
+    for (const database of open.splice(1)) await database.close();
+  };
   return {
     place,
     config,
     connect,
     run: own.run,
+    empty: async () => {
+      await close();
+      await own.run("DROP SCHEMA public CASCADE");
+      await own.run("CREATE SCHEMA public");
+      await own.run("GRANT USAGE ON SCHEMA public TO PUBLIC");
+    },
     [Symbol.asyncDispose]: async () => {
-      for (const database of open) await database.close();
+      await close();
+      await own.close();
       await drop();
     },
   };

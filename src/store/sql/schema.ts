@@ -124,7 +124,8 @@ export function numberOf(value: unknown): number {
 // Any number that nobody else takes; the server's other users may have locks of their own.
 const LOCK_NUMBER = 1_129_270_872;
 const LOCK_NAME = "codex_proxy_schema";
-const LOCK_WAIT_SEC = 60;
+// Less than a statement may take: whoever gave it up would get the lock later, and keep it.
+const LOCK_WAIT_SEC = 5;
 
 /** Runs `task` while no other instance changes the schema. */
 export async function exclusively(

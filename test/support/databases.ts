@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SQL } from "bun";
-import type { DatabasePlace } from "../../src/config/database.ts";
+import type { DatabasePlace, DatabaseServer } from "../../src/config/database.ts";
 import { type Database, type DatabaseOptions, openDatabase } from "../../src/store/sql/database.ts";
 import { createFeed, type Feed } from "../../src/store/sql/feed.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
@@ -19,6 +19,11 @@ export type TestDatabase = AsyncDisposable & {
   ) => { readonly database: Database; readonly feed: Feed };
   /** Asks it in its owner's name. */
   readonly run: Database["run"];
+  /**
+   * On a server: how a further user sees it, who may log in and do no more there than these rights say, such as
+   * "SELECT"; goes with the database.
+   */
+  readonly addUser: (rights: readonly string[]) => Promise<DatabaseServer>;
   /** PostgreSQL: closes all clients and takes all out that is in it, since to make a new database takes PostgreSQL half a second. */
   readonly empty: () => Promise<void>;
 };
@@ -142,6 +147,39 @@ async function makeFile(): Promise<TestDatabase> {
   );
 }
 
+type UserSql = {
+  readonly add: (
+    user: string,
+    password: string,
+    database: string,
+    rights: readonly string[],
+  ) => readonly string[];
+  readonly drop: (user: string) => readonly string[];
+};
+
+// MariaDB takes whoever comes over the loopback interface for one of localhost, or not, by how it resolves names.
+const HERE = ["localhost", "127.0.0.1"];
+
+const USERS: Readonly<Record<DatabasePlace["driver"], UserSql>> = {
+  sqlite: { add: () => [], drop: () => [] },
+  postgres: {
+    add: (user, password, _database, rights) => [
+      `CREATE ROLE ${user} LOGIN PASSWORD '${password}'`,
+      ...rights.map((right) => `GRANT ${right} ON ALL TABLES IN SCHEMA public TO ${user}`),
+      `GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${user}`,
+    ],
+    drop: (user) => [`DROP OWNED BY ${user}`, `DROP ROLE ${user}`],
+  },
+  mysql: {
+    add: (user, password, database, rights) =>
+      HERE.flatMap((host) => [
+        `CREATE USER '${user}'@'${host}' IDENTIFIED BY '${password}'`,
+        ...rights.map((right) => `GRANT ${right} ON ${database}.* TO '${user}'@'${host}'`),
+      ]),
+    drop: (user) => HERE.map((host) => `DROP USER '${user}'@'${host}'`),
+  },
+};
+
 /** How a database is used where a test does not care. */
 export const USUAL = {
   clock: systemClock,
@@ -162,14 +200,27 @@ function testDatabase(
     return { database, feed: createFeed(database, clock) };
   };
   const { database: own } = connect();
+  const users: string[] = [];
   const close = async (): Promise<void> => {
     for (const database of open.splice(1)) await database.close();
+    for (const user of users.splice(0)) {
+      for (const statement of USERS[place.driver].drop(user)) await own.run(statement);
+    }
   };
   return {
     place,
     config,
     connect,
     run: own.run,
+    addUser: async (rights) => {
+      if (place.driver === "sqlite") throw new Error("a file has no users");
+      const user = freshName();
+      users.push(user);
+      const password = `pw-${user}`;
+      for (const statement of USERS[place.driver].add(user, password, place.name, rights))
+        await own.run(statement);
+      return { ...place, user, password };
+    },
     empty: async () => {
       await close();
       await own.run("DROP SCHEMA public CASCADE");

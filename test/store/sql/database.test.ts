@@ -8,6 +8,7 @@ import { DATABASES, SERVERS, type TestDatabase, USUAL } from "../../support/data
 import { describeEach } from "../../support/each-database.ts";
 import { type Forwarder, startForwarder } from "../../support/forwarder.ts";
 import { until } from "../../support/until.ts";
+import { troubleIn } from "./instance.ts";
 
 /** Short pauses pass at once, and nothing ever takes too long. */
 const HASTY: Clock = {
@@ -26,17 +27,6 @@ async function numbers(here: TestDatabase): Promise<TestDatabase> {
 
 async function valuesOf({ run }: Pick<Database, "run">): Promise<readonly number[]> {
   return (await run("SELECT v FROM n ORDER BY id")).rows.map(({ v }) => Number(v));
-}
-
-/** What `work` fails with; none where it does not. */
-async function troubleIn(work: Promise<unknown>): Promise<DatabaseTrouble | undefined> {
-  try {
-    await work;
-    return undefined;
-  } catch (cause) {
-    if (cause instanceof DatabaseTrouble) return cause;
-    throw cause;
-  }
 }
 
 describeEach(DATABASES, ({ make, name }) => {

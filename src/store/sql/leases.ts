@@ -27,7 +27,11 @@ const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 500;
 
 /** Leases in the rows of the accounts. All times are the database's, so that clocks may differ. */
-export function createLeases(database: Database, clock: Clock, chance: () => number): Leases {
+export function createLeases(
+  database: Pick<Database, "run" | "dialect">,
+  clock: Pick<Clock, "after">,
+  chance: () => number,
+): Leases {
   const { run, dialect } = database;
   const { nowMs } = dialect;
 

@@ -292,7 +292,7 @@ export async function startApp(
       await reload();
       const trouble = store.trouble();
       if (trouble !== undefined) return trouble;
-      if ((await takeIn?.()) === true) await reload();
+      if ((await takeIn?.take()) === true) await reload();
       return undefined;
     },
     retryMs: () => config["startup-load-retry-interval"] * SECOND,
@@ -349,14 +349,17 @@ export async function startApp(
     await renewer.saveLate();
     if (models.catalog() === SEED_CATALOG) await models.update();
   };
+  const importFiles = async (): Promise<void> => {
+    if ((await takeIn?.take()) === true) await follow();
+  };
+  const importLate = async (): Promise<void> => {
+    if (takeIn?.isDue() === true) await importFiles();
+  };
   const inBackground = (name: string, work: Promise<unknown>): void => {
     work.catch((cause: unknown) => reportFault(log, name, cause));
   };
   const unwatchStore = store.watch(() => inBackground("reload", follow()));
-  const unwatchFolder = opened.shared?.folder.watch(() => {
-    const taken = takeIn?.().then((hasNew) => (hasNew ? follow() : undefined));
-    if (taken !== undefined) inBackground("import", taken);
-  });
+  const unwatchFolder = opened.shared?.folder.watch(() => inBackground("import", importFiles()));
   const stopChores = startChores(
     [
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },
@@ -366,6 +369,7 @@ export async function startApp(
         run: recovery.retryAside,
       },
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
+      { name: "import", everyMs: () => SAVE_EVERY_MS, run: importLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },

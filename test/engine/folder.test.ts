@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createFolderImport } from "../../src/engine/folder.ts";
 import { openFileStore } from "../../src/store/files.ts";
 import type { SqlStore } from "../../src/store/sql/store.ts";
+import { DatabaseTrouble } from "../../src/store/sql/trouble.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { createLanes } from "../../src/wire/lanes.ts";
 import { createLog } from "../../src/wire/log.ts";
@@ -42,14 +43,14 @@ async function importing(here: TestDatabase, dir: string, store?: SqlStore) {
     (line) => lines.push(line.slice(13).trim()),
   );
   const { run } = createLanes(() => 1);
-  const take = createFolderImport({
+  const { take, isDue } = createFolderImport({
     folder,
     store: into,
     clock: systemClock,
     log,
     adopting: (task) => run("adopt", task),
   });
-  return { take, store: into, lines };
+  return { take, isDue, store: into, lines };
 }
 
 async function tokensIn(store: SqlStore): Promise<readonly (string | undefined)[]> {
@@ -166,14 +167,61 @@ describeEach(DATABASES, ({ make }) => {
           ? { ok: false, reason: "the database: no room for rt_secret_0123456789." }
           : store.add(name, content),
     };
-    const { take, lines } = await importing(here, dir, unsure);
+    const { take, isDue, lines } = await importing(here, dir, unsure);
     expect(await take()).toBe(false);
+    // Said once, however often it is tried.
+    expect(await take()).toBe(false);
+    expect(isDue()).toBe(true);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toStartWith(
       "WARN  an account file could not be taken into the database; it is tried again",
     );
     isFull = false;
     expect(await take()).toBe(true);
+    expect(isDue()).toBe(false);
+    expect(await tokensIn(store)).toEqual(["rt_ann_1000"]);
+  });
+
+  test("a login that is in, and could not be noted, is an account all the same", async () => {
+    await using here = await make();
+    const dir = makeFolder();
+    writeFileSync(join(dir, "ann.json"), recordOf("ann", 1000));
+    const { store } = openInstance(here);
+    let isAway = true;
+    const away: SqlStore = {
+      ...store,
+      noteImport: async (digest) => {
+        if (isAway) throw new DatabaseTrouble("away", "it is not reachable.");
+        await store.noteImport(digest);
+      },
+    };
+    const { take, isDue } = await importing(here, dir, away);
+    expect([await take(), isDue()]).toEqual([true, true]);
+    isAway = false;
+    expect([await take(), isDue()]).toEqual([false, false]);
+    expect(await tokensIn(store)).toEqual(["rt_ann_1000"]);
+  });
+
+  test("a database that is away takes the files when it is back, and that is no fault of the program's", async () => {
+    await using here = await make();
+    const dir = makeFolder();
+    writeFileSync(join(dir, "ann.json"), recordOf("ann", 1000));
+    const { store } = openInstance(here);
+    let isAway = true;
+    const away: SqlStore = {
+      ...store,
+      knownImports: async (digests) => {
+        if (isAway) throw new DatabaseTrouble("away", "it is not reachable.");
+        return store.knownImports(digests);
+      },
+    };
+    const { take, isDue, lines } = await importing(here, dir, away);
+    expect([await take(), await take(), isDue()]).toEqual([false, false, true]);
+    expect(lines).toEqual([
+      'WARN  account files cannot be taken into the database now; it is tried again reason="it is not reachable."',
+    ]);
+    isAway = false;
+    expect([await take(), isDue()]).toEqual([true, false]);
     expect(await tokensIn(store)).toEqual(["rt_ann_1000"]);
   });
 

@@ -13,7 +13,7 @@ export type Lease = {
    * may have been. False where the lease is held no more.
    */
   readonly announce: (token: string) => Promise<boolean>;
-  /** Gives it up; what was announced is over, whatever came of it. Never throws. */
+  /** Gives it up; what it announced is over, whatever came of it. Never throws. */
   readonly release: () => Promise<void>;
 };
 
@@ -46,30 +46,36 @@ export function createLeases(
   const exists = async (name: string): Promise<boolean> =>
     (await run(`SELECT id FROM ${ACCOUNTS} WHERE name = ?`, [name])).rows.length > 0;
 
-  const leaseOf = (name: string, owner: string): Lease => ({
-    isStillOurs: async () => {
-      const { rows } = await run(
-        `SELECT id FROM ${ACCOUNTS} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
-        [name, owner],
-      );
-      return rows.length > 0;
-    },
-    announce: async (token) => {
-      const { count } = await run(
-        `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
-        [token, name, owner],
-      );
-      return count > 0;
-    },
-    release: async () => {
-      await run(
-        `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0, spending = NULL WHERE name = ? AND lease_owner = ?`,
-        [name, owner],
-      ).catch(() => {
-        // It ends by itself.
-      });
-    },
-  });
+  const leaseOf = (name: string, owner: string): Lease => {
+    let hasAnnounced = false;
+    return {
+      isStillOurs: async () => {
+        const { rows } = await run(
+          `SELECT id FROM ${ACCOUNTS} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
+          [name, owner],
+        );
+        return rows.length > 0;
+      },
+      announce: async (token) => {
+        const { count } = await run(
+          `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
+          [token, name, owner],
+        );
+        hasAnnounced ||= count > 0;
+        return count > 0;
+      },
+      release: async () => {
+        // What somebody else announced who was killed is not over because others have looked at it.
+        const end = hasAnnounced ? ", spending = NULL" : "";
+        await run(
+          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${end} WHERE name = ? AND lease_owner = ?`,
+          [name, owner],
+        ).catch(() => {
+          // It ends by itself.
+        });
+      },
+    };
+  };
 
   return {
     take: async (name, { holdMs, waitMs, isWanted = () => true }) => {

@@ -113,10 +113,13 @@ describeEach(DATABASES, ({ make }) => {
     expect(row?.["spending"]).toBe("mark-1");
     expect(Math.abs(numberOf(row?.["spending_ms"]) - Date.now())).toBeLessThan(5000);
     expect((await rowOf(here, "b.json"))?.["spending"]).toBeNull();
-    // Killed: the mark stays, whoever has the account next.
+    // Killed: the mark stays, whoever has the account next, till one of them spends a token.
     await expire(here);
+    await (await taken(leasesOn(here))).release();
+    expect((await rowOf(here))?.["spending"]).toBe("mark-1");
     const next = await taken(leasesOn(here));
     expect((await rowOf(here))?.["spending"]).toBe("mark-1");
+    expect(await next.announce("mark-2")).toBe(true);
     await next.release();
     const after = await rowOf(here);
     expect([after?.["spending"], after?.["lease_owner"], numberOf(after?.["lease_until"])]).toEqual(

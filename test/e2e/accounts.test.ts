@@ -15,9 +15,10 @@ import { type Dict, dict, parseDict, text } from "../../src/wire/json.ts";
 import {
   countOf,
   expectServed,
-  filesOf,
   refreshesOf,
+  recordOf,
   renewBeside,
+  storedIn,
   turnsTaken,
 } from "../support/accounts.ts";
 import type { AccountSeed, FakeAccount } from "../support/backend/account.ts";
@@ -621,5 +622,5 @@ function untilAccounts(proxy: TestProxy, count: number): Promise<void> {
 }
 
 async function expectFiles(proxy: TestProxy, accounts: readonly FakeAccount[]): Promise<void> {
-  expect(await filesOf(proxy)).toEqual(accounts.map(({ name }) => `${name}.json`));
+  expect(await storedIn(proxy)).toEqual(accounts.map(({ name }) => `${name}.json`));
 }

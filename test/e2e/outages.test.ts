@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { dict, list, parseDict, text } from "../../src/wire/json.ts";
-import { filesOf, stateOf, storedToken, turnsOn } from "../support/accounts.ts";
+import { storedIn, stateOf, storedToken, turnsOn } from "../support/accounts.ts";
 import type { AccountSeed, FakeAccount } from "../support/backend/account.ts";
 import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
@@ -105,7 +105,7 @@ async function drill(
 
 /** Nothing was deleted, renamed or emptied, and no refresh token was ever spent twice. */
 async function expectNothingLost({ proxy, backend, accounts }: Drill): Promise<void> {
-  expect(await filesOf(proxy)).toEqual(accounts.map(({ name }) => `${name}.json`).sort());
+  expect(await storedIn(proxy)).toEqual(accounts.map(({ name }) => `${name}.json`).sort());
   // The issuer answers 401 to a refresh token that was spent before.
   expect(backend.refreshes().filter(({ status }) => status === 401)).toEqual([]);
   for (const account of accounts) {

@@ -6,6 +6,7 @@ import { renewalsOf, storedToken } from "../support/accounts.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CODEX, call } from "../support/call.ts";
+import { filePlace } from "../support/places.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -66,7 +67,9 @@ describe("several processes on one folder, all tokens due", () => {
         }
         for (const account of accounts) {
           expect([account.name, renewalsOf(backend, account)]).toEqual([account.name, [200]]);
-          expect(await storedToken({ authDir }, account)).toBe(account.tokens().refreshToken);
+          expect(await storedToken({ place: filePlace(authDir) }, account)).toBe(
+            account.tokens().refreshToken,
+          );
         }
         expect((await readdir(authDir)).filter((name) => name.endsWith(".lock"))).toEqual([]);
       } finally {
@@ -158,7 +161,7 @@ test("accounts: only the files that the owner names are used, inside the folder 
     const files = (await proxy.stats()).accounts.map(({ file }) => file);
     expect(files.toSorted()).toEqual([named, far].map(({ name }) => `${name}.json`).toSorted());
     await until("it is renewed where it lies", async () => {
-      const token = await storedToken({ authDir: elsewhere }, far);
+      const token = await storedToken({ place: filePlace(elsewhere) }, far);
       return token === far.tokens().refreshToken && (await isRenewed(proxy));
     });
     await rm(farPath);

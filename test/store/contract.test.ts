@@ -5,7 +5,7 @@ import { parseDict } from "../../src/wire/json.ts";
 import { DATABASES } from "../support/databases.ts";
 import { describeEach } from "../support/each-database.ts";
 import { until } from "../support/until.ts";
-import { PLACES, type Place, type PlaceKind, placeKindOf } from "./kinds.ts";
+import { type MakePlace, makeFilePlace, makePlaceIn, type StoredPlace } from "./kinds.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
 
 // What every store does, whatever keeps the logins. What is about files alone is in files.test.ts, and what is about
@@ -53,14 +53,14 @@ async function renew(
   return done.ok ? done.value : done;
 }
 
-async function recordIn(place: Place, name: string) {
+async function recordIn(place: StoredPlace, name: string) {
   return parseDict((await place.look(name)) ?? "");
 }
 
 const tokenOf = (iat: number, user = "u", workspace = WORKSPACE) =>
   accessTokenOf({ user, workspace, iat, exp: iat + 900 });
 
-function contract({ make }: PlaceKind): void {
+function contract(make: MakePlace): void {
   describe("read", () => {
     test("nothing is in it at first, and nothing is wrong", async () => {
       await using place = await make();
@@ -556,7 +556,7 @@ function contract({ make }: PlaceKind): void {
           source: `${place.sourceOf("a.json")}.disabled`,
           credential: { refreshToken: "rt_1" },
         });
-        expect(await reader.content(aside?.source ?? "")).toContain('"note":"mine"');
+        expect(await reader.content(aside?.source ?? "")).toContain('"note": "mine"');
       }
       const source = `${place.sourceOf("a.json")}.disabled`;
       // It can be renewed where it lies.
@@ -720,8 +720,5 @@ function contract({ make }: PlaceKind): void {
   });
 }
 
-const [files] = PLACES;
-describe("files", () => {
-  if (files !== undefined) contract(files);
-});
-describeEach(DATABASES, (kind) => contract(placeKindOf(kind)));
+describe("files", () => contract(makeFilePlace));
+describeEach(DATABASES, (kind) => contract(makePlaceIn(kind)));

@@ -1,7 +1,6 @@
 import { expect } from "bun:test";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { type Dict, dict, parseDict } from "../../src/wire/json.ts";
+import { redact } from "../../src/wire/log.ts";
 import type { FakeAccount } from "./backend/account.ts";
 import { turnBody } from "./backend/ask.ts";
 import type { FakeBackend } from "./backend/backend.ts";
@@ -59,18 +58,37 @@ export async function expectServed(proxy: TestProxy, more: Dict = {}): Promise<v
   expect([status, text]).toEqual([200, text]);
 }
 
-/** What lies in the folder of accounts, but for what is hidden. */
-export async function filesOf({ authDir }: Pick<TestProxy, "authDir">): Promise<readonly string[]> {
-  return (await readdir(authDir)).filter((name) => !name.startsWith(".")).toSorted();
+/** How the proxy calls an account's entry where others may read it. */
+export function shownName({ place }: Pick<TestProxy, "place">, account: FakeAccount): string {
+  return redact(place.nameOf(account));
 }
 
-/** The refresh token in an account's file. */
+/** An address that can be told from others where only a part of it is shown. */
+export function addressOf(name: string): string {
+  return `me@${name}.example.com`;
+}
+
+/** The accounts that are stored, by their names; in files it is what lies in the folder, but for what is hidden. */
+export function storedIn({ place }: Pick<TestProxy, "place">): Promise<readonly string[]> {
+  return place.names();
+}
+
+/** An account as it is stored, with every field. */
+export async function recordOf(
+  { place }: Pick<TestProxy, "place">,
+  account: Pick<FakeAccount, "name" | "email">,
+): Promise<Dict> {
+  const content = await place.look(place.nameOf(account));
+  if (content === undefined) throw new Error(`nothing is stored of ${account.name}`);
+  return dict(parseDict(content));
+}
+
+/** The refresh token that is stored of an account. */
 export async function storedToken(
-  { authDir }: Pick<TestProxy, "authDir">,
-  { name }: Named,
+  proxy: Pick<TestProxy, "place">,
+  account: Pick<FakeAccount, "name" | "email">,
 ): Promise<unknown> {
-  const content = await readFile(join(authDir, `${name}.json`), "utf8");
-  return dict(parseDict(content))["refresh_token"];
+  return (await recordOf(proxy, account))["refresh_token"];
 }
 
 /** How often these words stand in a text. */

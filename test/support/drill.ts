@@ -1,4 +1,3 @@
-import { readdir } from "node:fs/promises";
 import type { Millis } from "../../src/wire/clock.ts";
 import type { FakeBackend } from "./backend/backend.ts";
 import type { ManualClock } from "./clock.ts";
@@ -9,7 +8,7 @@ import { until, within } from "./until.ts";
 export type Scene = {
   readonly clock: ManualClock;
   readonly backend: FakeBackend;
-  readonly proxy: Pick<TestProxy, "url" | "authDir">;
+  readonly proxy: Pick<TestProxy, "url" | "place">;
 };
 
 /** How time passes. */
@@ -43,12 +42,8 @@ export async function elapse(
         "the backend is quiet",
         backend.until(() => backend.openRequests() === 0),
       );
-      await until("no renewal is under way", async () => !(await hasLock(proxy.authDir)));
+      await until("no renewal is under way", async () => !(await proxy.place.isHeld()));
     }
   }
   return passed;
-}
-
-async function hasLock(authDir: string): Promise<boolean> {
-  return (await readdir(authDir)).some((name) => name.endsWith(".lock"));
 }

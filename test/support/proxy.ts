@@ -5,9 +5,12 @@ import { type App, startApp } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { type Dict, dict, list, parseDict, text } from "../../src/wire/json.ts";
-import { createLog } from "../../src/wire/log.ts";
+import { createLog, redact } from "../../src/wire/log.ts";
 import type { FakeAccount } from "./backend/account.ts";
 import type { FakeBackend } from "./backend/backend.ts";
+import type { TestDatabase } from "./databases.ts";
+import type { StoreKind } from "./each-database.ts";
+import { databasePlace, filePlace, type Place } from "./places.ts";
 import { until, within } from "./until.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -30,6 +33,10 @@ export type ProxySetup = {
   readonly binary?: boolean;
   /** A folder of account files that is there already; it is left where it is. */
   readonly authDir?: string;
+  /** Where its accounts are: a database of its own of this kind, which takes the folder's files in. By default in files. */
+  readonly store?: Pick<StoreKind, "database">;
+  /** A database that is there already; it is left as it is. */
+  readonly database?: TestDatabase;
   /** Words before the program's own, such as `setpriv`. */
   readonly launcher?: readonly string[];
   /** More of the environment. Only where it is a process. */
@@ -42,6 +49,8 @@ export type ProxySetup = {
 export type TestProxy = AsyncDisposable & {
   readonly url: string;
   readonly authDir: string;
+  /** Where its accounts are. */
+  readonly place: Place;
   /** Everything that it has logged or printed so far. */
   readonly logs: () => string;
   /** Puts an account file into the folder, whole or not at all, and returns its path. */
@@ -62,7 +71,7 @@ export type Stats = {
   readonly summary: Dict;
   readonly accounts: readonly AccountStats[];
   /** The row of an account, found by its file. */
-  readonly of: (account: Pick<FakeAccount, "name">) => AccountStats;
+  readonly of: (account: Pick<FakeAccount, "name"> & Partial<FakeAccount>) => AccountStats;
 };
 
 /** One account's row in `/stats`. */
@@ -96,6 +105,8 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
   for (const account of setup.accounts) {
     await putFile(authDir, `${account.name}.json`, account.file());
   }
+  const own = setup.database === undefined ? await setup.store?.database?.make() : undefined;
+  const database = setup.database ?? own;
   const config = {
     listen: "127.0.0.1:0",
     "base-url": setup.backend.url,
@@ -104,7 +115,12 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
     "api-keys": [KEY],
     "log-level": "debug",
     "shutdown-timeout": 1,
+    ...database?.config,
     ...setup.config,
+  };
+  const clear = async (): Promise<void> => {
+    await own?.[Symbol.asyncDispose]();
+    await rm(home, { recursive: true, force: true });
   };
   const keys = list(config["api-keys"]);
   const adminKey = text(dict(config)["admin-key"]) ?? text(keys[0]);
@@ -118,19 +134,25 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
       try {
         await running.stop();
       } finally {
-        await rm(home, { recursive: true, force: true });
+        await clear();
       }
+    };
+    let stopping: Promise<void> | undefined;
+    const stopOnce = (): Promise<void> => {
+      stopping ??= stop();
+      return stopping;
     };
     return {
       ...running,
       authDir,
+      place: database === undefined ? filePlace(authDir) : databasePlace(database),
       put: (name, content) => putFile(authDir, name, content),
       stats: () => readStats(running.url, adminKey),
-      stop,
-      [Symbol.asyncDispose]: stop,
+      stop: stopOnce,
+      [Symbol.asyncDispose]: stopOnce,
     };
   } catch (cause) {
-    await rm(home, { recursive: true, force: true });
+    await clear();
     throw cause;
   }
 }
@@ -338,9 +360,11 @@ async function readStats(url: string, key: string | undefined): Promise<Stats> {
   return {
     summary: dict(body["summary"]),
     accounts,
-    of: ({ name }) => {
-      const row = accounts.find(({ file }) => file === `${name}.json`);
-      if (row === undefined) throw new Error(`/stats has no account of the file ${name}.json`);
+    of: ({ name, email }) => {
+      // In files an account is called after its file; taken into a database, after its address, of which a part is shown.
+      const files = [`${name}.json`, ...(email === undefined ? [] : [redact(`${email}.json`)])];
+      const row = accounts.find(({ file }) => files.includes(file));
+      if (row === undefined) throw new Error(`/stats has no account of ${files.join(" or ")}`);
       return row;
     },
   };

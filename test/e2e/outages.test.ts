@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { dict, list, parseDict, text } from "../../src/wire/json.ts";
-import { storedIn, stateOf, storedToken, turnsOn } from "../support/accounts.ts";
+import { stateOf, storedIn, storedToken, turnsOn } from "../support/accounts.ts";
 import type { AccountSeed, FakeAccount } from "../support/backend/account.ts";
 import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";

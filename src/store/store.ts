@@ -36,7 +36,10 @@ export type Duplicate = {
 export type Snapshot = {
   /** An entry that has not changed since the last reading is the same object as then. */
   readonly logins: readonly Login[];
-  /** What could not be read. Unless it `isBarring`, an account that runs from an earlier state of it keeps running. */
+  /**
+   * What could not be read; where that is the store itself, it comes first. Unless it `isBarring`, an account that runs
+   * from an earlier state of it keeps running.
+   */
   readonly faults: readonly StoreFault[];
   readonly duplicates: readonly Duplicate[];
   /** False when the store itself could not be read: `logins` is then what was last known, and nothing is gone. */

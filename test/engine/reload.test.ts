@@ -141,15 +141,24 @@ describe("createReload", () => {
   });
 
   test("a store that cannot be read takes nobody out", async () => {
-    const { vault, reload, names } = stage(loginOf("ann"), loginOf("bob"));
+    const { vault, reload, names, lines } = stage(loginOf("ann"), loginOf("bob"));
     await reload();
     vault.snapshot = {
       logins: [],
       complete: false,
-      faults: [{ source: "/auths", reason: "gone" }],
+      faults: [
+        { source: "/auths", reason: "gone" },
+        { source: "/auths/a.json", reason: "broken" },
+      ],
     };
     await reload();
+    await reload();
     expect(names()).toEqual(["ann", "bob"]);
+    const warnings = lines.filter(({ level }) => level === "warn");
+    expect(warnings.map(({ message }) => message)).toEqual([
+      "the accounts cannot be read now",
+      "an account file was left alone",
+    ]);
     vault.snapshot = { logins: [], complete: true };
     await reload();
     expect(names()).toEqual([]);

@@ -22,7 +22,9 @@ import type { Saved, Snapshot, Store, Stored } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
 import { createManualClock } from "../support/clock.ts";
+import { contract } from "./contract.ts";
 import { makeFolder } from "./folder.ts";
+import { makeFilePlace } from "./kinds.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
@@ -42,6 +44,8 @@ function put(dir: string, name: string, record: unknown): string {
 function tokensOf({ logins }: Snapshot): readonly (string | undefined)[] {
   return logins.map(({ credential }) => credential.accessToken);
 }
+
+describe("as any store", () => contract(makeFilePlace));
 
 describe("read", () => {
   test("makes a missing folder, for the owner's eyes only", async () => {

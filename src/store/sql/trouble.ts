@@ -43,7 +43,10 @@ const KINDS: readonly (readonly [RegExp, TroubleKind])[] = [
   [/^(?:08...|57P0.|53...|1040|1053|1077|1203|2002|2003|2006|2013)$/, "away"],
   // Bun says AUTHENTICATION_FAILED of a MySQL server that offers no TLS where that is required.
   [/_TLS_|AUTHENTICATION_FAILED|_CERT|SELF_SIGNED|UNABLE_TO_VERIFY/, "security"],
-  [/CONNECTION|TIMEOUT|REFUSED|ECONN|ENOTFOUND|CLOSED|SQLITE_IOERR|SQLITE_CANTOPEN/, "away"],
+  [
+    /CONNECTION|TIMEOUT|REFUSED|ECONN|ENOTFOUND|CLOSED|SQLITE_IOERR|SQLITE_CANTOPEN|SQLITE_NOTADB|SQLITE_CORRUPT/,
+    "away",
+  ],
 ];
 
 /** The trouble that an error of the client means. */

@@ -6,6 +6,8 @@ import { ACCOUNTS, CHANGES } from "../../../src/store/sql/schema.ts";
 import { systemClock } from "../../../src/wire/clock.ts";
 import { DATABASES, SERVERS, type TestDatabase } from "../../support/databases.ts";
 import { describeEach } from "../../support/each-database.ts";
+import { contract } from "../contract.ts";
+import { makePlaceIn } from "../kinds.ts";
 import { accessTokenOf, WORKSPACE } from "../tokens.ts";
 import { openInstance, troubleIn } from "./instance.ts";
 import { outageOf } from "./outage.ts";
@@ -15,6 +17,10 @@ const recordOf = (user: string, iat = 1000): string =>
     access_token: accessTokenOf({ user, workspace: WORKSPACE, iat, exp: iat + 900 }),
     refresh_token: `rt_${user}_${iat}`,
   });
+
+describeEach(DATABASES, (kind) => {
+  describe("as any store", () => contract(makePlaceIn(kind)));
+});
 
 describeEach(DATABASES, ({ make, name }) => {
   test("opening asks nothing; the first use makes what is needed, once for all that come at a time", async () => {

@@ -64,7 +64,7 @@ const ERRORS: readonly [
   ["Server does not support SSL", "ERR_POSTGRES_TLS_NOT_AVAILABLE", undefined, "security"],
   ["Authentication failed", "ERR_MYSQL_AUTHENTICATION_FAILED", undefined, "security"],
   ["self signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT", undefined, "security"],
-  ["file is not a database", "SQLITE_NOTADB", 26, "other"],
+  ["file is not a database", "SQLITE_NOTADB", 26, "away"],
   ['syntax error at or near "SELEC"', PG, "42601", "other"],
   ["Table 'x.y' doesn't exist", MY, 1146, "other"],
   ["NOT NULL constraint failed: k.v", "SQLITE_CONSTRAINT_NOTNULL", 1299, "other"],

@@ -2,14 +2,12 @@ import { describe, expect, test } from "bun:test";
 import type { Saved, Snapshot, Store, Stored } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
-import { DATABASES } from "../support/databases.ts";
-import { describeEach } from "../support/each-database.ts";
 import { until } from "../support/until.ts";
-import { type MakePlace, makeFilePlace, makePlaceIn, type StoredPlace } from "./kinds.ts";
+import type { MakePlace, StoredPlace } from "./kinds.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
 
-// What every store does, whatever keeps the logins. What is about files alone is in files.test.ts, and what is about
-// databases alone in sql/.
+// What every store does, whatever keeps the logins: files.test.ts and sql/store.test.ts run it, and have besides what is
+// about files or about databases alone.
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
 const DAY_MS = 86_400_000;
@@ -60,7 +58,8 @@ async function recordIn(place: StoredPlace, name: string) {
 const tokenOf = (iat: number, user = "u", workspace = WORKSPACE) =>
   accessTokenOf({ user, workspace, iat, exp: iat + 900 });
 
-function contract(make: MakePlace): void {
+/** The tests that every kind of store stands. */
+export function contract(make: MakePlace): void {
   describe("read", () => {
     test("nothing is in it at first, and nothing is wrong", async () => {
       await using place = await make();
@@ -719,6 +718,3 @@ function contract(make: MakePlace): void {
     });
   });
 }
-
-describe("files", () => contract(makeFilePlace));
-describeEach(DATABASES, (kind) => contract(makePlaceIn(kind)));

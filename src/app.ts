@@ -287,12 +287,28 @@ export async function startApp(
     opened.shared === undefined
       ? undefined
       : createFolderImport({ ...opened.shared, clock, log, adopting });
+  const inBackground = (name: string, work: Promise<unknown>): void => {
+    work.catch((cause: unknown) => reportFault(log, name, cause));
+  };
+  const follow = async (): Promise<void> => {
+    await reload();
+    // A folder that is back takes what it could not take before.
+    await renewer.saveLate();
+    if (models.catalog() === SEED_CATALOG) await models.update();
+  };
+  /** Takes in what lies in the folder, where accounts are in a database. */
+  const takeFolder = async (): Promise<void> => {
+    if ((await takeIn?.()) === true) await follow();
+  };
   const loading = createLoading({
     load: async () => {
       await reload();
       const trouble = store.trouble();
       if (trouble !== undefined) return trouble;
-      if ((await takeIn?.()) === true) await reload();
+      const taken = takeFolder();
+      // Where there are accounts, nobody need wait for further ones.
+      if (pool.view(clock.now()).length === 0) await taken;
+      else inBackground("import", taken);
       return undefined;
     },
     retryMs: () => config["startup-load-retry-interval"] * SECOND,
@@ -343,20 +359,8 @@ export async function startApp(
   for (const line of unmet(initial)) log.warn(line);
   await loading.begin();
 
-  const follow = async (): Promise<void> => {
-    await reload();
-    // A folder that is back takes what it could not take before.
-    await renewer.saveLate();
-    if (models.catalog() === SEED_CATALOG) await models.update();
-  };
-  const inBackground = (name: string, work: Promise<unknown>): void => {
-    work.catch((cause: unknown) => reportFault(log, name, cause));
-  };
   const unwatchStore = store.watch(() => inBackground("reload", follow()));
-  const unwatchFolder = opened.shared?.folder.watch(() => {
-    const taken = takeIn?.().then((hasNew) => (hasNew ? follow() : undefined));
-    if (taken !== undefined) inBackground("import", taken);
-  });
+  const unwatchFolder = opened.shared?.folder.watch(() => inBackground("import", takeFolder()));
   const stopChores = startChores(
     [
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },

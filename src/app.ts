@@ -298,7 +298,10 @@ export async function startApp(
   };
   /** Takes in what lies in the folder, where accounts are in a database. */
   const takeFolder = async (): Promise<void> => {
-    if ((await takeIn?.()) === true) await follow();
+    if ((await takeIn?.()) !== true) return;
+    await reload();
+    // What follows may wait for tokens, and who waits for accounts need not wait for that.
+    inBackground("reload", follow());
   };
   const loading = createLoading({
     load: async () => {

@@ -13,7 +13,7 @@ export type Lease = {
    * may have been. False where the lease is held no more.
    */
   readonly announce: (token: string) => Promise<boolean>;
-  /** Gives it up; what was announced is over, whatever came of it. Never throws. */
+  /** Gives it up; what was announced by it is over, whatever came of it. Never throws. */
   readonly release: () => Promise<void>;
 };
 
@@ -68,6 +68,7 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
 
   const leaseOf = (name: string, owner: string, holdMs: Millis): Lease => {
     const stopExtending = extend(name, owner, holdMs);
+    let isAnnounced = false;
     return {
       isStillOurs: async () => {
         const { rows } = await run(
@@ -81,12 +82,14 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
           `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
           [token, name, owner],
         );
-        return count > 0;
+        isAnnounced = count > 0;
+        return isAnnounced;
       },
       release: async () => {
         stopExtending();
         await run(
-          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0, spending = NULL WHERE name = ? AND lease_owner = ?`,
+          // What another one has announced, and not come back from, is for those who come next to know.
+          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${isAnnounced ? ", spending = NULL" : ""} WHERE name = ? AND lease_owner = ?`,
           [name, owner],
         ).catch(() => {
           // It ends by itself.

@@ -1,4 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { list } from "../wire/json.ts";
 import type { Fault, Origin, Spot } from "./fault.ts";
 import { LATER, nearest, REFERENCE_ONLY } from "./known.ts";
 import { isLoopback } from "./rules.ts";
@@ -81,6 +82,7 @@ export function loadConfig(sources: Sources): Loaded {
     take(given, tally);
   }
   tally.faults.push(...halfPair(tally, "tls-cert", "tls-key"));
+  tally.faults.push(...rivals(tally, "credential-key", "credential-key-file"));
   // After the first break the keys are guesses of the parser: their faults would only mislead.
   const trusted = tally.faults.filter(({ line }) => line === undefined || line < file.cutLine);
   const faults = [...file.broken, ...trusted];
@@ -157,6 +159,15 @@ function halfPair({ setBy, faults }: Tally, one: Key, other: Key): Fault[] {
   const [found, allowed] = [`no ${missing}`, `${one} and ${other} together, or neither`];
   const message = `found ${found} beside it, allowed: ${allowed}`;
   return [{ ...given.at, origin: given.origin, key: there, found, allowed, message }];
+}
+
+/** Of two keys that say the same in two ways, the second one, where both say something. */
+function rivals({ setBy, values }: Tally, one: Key, other: Key): Fault[] {
+  const given = setBy.get(other);
+  if (given === undefined || !setBy.has(one) || list(values.get(one)).length === 0) return [];
+  const [found, allowed] = [`${one} beside it`, `${one} or ${other}, not both`];
+  const message = `found ${found}, allowed: ${allowed}`;
+  return [{ ...given.at, origin: given.origin, key: other, found, allowed, message }];
 }
 
 function faultOf(key: Key, given: Given, complaint: Complaint): Fault {

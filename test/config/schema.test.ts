@@ -120,6 +120,8 @@ describe("schema", () => {
       "auth-dir",
       "backend-domain",
       "base-url",
+      "credential-key",
+      "credential-key-file",
       "enable-listen-h2c",
       "h2-max-concurrent-streams",
       "listen",

@@ -93,6 +93,8 @@ export function createVault(...logins: readonly Login[]): Vault {
       held.set(source, reading.login);
       return { ok: true, source };
     },
+    sealing: async () => [],
+    reseal: async () => ({ ok: true, isChanged: false }),
     watch: () => () => {},
   };
   return vault;

@@ -49,6 +49,7 @@ import { startServer } from "./server/server.ts";
 import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
 import { openFileStore } from "./store/files.ts";
+import type { Sealer } from "./store/seal.ts";
 import { openStateFile } from "./store/state.ts";
 import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
@@ -72,6 +73,13 @@ export type App = {
   readonly stop: () => Promise<void>;
 };
 
+/** What a configuration names and does not hold, read before the start. */
+export type Provision = {
+  /** How logins are written and read where they are kept. */
+  readonly sealer: Sealer;
+  readonly certificate?: Certificate | undefined;
+};
+
 const SECOND = 1000;
 const MODELS_EVERY_MS = 3_600_000;
 // Tokens that the disk would not take are tried again this often.
@@ -93,7 +101,7 @@ export async function startApp(
   initial: Config,
   clock: Clock,
   log: Log,
-  certificate?: Certificate,
+  { sealer, certificate }: Provision,
 ): Promise<App> {
   let config = initial;
   // The runtime's own idle timer cannot be set anew, and both go by the same key.
@@ -126,6 +134,7 @@ export async function startApp(
 
   const store = await openFileStore({
     ...placeOf(initial),
+    sealer,
     clock,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });

@@ -47,7 +47,7 @@ export async function login(
   const { config } = reading;
   const { clock, random } = scene;
   const dir = config["auth-dir"];
-  const store = await openAccounts(config, clock);
+  const store = await openAccounts(reading, clock);
   // Asked first: tokens that nobody can keep are not worth a login.
   const writable = await canWriteBeside(join(dir, "the new account"));
   if (!writable.ok) {

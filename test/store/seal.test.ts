@@ -166,7 +166,9 @@ describe("a fault says what to do, and no secret", () => {
     const wrong = withNew.open(sealed);
     expect(none).toMatchObject({ ok: false, keyId: oldId, isDamaged: false });
     expect(none.ok ? "" : none.reason).toMatch(
-      new RegExp(`^it is encrypted with key ${oldId}, but no key is configured\\. Put that key`),
+      new RegExp(
+        `^it is encrypted with key ${oldId}, but no key is configured\\. Set credential-key`,
+      ),
     );
     expect(wrong.ok ? "" : wrong.reason).toContain(`the configured key is ${newId}.`);
   });

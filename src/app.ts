@@ -52,6 +52,7 @@ import { startServer } from "./server/server.ts";
 import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
 import { type OpenPorts, openStore, type StorePlace } from "./store/open.ts";
+import type { Sealer } from "./store/seal.ts";
 import { openStateFile } from "./store/state.ts";
 import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
@@ -75,6 +76,13 @@ export type App = {
   readonly stop: () => Promise<void>;
 };
 
+/** What a configuration names and does not hold, read before the start. */
+export type Provision = {
+  /** How logins are written and read where they are kept. */
+  readonly sealer: Sealer;
+  readonly certificate?: Certificate | undefined;
+};
+
 const SECOND = 1000;
 const MODELS_EVERY_MS = 3_600_000;
 // Tokens that the disk would not take are tried again this often.
@@ -96,7 +104,7 @@ export async function startApp(
   initial: Config,
   clock: Clock,
   log: Log,
-  certificate?: Certificate,
+  { sealer, certificate }: Provision,
 ): Promise<App> {
   let config = initial;
   // The runtime's own idle timer cannot be set anew, and both go by the same key.
@@ -129,6 +137,7 @@ export async function startApp(
 
   const opened = await openStore(placeOf(initial), {
     ...openOptionsOf(initial),
+    sealer,
     clock,
     log,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,

@@ -1,9 +1,17 @@
 import { join } from "node:path";
 import { readEndpoint } from "./config/endpoint.ts";
 import { readProxy, showProxy } from "./config/proxy-url.ts";
-import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
+import {
+  baseUrl,
+  type Config,
+  defaults,
+  issuerUrl,
+  keyDigestOf,
+  parseListen,
+} from "./config/schema.ts";
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
+import { type Client, createAllowances } from "./engine/allowance.ts";
 import { createCheckQuota } from "./engine/check-quota.ts";
 import { startChores } from "./engine/chores.ts";
 import { createDeadTokens } from "./engine/dead.ts";
@@ -42,6 +50,7 @@ import { createResponseMemory } from "./protocols/responses/memory.ts";
 import type { AdminPorts } from "./server/admin.ts";
 import type { Certificate } from "./server/certificate.ts";
 import { readBody } from "./server/intake.ts";
+import { nameByDigest } from "./server/keys.ts";
 import { type Listening, unmet } from "./server/listen.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
@@ -134,9 +143,29 @@ export async function startApp(
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
     pool.settle(accountId, outcome, clock.now());
   const ledger = createLedger(clock.now);
+  const allowances = createAllowances(clock);
+  const configureClients = (): void => {
+    const { clients } = perConfig.access;
+    allowances.configure(clients);
+    for (const { name: client, expiresMs } of clients.values()) {
+      if (expiresMs === undefined || expiresMs > clock.now()) continue;
+      log.warn("an entry of api-keys has expired", { client });
+    }
+  };
+  configureClients();
   const file = openStateFile(stateFileOf(initial), clock.now);
   const dead = createDeadTokens({ now: clock.now, onRefused: () => void state.save() });
-  const state = createState({ pool, affinity, ledger, dead, file, clock, log, giveWay });
+  const state = createState({
+    pool,
+    affinity,
+    ledger,
+    dead,
+    allowances,
+    file,
+    clock,
+    log,
+    giveWay,
+  });
   const reread = createReload({ pool, store, clock, log });
   const reload = async (): Promise<void> => {
     await reread();
@@ -220,6 +249,8 @@ export async function startApp(
     clock,
     options: () => perConfig.proxy,
     resolve,
+    enter: allowances.enter,
+    onBegin: () => {},
     onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
       if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
@@ -291,6 +322,8 @@ export async function startApp(
         readBody(request, { limitBytes, idleMs: clientIdleMs }, clock),
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
+      resolve,
+      clients: allowances.view,
       admin,
       accounts: {
         refresh,
@@ -353,6 +386,7 @@ export async function startApp(
     configure: (next) => {
       config = next;
       perConfig = derive(next, upstream, clientIdleMs);
+      configureClients();
       link.configure();
     },
     stop: async () => {
@@ -448,6 +482,7 @@ function giveWay(): Promise<void> {
 function derive(config: Config, upstream: string, clientIdleMs: Millis) {
   const { "admin-key": adminKey, "model-aliases": aliases } = config;
   const egress = egressOf(config, upstream);
+  const clients = new Map(config["api-keys"].map(clientOf));
   return {
     egress,
     link: {
@@ -513,12 +548,28 @@ function derive(config: Config, upstream: string, clientIdleMs: Millis) {
       isBuiltIn: JSON.stringify(aliases) === JSON.stringify(defaults()["model-aliases"]),
     },
     access: {
-      clientKeys: config["api-keys"].map(sha256),
+      clientKeys: [...clients.keys()],
+      clients,
       adminKey: adminKey === "" ? undefined : sha256(adminKey),
       allowedOrigins: config["allowed-origins"],
       ownHost: parseListen(config.listen)?.hostname,
     },
   };
+}
+
+/** A key's digest, and what its entry says of it. */
+function clientOf(entry: Config["api-keys"][number]): [digest: string, client: Client] {
+  const digest = keyDigestOf(entry);
+  const said = typeof entry === "string" ? {} : entry;
+  const client = {
+    name: said.name ?? nameByDigest(digest),
+    models: said.models,
+    expiresMs: said.expires === undefined ? undefined : Date.parse(said.expires),
+    rpm: said.rpm,
+    concurrency: said.concurrency,
+    tokensPerDay: said["tokens-per-day"],
+  };
+  return [digest, client];
 }
 
 function stateFileOf(config: Config): string {

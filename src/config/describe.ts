@@ -1,5 +1,6 @@
 import { LATER, REFERENCE_ONLY } from "./known.ts";
 import {
+  CLIENT_KEY_FIELDS,
   defaults,
   ENV_PREFIX,
   envName,
@@ -21,6 +22,7 @@ export function configurationMarkdown(): string {
     "# Configuration",
     INTRODUCTION,
     ...groups().map(([heading, keys]) => `## ${heading}\n\n${table(keys)}`),
+    clientKeys(),
     notInEffect(),
   ];
   return `${parts.join("\n\n")}\n`;
@@ -119,6 +121,20 @@ function shownDefault(key: Key, spec: Spec): string {
     .join("<br>");
 }
 
+function clientKeys(): string {
+  const lines = Object.entries(CLIENT_KEY_FIELDS).map(
+    ([name, spec]) => `- \`${name}\`, ${allowedOf(spec)}: ${spec.description}`,
+  );
+  return `## Keys in object form
+
+An entry of \`api-keys\` is a string, or a map that says more of a key. It needs \`key\` or \`key-sha256\`; what is left out
+is not limited. In the environment all keys are strings.
+
+${lines.join("\n")}
+
+What a limit counts, and what its holder is told, is in [OWNER.md](OWNER.md#client-keys).`;
+}
+
 function notInEffect(): string {
   const refused = Object.entries(LATER).filter(([, reason]) => reason !== null);
   const accepted = Object.keys(LATER).filter((key) => LATER[key] === null);
@@ -131,8 +147,6 @@ ${bullets(accepted)}
 These would be dangerous to ignore, so asking for them is a fault:
 
 ${refused.map(([key, reason]) => `- \`${key}\`: ${reason}.`).join("\n")}
-
-Entries of \`api-keys\` are strings; the object form comes with a later version and is refused until then.
 
 ## Keys of the Go program only
 

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
+import type { ClientUse } from "../engine/allowance.ts";
 import { MOST_RECORDS } from "../engine/explain.ts";
 import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
@@ -8,12 +9,13 @@ import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
 import { wordingFor } from "../protocols/registry.ts";
 import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
+import type { Resolved } from "../turn/model.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
 import type { Intake, ReadBody } from "./intake.ts";
-import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
+import { type AccessOptions, admitCaller, type Guard, mayUse, notAllowed } from "./keys.ts";
 import {
   type Connection,
   connectionOf,
@@ -22,7 +24,7 @@ import {
   serveOptions,
 } from "./listen.ts";
 import type { LocalCall } from "./local.ts";
-import { findModel, listModels, modelShape } from "./models.ts";
+import { findModel, listModels, type MayUse, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
 import { type Sockets, type Wire, wireOptions } from "./sockets.ts";
 import { type ConnectionStatus, healthOf, statsOf } from "./status.ts";
@@ -40,6 +42,7 @@ export type ServerPorts = {
   readonly readBody: (request: Request, limitBytes: number) => Promise<Intake>;
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
+  readonly resolve: (model: string) => Resolved;
   readonly admin: AdminPorts;
   readonly accounts: AccountRoutes;
   readonly views: () => readonly AccountView[];
@@ -49,6 +52,8 @@ export type ServerPorts = {
   /** How many requests wait for a place on an account. */
   readonly waiting: () => number;
   readonly connections: () => ConnectionStatus;
+  /** What the holders of keys have used. */
+  readonly clients: () => readonly ClientUse[];
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
   readonly nowMs: () => Millis;
@@ -263,7 +268,8 @@ async function answer(
     return Response.json(body, { status, headers: { ...headers, ...extra, ...ids } });
   };
   const isLocal = way.guard === "credentials" && runtime.isLocal();
-  const caller = admitCaller(request.headers, way.guard, ports.access(), isLocal);
+  const approach = { isLocal, nowMs: ports.nowMs() };
+  const caller = admitCaller(request.headers, way.guard, ports.access(), approach);
   if ("kind" in caller) return refuseHere(caller);
   // Where the Host header is no host, the runtime gives the bare path.
   const url = URL.parse(request.url, "http://localhost");
@@ -352,13 +358,18 @@ function openSocket(
   return new Response(null, { status: 101 });
 }
 
-function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): Response {
-  return json(200, listModels(catalog(), modelShape(url, request.headers), startedMs));
+function models({ request, url, caller }: Visit, { catalog, startedMs }: ServerPorts): Response {
+  const shape = modelShape(url, request.headers);
+  const may: MayUse = (name, model) => mayUse(caller, name, model);
+  return json(200, listModels(catalog(), shape, startedMs, may));
 }
 
-function model({ request, url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+function model({ request, url, caller, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
   const id = decoded(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
   const shape = modelShape(url, request.headers);
+  const resolved = ports.resolve(id);
+  const isAllowed = mayUse(caller, id, resolved.ok ? resolved.choice.model : id);
+  if (!isAllowed) return refuseHere(notAllowed(caller, id));
   const found = findModel(ports.catalog(), id, shape, ports.startedMs);
   if (found !== undefined) return json(200, found);
   const message = `There is no model '${id}'. GET /v1/models lists them.`;
@@ -386,6 +397,7 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
     totals: ports.totals(),
     waiting: ports.waiting(),
     connections: ports.connections(),
+    clients: ports.clients(),
     startedMs: ports.startedMs,
     nowMs: ports.nowMs(),
   };

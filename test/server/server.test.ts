@@ -14,6 +14,7 @@ import { routesOf, type ServerPorts, startServer } from "../../src/server/server
 import type { Wire } from "../../src/server/sockets.ts";
 import { mergeCatalog } from "../../src/turn/catalog.ts";
 import { clientStatus, type Failure, refuse } from "../../src/turn/failure.ts";
+import { resolveModel } from "../../src/turn/model.ts";
 import { NO_USAGE } from "../../src/turn/usage.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { sha256 } from "../../src/wire/digest.ts";
@@ -22,6 +23,7 @@ import { listen, loginOf, NOON, step, steps } from "../engine/parts.ts";
 import { loginPorts } from "../engine/scene.ts";
 import { createVault, poolOf } from "../engine/vault.ts";
 import { portsOf } from "../protocols/turns.ts";
+import { UNLIMITED } from "../support/callers.ts";
 
 const KEY = "a-client-key-1";
 const ADMIN = "an-admin-key-1";
@@ -75,6 +77,8 @@ const ports: ServerPorts = {
   local: (call) => answerLocally(call),
   localRoutes: [LOCAL],
   catalog: () => CATALOG,
+  resolve: (model) => resolveModel(model, CATALOG, []),
+  clients: () => [],
   admin: {
     views: () => pool.view(NOON),
     store: createVault(),
@@ -543,6 +547,7 @@ describe("clients that leave, over a real connection", () => {
       }),
       resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
+      ...UNLIMITED,
       onEnd: ({ status }) => {
         open.requests -= 1;
         statuses.add(status);

@@ -52,6 +52,7 @@ function shouldRetry(failure: Failure, waitSeconds: number | undefined): boolean
     // A quota without a date, and accounts that wait for their owner, are not soon.
     case "exhausted":
     case "no-account":
+    case "client-limited":
       return isSoon;
     case "rate-limited":
       return isSoon || waitSeconds === undefined;

@@ -24,6 +24,7 @@ import { createLine } from "./engine/line.ts";
 import type { LoginPorts } from "./engine/login.ts";
 import { createLogins } from "./engine/logins.ts";
 import { createMeter } from "./engine/meter.ts";
+import { createMetrics } from "./engine/metrics.ts";
 import { createModels } from "./engine/models.ts";
 import { createPacer, USUAL_MOST } from "./engine/pacer.ts";
 import { createRecovery } from "./engine/recover.ts";
@@ -32,9 +33,11 @@ import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
+import { tellRests } from "./engine/rests.ts";
 import { createSmallCalls } from "./engine/small-calls.ts";
 import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
+import { createTracer } from "./engine/tracer.ts";
 import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
 import { askWith } from "./net/connections.ts";
@@ -55,6 +58,7 @@ import { type Listening, unmet } from "./server/listen.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
+import { WEBSOCKET } from "./server/socket.ts";
 import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
 import { openFileStore } from "./store/files.ts";
@@ -62,6 +66,7 @@ import { openStateFile } from "./store/state.ts";
 import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
 import { resolveModel } from "./turn/model.ts";
+import { createCollector } from "./upstream/collector.ts";
 import { lowerNames } from "./upstream/headers.ts";
 import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
@@ -71,6 +76,12 @@ import { type Clock, inTime, type Millis } from "./wire/clock.ts";
 import { sha256 } from "./wire/digest.ts";
 import { createLanes } from "./wire/lanes.ts";
 import type { Log } from "./wire/log.ts";
+
+/** What the program is started with beside its configuration. */
+export type Launch = {
+  readonly certificate?: Certificate | undefined;
+  readonly version?: string;
+};
 
 /** The running program. */
 export type App = {
@@ -87,6 +98,9 @@ const MODELS_EVERY_MS = 3_600_000;
 const SAVE_EVERY_MS = 30_000;
 // What the program has learnt is on disk so soon after it.
 const STATE_EVERY_MS = 5 * SECOND;
+const TRACES_EVERY_MS = SECOND;
+// At the end the collector is waited for so long at most.
+const LAST_TRACES_MS = 2 * SECOND;
 // At the end, logins that are being stored are waited for so long at most: one of them may wait for a renewal.
 const ADOPT_MS = 30 * SECOND;
 // A proxy that has not opened a connection by then is taken to be down.
@@ -102,7 +116,7 @@ export async function startApp(
   initial: Config,
   clock: Clock,
   log: Log,
-  certificate?: Certificate,
+  { certificate, version = "from source" }: Launch = {},
 ): Promise<App> {
   let config = initial;
   // The runtime's own idle timer cannot be set anew, and both go by the same key.
@@ -139,7 +153,10 @@ export async function startApp(
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
   const affinity = createAffinity(() => perConfig.pool.affinityTtlMs, MOST_BINDINGS);
-  const pool = createPool(() => perConfig.pool, affinity);
+  const pool = tellRests(
+    createPool(() => perConfig.pool, affinity),
+    (reason) => metrics.rested(reason),
+  );
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
     pool.settle(accountId, outcome, clock.now());
   const ledger = createLedger(clock.now);
@@ -180,9 +197,17 @@ export async function startApp(
     dead,
     options: () => perConfig.renew,
     chance: Math.random,
-    exchange: (token, reason, stop, proxy) => {
-      const headers = config["upstream-headers"];
-      return exchange(token, reason, { issuer: issuerUrl(initial), headers, ask, proxy }, stop);
+    exchange: async (token, reason, stop, proxy) => {
+      const issuer = {
+        issuer: issuerUrl(initial),
+        headers: config["upstream-headers"],
+        ask,
+        proxy,
+      };
+      const exchanged = await exchange(token, reason, issuer, stop);
+      const outcome = exchanged.ok ? "renewed" : exchanged.isPermanent ? "refused" : "failed";
+      metrics.refreshed(outcome);
+      return exchanged;
     },
   });
   const recovery = createRecovery({ pool, store, clock, log, reload, renewer });
@@ -244,16 +269,49 @@ export async function startApp(
     options: () => perConfig.line,
   });
 
+  const protocols = createProtocols({ clock, memory, reasoning });
+  const metrics = createMetrics({
+    clock,
+    protocols: [...protocols.map(({ name }) => name), WEBSOCKET],
+    elapsedMs: () => performance.now(),
+    startedMs,
+    version,
+    isKnownModel: (model) => models.catalog().has(model),
+    views: () => pool.view(clock.now()),
+    levels: () => ({
+      connections: connections.counts(),
+      mostIdle: perConfig.link.mostIdle,
+      waits: waits.counts(),
+      waiting: line.count(),
+      sockets: sockets.count(),
+      unsaved: renewer.unsaved().length,
+      isStoreDegraded: renewer.unsaved().length > 0 || state.isFailing(),
+    }),
+    giveWay,
+  });
+
+  const tracer = createTracer({
+    clock,
+    log,
+    endpoint: () => config["otlp-endpoint"],
+    post: createCollector(ask),
+    source: { version },
+    newSpanId: () => Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex"),
+    onSpans: metrics.spans,
+  });
+
   const resolve = (model: string) => resolveModel(model, models.catalog(), aliases());
   const ports: ProxyPorts = {
     clock,
     options: () => perConfig.proxy,
     resolve,
     enter: allowances.enter,
-    onBegin: () => {},
+    onBegin: metrics.begin,
     onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
       if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
+      metrics.end(record);
+      tracer.keep(record);
       reportRequest(log, record, clock.now());
       explainer.keep(record);
     },
@@ -281,7 +339,6 @@ export async function startApp(
   };
   const newRequestId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
   const access = () => perConfig.access;
-  const protocols = createProtocols({ clock, memory, reasoning });
   const protocol = protocols.find(({ name }) => name === "responses");
   if (protocol === undefined) throw new Error("WebSockets have no protocol to speak");
   const sockets = createSockets({
@@ -331,6 +388,8 @@ export async function startApp(
         checkQuota: createCheckQuota({ pool, gauge, most: mostReadings, clock, log }),
       },
       views: () => pool.view(clock.now()),
+      metrics: metrics.page,
+      onTurnedAway: metrics.turnedAway,
       explain: explainer.find,
       unsaved: renewer.unsaved,
       totals: () => counter.read(clock.now()),
@@ -369,6 +428,7 @@ export async function startApp(
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
+      { name: "traces", everyMs: () => TRACES_EVERY_MS, run: tracer.flush },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },
       { name: "keepalive", everyMs: () => perConfig.egress.keep.pingEveryMs, run: keepWarm },
@@ -381,6 +441,8 @@ export async function startApp(
     begun.catch((cause: unknown) => reportFault(log, "start", cause));
   }
 
+  const stopMeasuring = metrics.start();
+
   return {
     port: server.server?.port ?? 0,
     configure: (next) => {
@@ -392,6 +454,7 @@ export async function startApp(
     stop: async () => {
       unwatch();
       stopChores();
+      stopMeasuring();
       admin.logins.cancelAll();
       gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
@@ -407,6 +470,7 @@ export async function startApp(
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await Promise.all([renewer.settled(), adopted]);
       await state.save();
+      await inTime(tracer.flush(), LAST_TRACES_MS, clock);
       await egress.close();
     },
   };

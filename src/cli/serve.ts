@@ -37,7 +37,7 @@ export async function serve(settings: Settings, version: string): Promise<number
 
   let app: App;
   try {
-    app = await startApp(config, systemClock, log, tls.certificate);
+    app = await startApp(config, systemClock, log, { certificate: tls.certificate, version });
   } catch (cause) {
     return fail([describeStart(cause, config)], 1);
   }

@@ -704,6 +704,16 @@ export const SCHEMA = Type.Object(
         description: "text for people, json for machines: one object per line.",
       },
     ),
+    "otlp-endpoint": key(Type.String({ default: "" }), {
+      group: "logs",
+      live: true,
+      description:
+        "OpenTelemetry collector that gets a trace of each turn, by OTLP over HTTP in JSON; /v1/traces is put behind it. One on this machine is asked directly, any other through proxy-url where that is set. Never in a turn's way: what a collector that is down or slow does not take is dropped and counted.",
+      allowed: "an absolute http or https URL without user name, query and fragment",
+      fallback: "none: no traces",
+      rule: httpUrl,
+      sample: ['otlp-endpoint: "http://127.0.0.1:4318"'],
+    }),
   },
   { additionalProperties: false },
 );

@@ -46,6 +46,8 @@ export type State = {
   readonly restore: () => void;
   /** Writes the file if anything has changed since. Never throws; what fails is tried again by the next call. */
   readonly save: () => Promise<void>;
+  /** Whether the file could not be written when it was last tried, or is not written at all. */
+  readonly isFailing: () => boolean;
 };
 
 /** What was last seen of an account in the pool. */
@@ -321,6 +323,7 @@ export function createState(ports: StatePorts): State {
   return {
     open,
     restore,
+    isFailing: () => hasFailed || isOff,
     save: () => {
       // One that has not begun sees all that has happened by now: a thousand refusals at once are one writing.
       waiting ??= saving.then(begin).catch((cause: unknown) => {

@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
 import type { ClientUse } from "../engine/allowance.ts";
 import { MOST_RECORDS } from "../engine/explain.ts";
+import { PAGE_TYPE } from "../engine/metrics.ts";
 import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
@@ -54,6 +55,10 @@ export type ServerPorts = {
   readonly connections: () => ConnectionStatus;
   /** What the holders of keys have used. */
   readonly clients: () => readonly ClientUse[];
+  /** Everything that is counted, as Prometheus reads it. */
+  readonly metrics: () => Promise<string>;
+  /** A call was turned away at the door, for one of the reasons of `keys.ts`. */
+  readonly onTurnedAway: (code: string) => void;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
   readonly nowMs: () => Millis;
@@ -150,6 +155,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: () => json(200, { status: "ok" }),
     },
     { method: "GET", path: "/stats", guard: "admin", serve: (visit) => stats(visit, ports) },
+    { method: "GET", path: "/metrics", guard: "admin", serve: held(() => metrics(ports)) },
     {
       method: "POST",
       path: "/refresh",
@@ -270,7 +276,10 @@ async function answer(
   const isLocal = way.guard === "credentials" && runtime.isLocal();
   const approach = { isLocal, nowMs: ports.nowMs() };
   const caller = admitCaller(request.headers, way.guard, ports.access(), approach);
-  if ("kind" in caller) return refuseHere(caller);
+  if ("kind" in caller) {
+    ports.onTurnedAway(caller.code ?? "");
+    return refuseHere(caller);
+  }
   // Where the Host header is no host, the runtime gives the bare path.
   const url = URL.parse(request.url, "http://localhost");
   if (url === null) return refuseHere(BAD_ADDRESS);
@@ -403,6 +412,10 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
   };
   const body = statsOf(source, url.searchParams);
   return isFailure(body) ? refuseHere(body) : json(200, body);
+}
+
+async function metrics(ports: ServerPorts): Promise<Response> {
+  return new Response(await ports.metrics(), { headers: { "content-type": PAGE_TYPE } });
 }
 
 function accountCall(visit: Visit, { onFault }: ServerPorts): AccountCall {

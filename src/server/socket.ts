@@ -80,6 +80,9 @@ type Running = {
 // A conversation that is larger must be sent whole with each turn; Codex does so by itself when it is told.
 const HISTORY = { mostBytes: 32 * 1024 * 1024, ttlMs: 3_600_000 };
 
+/** What records call this way in. */
+export const WEBSOCKET = "websocket";
+
 // The public API's bound.
 const MOST_AT_ONCE = 16;
 
@@ -105,7 +108,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
 
   const visitOf = (caller: Caller, headers = handshake): Visit => {
     const traceparent = headers.get("traceparent");
-    const arrival = { requestId: ports.newRequestId(), protocol: "websocket", caller, traceparent };
+    const arrival = { requestId: ports.newRequestId(), protocol: WEBSOCKET, caller, traceparent };
     return openVisit(arrival, ports);
   };
 

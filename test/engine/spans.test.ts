@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { openRecord, type TurnRecord } from "../../src/engine/record.ts";
 import { countSpans, traceIdOf, tracesOf } from "../../src/engine/spans.ts";
 import { type Dict, dict, list } from "../../src/wire/json.ts";
+import { attributesOf } from "../support/collector.ts";
 import { attemptOf, NOON } from "./parts.ts";
 
 const ID = "req_991f0b0d24b84e56a286549434e373c6";
@@ -28,14 +29,6 @@ function spansOf(more: Partial<TurnRecord> = {}): readonly Dict[] {
     ],
   });
   return list(dict(list(resource["scopeSpans"])[0])["spans"]).map(dict);
-}
-
-function attributes(span: Dict | undefined): Dict {
-  const entries = list(span?.["attributes"]).map((each): [string, unknown] => {
-    const { key, value } = dict(each);
-    return [String(key), Object.values(dict(value))[0]];
-  });
-  return Object.fromEntries(entries);
 }
 
 describe("a turn as spans", () => {
@@ -69,7 +62,7 @@ describe("a turn as spans", () => {
       endTimeUnixNano: `${NOON + 1500}000000`,
       status: {},
     });
-    expect(attributes(root)).toMatchObject({
+    expect(attributesOf(root)).toMatchObject({
       "http.response.status_code": "200",
       "gen_ai.request.model": "gpt-5.4-high",
       "gen_ai.usage.input_tokens": "10",
@@ -84,7 +77,7 @@ describe("a turn as spans", () => {
       kind: 3,
       status: { code: 2, message: "spent" },
     });
-    expect(attributes(first)).toMatchObject({ "codex_proxy.account": "an***@a.b#1" });
+    expect(attributesOf(first)).toMatchObject({ "codex_proxy.account": "an***@a.b#1" });
     expect(second).toMatchObject({ spanId: "0000000000000003", status: {} });
   });
 
@@ -97,7 +90,7 @@ describe("a turn as spans", () => {
   test("a failure is an error, unless it was the client's own", () => {
     const failed = spansOf({ status: 503, failure: "no-account", reason: "nobody" })[0];
     expect(failed).toMatchObject({ status: { code: 2, message: "nobody" } });
-    expect(attributes(failed)).toMatchObject({ "error.type": "no-account" });
+    expect(attributesOf(failed)).toMatchObject({ "error.type": "no-account" });
     expect(spansOf({ status: 400, failure: "bad-request", reason: "x" })[0]).toMatchObject({
       status: {},
     });

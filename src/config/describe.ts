@@ -1,5 +1,6 @@
 import { REFERENCE_ONLY } from "./known.ts";
 import {
+  CLIENT_KEY_FIELDS,
   defaults,
   ENV_PREFIX,
   envName,
@@ -21,6 +22,7 @@ export function configurationMarkdown(): string {
     "# Configuration",
     INTRODUCTION,
     ...groups().map(([heading, keys]) => `## ${heading}\n\n${table(keys)}`),
+    clientKeys(),
     keysOfTheGoProgram(),
   ];
   return `${parts.join("\n\n")}\n`;
@@ -118,6 +120,20 @@ function shownDefault(key: Key, spec: Spec): string {
   return Object.entries(value)
     .map(([name, each]) => `\`${name}: ${each}\``)
     .join("<br>");
+}
+
+function clientKeys(): string {
+  const lines = Object.entries(CLIENT_KEY_FIELDS).map(
+    ([name, spec]) => `- \`${name}\`, ${allowedOf(spec)}: ${spec.description}`,
+  );
+  return `## Keys in object form
+
+An entry of \`api-keys\` is a string, or a map that says more of a key. It needs \`key\` or \`key-sha256\`; what is left out
+is not limited. In the environment all keys are strings.
+
+${lines.join("\n")}
+
+What a limit counts, and what its holder is told, is in [OWNER.md](OWNER.md#client-keys).`;
 }
 
 function keysOfTheGoProgram(): string {

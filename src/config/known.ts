@@ -73,8 +73,12 @@ export const REFERENCE_ONLY: readonly string[] = [
 
 /** The known key that `name` was probably meant to be; keys of this version win over others. */
 export function nearest(name: string): string | undefined {
-  const wanted = name.toLowerCase().replaceAll("_", "-").slice(0, 64);
-  const known = [...KEYS, ...Object.keys(LATER), ...REFERENCE_ONLY];
+  return nearestOf(name.replaceAll("_", "-"), [...KEYS, ...Object.keys(LATER), ...REFERENCE_ONLY]);
+}
+
+/** The word among `known` that `word` was probably meant to be; of equals the first. */
+export function nearestOf(word: string, known: readonly string[]): string | undefined {
+  const wanted = word.toLowerCase().slice(0, 64);
   let best: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {

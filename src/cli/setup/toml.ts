@@ -1,5 +1,5 @@
 import { type Dict, dict, isDict } from "../../wire/json.ts";
-import { type Edited, eolOf } from "./edited.ts";
+import { type Edited, eolOf } from "./recipe.ts";
 
 /** Values as these files need them. */
 export type Plain = { readonly [key: string]: string | boolean };

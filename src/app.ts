@@ -66,6 +66,8 @@ import type { Log } from "./wire/log.ts";
 /** The running program. */
 export type App = {
   readonly port: number;
+  /** How many accounts there are now, and how many of them can be used. */
+  readonly accounts: () => { readonly total: number; readonly ready: number };
   /** Puts a new configuration into effect, as far as that can be done live. */
   readonly configure: (config: Config) => void;
   /** Refuses new requests, lets running ones end, and cuts what is left at the deadline. */
@@ -350,6 +352,11 @@ export async function startApp(
 
   return {
     port: server.server?.port ?? 0,
+    accounts: () => {
+      const views = pool.view(clock.now());
+      const ready = views.filter(({ standing }) => standing.kind === "ready");
+      return { total: views.length, ready: ready.length };
+    },
     configure: (next) => {
       config = next;
       perConfig = derive(next, upstream, clientIdleMs);
@@ -521,7 +528,8 @@ function derive(config: Config, upstream: string, clientIdleMs: Millis) {
   };
 }
 
-function stateFileOf(config: Config): string {
+/** Where what the program remembers is kept. */
+export function stateFileOf(config: Config): string {
   const { "auth-dir": folder, "state-file": named } = config;
   return named === "" ? join(folder, STATE_DIR, "state.json") : named;
 }

@@ -1,7 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { formatFault } from "../config/fault.ts";
 import { type Loaded, loadConfig } from "../config/load.ts";
+import { envName } from "../config/schema.ts";
 import { codeOf } from "../store/durable.ts";
+import { text } from "../wire/json.ts";
+import { FIRST_LISTEN } from "./address.ts";
 
 /** Where the configuration comes from on this run. */
 export type Settings = {
@@ -30,7 +33,7 @@ const USUAL_PATH = "config.yaml";
 
 /**
  * The settings of this run: the named file, else `config.yaml` where there is one, else the defaults; flags and
- * environment over them. A file that was named and cannot be read is an error, not a reason for defaults.
+ * environment over them. Without a file, without keys and without a word on where to listen it is this machine only. A file that was named and cannot be read is an error, not a reason for defaults.
  */
 export async function openSettings(
   named: string | undefined,
@@ -48,7 +51,12 @@ export async function openSettings(
       const file = path === undefined ? undefined : await readText(path);
       if (file !== undefined && "reason" in file) return { ok: false, lines: [file.reason] };
       const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env, flags });
-      return loaded.ok ? loaded : { ok: false, lines: loaded.faults.map(formatFault) };
+      if (!loaded.ok) return { ok: false, lines: loaded.faults.map(formatFault) };
+      const isSaid = [flags["listen"], env[envName("listen")]].some(
+        (said) => text(said) !== undefined,
+      );
+      const isFirst = file === undefined && !isSaid && loaded.config["api-keys"].length === 0;
+      return isFirst ? { ...loaded, config: { ...loaded.config, listen: FIRST_LISTEN } } : loaded;
     },
   };
 }

@@ -59,6 +59,7 @@ describe("editToml", () => {
     ["providers by dotted keys", 'model_providers.px.name = "x"\n', "cannot be changed"],
     ["a list of that name", "[[model_providers.px]]\nname = 'x'\n", "cannot be changed"],
     ["a key of that name", "model_providers = 1\n", "cannot be changed"],
+    ["what must go, written by parts", "[model_providers.px]\ntoken.a = 1\n", "cannot be changed"],
   ];
   test.each(refused)("leaves alone %s", (_name, before, reason) => {
     expect(editToml(before, WISH)).toEqual({ ok: false, reason: expect.stringContaining(reason) });

@@ -84,6 +84,8 @@ import type { Log } from "./wire/log.ts";
 /** The running program. */
 export type App = {
   readonly port: number;
+  /** How many accounts there are now, and how many of them can be used. */
+  readonly accounts: () => { readonly total: number; readonly ready: number };
   /** Puts a new configuration into effect, as far as that can be done live. */
   readonly configure: (config: Config) => void;
   /** Refuses new requests, lets running ones end, and cuts what is left at the deadline. */
@@ -487,6 +489,11 @@ export async function startApp(
 
   return {
     port: server.server?.port ?? 0,
+    accounts: () => {
+      const views = pool.view(clock.now());
+      const ready = views.filter(({ standing }) => standing.kind === "ready");
+      return { total: views.length, ready: ready.length };
+    },
     configure: (next) => {
       config = next;
       perConfig = derive(next, upstream, clientIdleMs);
@@ -707,7 +714,8 @@ function clientOf(entry: Config["api-keys"][number]): [digest: string, client: C
   return [digest, client];
 }
 
-function stateFileOf(config: Config): string {
+/** Where what the program remembers is kept. */
+export function stateFileOf(config: Config): string {
   const named = config["state-file"];
   return named === "" ? join(stateDirOf(config), "state.json") : named;
 }

@@ -30,6 +30,8 @@ export function configurationMarkdown(): string {
 
 const INTRODUCTION = `One YAML file with the keys below. \`config.example.yaml\` holds every key with its default; a release
 carries it as \`config.yaml\`. Every key is optional: an empty file is a valid configuration, and so is none at all.
+Without any file, and without api-keys and listen from elsewhere, the proxy listens on 127.0.0.1:8080, for this machine only.
+\`codex-proxy init\` writes a short \`config.yaml\` with a random key to begin with.
 
 ## Where a value comes from
 
@@ -164,7 +166,8 @@ export function exampleYaml(): string {
   return `${[head, ...parts].map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
-function exampleOf(key: Key): string[] {
+/** A key as the example has it: what it means, and its default, commented out where that is nothing to write. */
+export function exampleOf(key: Key): string[] {
   const spec = specOf(key);
   const lines = comment(spec.description);
   const range = spec.form.kind === "integer" || spec.form.kind === "choice";
@@ -184,7 +187,7 @@ function yamlOf(key: Key, value: Setting): string[] {
 }
 
 /** Sentences as comment lines of at most `LINE_WIDTH` characters. */
-function comment(text: string): string[] {
+export function comment(text: string): string[] {
   const lines: string[] = [];
   let line = "#";
   for (const word of text.split(" ")) {

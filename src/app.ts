@@ -41,6 +41,7 @@ import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
 import type { AdminPorts } from "./server/admin.ts";
 import type { Certificate } from "./server/certificate.ts";
+import { createGuesses } from "./server/guesses.ts";
 import { readBody } from "./server/intake.ts";
 import { type Listening, unmet } from "./server/listen.ts";
 import { createLocal } from "./server/local.ts";
@@ -222,8 +223,11 @@ export async function startApp(
     resolve,
     onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
-      if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
-      reportRequest(log, record, clock.now());
+      const now = clock.now();
+      if (!record.isPrewarm) {
+        counter.add(isError(record), record.usage, now);
+      }
+      reportRequest(log, record, now);
       explainer.keep(record);
     },
     execute: (job) =>
@@ -299,6 +303,7 @@ export async function startApp(
       },
       views: () => pool.view(clock.now()),
       explain: explainer.find,
+      guesses: createGuesses(),
       unsaved: renewer.unsaved,
       totals: () => counter.read(clock.now()),
       waiting: line.count,

@@ -12,8 +12,9 @@ import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
+import type { Guesses } from "./guesses.ts";
 import type { Intake, ReadBody } from "./intake.ts";
-import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
+import { type AccessOptions, admitCaller, type Caller, type Guard, WRONG_KEY } from "./keys.ts";
 import {
   type Connection,
   connectionOf,
@@ -51,6 +52,8 @@ export type ServerPorts = {
   readonly connections: () => ConnectionStatus;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
+  /** Who has tried wrong keys on the owner's routes. */
+  readonly guesses: Guesses;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
   readonly newRequestId: () => string;
@@ -187,7 +190,7 @@ export function startServer(ports: ServerPorts, listening: Listening) {
   });
   const serve = (request: Request, way: Way): Promise<Response> =>
     visit(request, ports, way, {
-      isLocal: () => isLoopback(app.server?.requestIP(request)?.address ?? ""),
+      address: () => app.server?.requestIP(request)?.address ?? "",
       upgrade: (data, headers) => app.server?.upgrade(request, { data, headers }) ?? false,
       connection: connectionOf(request, app.server, idleSec),
     });
@@ -215,8 +218,8 @@ type Way = Pick<Route, "guard" | "serve" | "wording">;
 
 /** What only the runtime knows of a request, or can do with it. */
 type Runtime = {
-  /** Whether it comes from this machine. */
-  readonly isLocal: () => boolean;
+  /** Where it comes from. */
+  readonly address: () => string;
   /** Turns it into a WebSocket; the headers go into the answer to its handshake. */
   readonly upgrade: (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
   readonly connection: Connection;
@@ -262,8 +265,7 @@ async function answer(
     const { status, headers, body } = fail(failure, requestId, ports.nowMs());
     return Response.json(body, { status, headers: { ...headers, ...extra, ...ids } });
   };
-  const isLocal = way.guard === "credentials" && runtime.isLocal();
-  const caller = admitCaller(request.headers, way.guard, ports.access(), isLocal);
+  const caller = admit(request, way.guard, ports, runtime);
   if ("kind" in caller) return refuseHere(caller);
   // Where the Host header is no host, the runtime gives the bare path.
   const url = URL.parse(request.url, "http://localhost");
@@ -288,6 +290,31 @@ async function answer(
     return refuseHere({ kind: "internal", message: "The proxy itself failed." });
   }
 }
+
+/** Lets a caller pass, or says why not; who tries key after key on the owner's routes has to wait. */
+function admit(
+  { headers }: Request,
+  guard: Guard,
+  { access, guesses, nowMs }: ServerPorts,
+  { address }: Runtime,
+): Caller | Failure {
+  if (guard === "open" || guard === "client") return admitCaller(headers, guard, access());
+  const from = address();
+  const caller = admitCaller(headers, guard, access(), isLoopback(from));
+  const isWrong = "kind" in caller && caller.code === WRONG_KEY.code;
+  // What comes without a key, or needs none, guesses nothing.
+  if ("kind" in caller && !isWrong) return caller;
+  const untilMs = guesses.blockedUntil(from, nowMs());
+  if (untilMs !== undefined) return { ...TOO_MANY_GUESSES, resetsAtMs: untilMs };
+  if (isWrong) guesses.wrong(from, nowMs());
+  return caller;
+}
+
+const TOO_MANY_GUESSES = refuse(
+  429,
+  "too_many_wrong_keys",
+  "Too many wrong keys came from this address. For a minute none is looked at, not even the right one.",
+);
 
 const BAD_ADDRESS = refuse(400, "invalid_url", "The address of the request cannot be read.");
 

@@ -5,6 +5,7 @@ import { createLogins } from "../../src/engine/logins.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
+import { createGuesses, MOST_WRONG, PAUSE_MS } from "../../src/server/guesses.ts";
 import { readBody } from "../../src/server/intake.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
 import type { Listening } from "../../src/server/listen.ts";
@@ -48,6 +49,8 @@ const WIRE: Wire = {
   close: () => {},
 };
 let hasSockets = true;
+let nowMs = NOON;
+let guesses = createGuesses();
 const LOCAL: LocalRoute = {
   name: "echo",
   path: "/echo",
@@ -92,10 +95,14 @@ const ports: ServerPorts = {
   },
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
+  guesses: {
+    blockedUntil: (address, now) => guesses.blockedUntil(address, now),
+    wrong: (address, now) => guesses.wrong(address, now),
+  },
   unsaved: () => [],
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,
-  nowMs: () => NOON,
+  nowMs: () => nowMs,
   startedMs: NOON - 1000,
   newRequestId: () => `req_${++ids}`,
   onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
@@ -122,6 +129,8 @@ function keyed(): AccessOptions {
 afterEach(() => {
   access = keyed();
   hasSockets = true;
+  nowMs = NOON;
+  guesses = createGuesses();
   answer = async () => new Response("served");
   answerLocally = async () => ({ echoed: true });
   faults.length = 0;
@@ -235,6 +244,22 @@ describe("deny by default", () => {
     });
   });
 
+  test("who tries key after key on the owner's routes waits, whatever key comes meanwhile", async () => {
+    const wrong = { "x-api-key": "a-guess" };
+    for (let tries = 0; tries < MOST_WRONG; tries++) {
+      expect((await ask("GET", "/stats", wrong)).status).toBe(401);
+    }
+    const slowed = await ask("GET", "/explain/req_known", { "x-api-key": ADMIN });
+    expect([slowed.status, slowed.headers.get("retry-after")]).toEqual([429, "60"]);
+    expect(await slowed.json()).toMatchObject({ error: { code: "too_many_wrong_keys" } });
+    // Nothing was guessed here.
+    expect((await ask("GET", "/stats")).status).toBe(401);
+    expect((await ask("GET", "/v1/models", { "x-api-key": KEY })).status).toBe(200);
+    expect((await ask("GET", "/health")).status).toBe(200);
+    nowMs += PAUSE_MS;
+    expect((await ask("GET", "/explain/req_known", { "x-api-key": ADMIN })).status).toBe(200);
+  });
+
   test("a foreign page is refused where there are no keys, on open routes too", async () => {
     access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
     for (const { method, path } of ROUTES) {
@@ -330,6 +355,22 @@ describe("routes", () => {
     test("without a key, or with a wrong one, it gets 401 and no hint", async () => {
       expect(await handshake()).toStartWith("HTTP/1.1 401 ");
       expect(await handshake("authorization: Bearer wrong")).toStartWith("HTTP/1.1 401 ");
+    });
+
+    test("who tries key after key on the owner's routes waits, whatever key comes meanwhile", async () => {
+      const wrong = { "x-api-key": "a-guess" };
+      for (let tries = 0; tries < MOST_WRONG; tries++) {
+        expect((await ask("GET", "/stats", wrong)).status).toBe(401);
+      }
+      const slowed = await ask("GET", "/explain/req_known", { "x-api-key": ADMIN });
+      expect([slowed.status, slowed.headers.get("retry-after")]).toEqual([429, "60"]);
+      expect(await slowed.json()).toMatchObject({ error: { code: "too_many_wrong_keys" } });
+      // Nothing was guessed here.
+      expect((await ask("GET", "/stats")).status).toBe(401);
+      expect((await ask("GET", "/v1/models", { "x-api-key": KEY })).status).toBe(200);
+      expect((await ask("GET", "/health")).status).toBe(200);
+      nowMs += PAUSE_MS;
+      expect((await ask("GET", "/explain/req_known", { "x-api-key": ADMIN })).status).toBe(200);
     });
 
     test("a foreign page is refused where there are no keys", async () => {

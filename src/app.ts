@@ -9,8 +9,10 @@ import { startChores } from "./engine/chores.ts";
 import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
+import { createFeed } from "./engine/feed.ts";
 import { createGauge } from "./engine/gauge.ts";
 import { createHealth } from "./engine/health.ts";
+import { createHistory } from "./engine/history.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
 import type { LoginPorts } from "./engine/login.ts";
@@ -44,6 +46,7 @@ import type { Certificate } from "./server/certificate.ts";
 import { createGuesses } from "./server/guesses.ts";
 import { readBody } from "./server/intake.ts";
 import { type Listening, unmet } from "./server/listen.ts";
+import { replyLive } from "./server/live.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
@@ -203,6 +206,8 @@ export async function startApp(
   const reasoning = createReasoningMemory();
   const ways = createWays(clock.now);
   const later = (work: () => void): void => void setImmediate(work);
+  const feed = createFeed();
+  const history = createHistory();
   const explainer = createExplainer({ pool, clock, options: () => perConfig.explain, later });
 
   const line = createLine({
@@ -226,9 +231,11 @@ export async function startApp(
       const now = clock.now();
       if (!record.isPrewarm) {
         counter.add(isError(record), record.usage, now);
+        history.add(record, now);
       }
       reportRequest(log, record, now);
       explainer.keep(record);
+      feed.add(record, now);
     },
     execute: (job) =>
       execute(job, perConfig.limits, {
@@ -303,6 +310,8 @@ export async function startApp(
       },
       views: () => pool.view(clock.now()),
       explain: explainer.find,
+      live: (viewer) => replyLive({ feed, clock }, viewer),
+      history: () => history.read(clock.now()),
       guesses: createGuesses(),
       unsaved: renewer.unsaved,
       totals: () => counter.read(clock.now()),
@@ -367,6 +376,8 @@ export async function startApp(
       gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
       sockets.retire();
+      // Whoever watches would keep the end waiting.
+      feed.close();
       const cut = clock.after(deadlineMs, () => {
         sockets.cut();
         void server.server?.stop(true);

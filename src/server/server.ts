@@ -1,6 +1,7 @@
 import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
 import { MOST_RECORDS } from "../engine/explain.ts";
+import { MOST_FOLLOWERS } from "../engine/feed.ts";
 import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
@@ -22,6 +23,7 @@ import {
   limitHeaders,
   serveOptions,
 } from "./listen.ts";
+import type { Viewer } from "./live.ts";
 import type { LocalCall } from "./local.ts";
 import { findModel, listModels, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
@@ -52,6 +54,10 @@ export type ServerPorts = {
   readonly connections: () => ConnectionStatus;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
+  /** Requests as they end; undefined where too many watch already. */
+  readonly live: (viewer: Viewer) => Response | undefined;
+  /** What happened in each minute of the last hours. */
+  readonly history: () => Json;
   /** Who has tried wrong keys on the owner's routes. */
   readonly guesses: Guesses;
   readonly nowMs: () => Millis;
@@ -140,6 +146,18 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
   return [
     ...api,
     ...adminRoutes(ports.admin).map(owners),
+    {
+      method: "GET",
+      path: "/admin/requests",
+      guard: "admin",
+      serve: (visit) => live(visit, ports),
+    },
+    {
+      method: "GET",
+      path: "/admin/history",
+      guard: "admin",
+      serve: () => json(200, ports.history()),
+    },
     { method: "GET", path: "/health", guard: "open", serve: () => health(ports) },
     {
       method: "GET",
@@ -433,6 +451,13 @@ function explain({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Respon
     `There is no record of a request '${clip(id, 100)}'. Turns can be explained once they are over, and the last ` +
     `${MOST_RECORDS} are kept, in memory only. Their ids are in x-request-id, in error bodies and in the log.`;
   return refuseHere(refuse(404, "request_not_found", message));
+}
+
+function live({ request, connection, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+  const watching = ports.live({ signal: request.signal, connection });
+  if (watching !== undefined) return watching;
+  const message = `${MOST_FOLLOWERS} watch the requests already, which is the most. Close one of them.`;
+  return refuseHere(refuse(429, "too_many_viewers", message));
 }
 
 function isFailure(body: Json | Failure): body is Failure {

@@ -49,6 +49,7 @@ const WIRE: Wire = {
   close: () => {},
 };
 let hasSockets = true;
+let hasViewers = false;
 let nowMs = NOON;
 let guesses = createGuesses();
 const LOCAL: LocalRoute = {
@@ -95,6 +96,8 @@ const ports: ServerPorts = {
   },
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
+  live: () => (hasViewers ? undefined : new Response("live")),
+  history: () => ({ minutes: [] }),
   guesses: {
     blockedUntil: (address, now) => guesses.blockedUntil(address, now),
     wrong: (address, now) => guesses.wrong(address, now),
@@ -129,6 +132,7 @@ function keyed(): AccessOptions {
 afterEach(() => {
   access = keyed();
   hasSockets = true;
+  hasViewers = false;
   nowMs = NOON;
   guesses = createGuesses();
   answer = async () => new Response("served");
@@ -271,6 +275,17 @@ describe("deny by default", () => {
 });
 
 describe("routes", () => {
+  test("the live list is refused where too many watch already", async () => {
+    const admin = { "x-api-key": ADMIN };
+    expect(await (await ask("GET", "/admin/requests", admin)).text()).toBe("live");
+    hasViewers = true;
+    const refused = await ask("GET", "/admin/requests", admin);
+    expect([refused.status, await refused.json()]).toMatchObject([
+      429,
+      { error: { code: "too_many_viewers" } },
+    ]);
+  });
+
   test.each(["/v1", "/codex/v1", "/backend-api/codex"])("%s has the whole API", async (prefix) => {
     const calls: ProxyCall[] = [];
     answer = async (call) => {

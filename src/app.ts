@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { readEndpoint } from "./config/endpoint.ts";
 import { readProxy, showProxy } from "./config/proxy-url.ts";
 import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
+import { readPage } from "./dashboard/assets.ts";
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { createCheckQuota } from "./engine/check-quota.ts";
@@ -43,6 +44,7 @@ import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
 import type { AdminPorts } from "./server/admin.ts";
 import type { Certificate } from "./server/certificate.ts";
+import { createPages } from "./server/dashboard.ts";
 import { createGuesses } from "./server/guesses.ts";
 import { readBody } from "./server/intake.ts";
 import { type Listening, unmet } from "./server/listen.ts";
@@ -310,6 +312,7 @@ export async function startApp(
       },
       views: () => pool.view(clock.now()),
       explain: explainer.find,
+      pages: createPages(readPage),
       live: (viewer) => replyLive({ feed, clock }, viewer),
       history: () => history.read(clock.now()),
       guesses: createGuesses(),

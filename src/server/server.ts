@@ -13,6 +13,7 @@ import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
+import { PAGE_ROUTES, type Pages } from "./dashboard.ts";
 import type { Guesses } from "./guesses.ts";
 import type { Intake, ReadBody } from "./intake.ts";
 import { type AccessOptions, admitCaller, type Caller, type Guard, WRONG_KEY } from "./keys.ts";
@@ -54,6 +55,8 @@ export type ServerPorts = {
   readonly connections: () => ConnectionStatus;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
+  /** The dashboard's files. */
+  readonly pages: Pages;
   /** Requests as they end; undefined where too many watch already. */
   readonly live: (viewer: Viewer) => Response | undefined;
   /** What happened in each minute of the last hours. */
@@ -143,8 +146,17 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       return isFailure(answer) ? refuseHere(answer) : json(200, answer);
     }),
   });
+  const pages = PAGE_ROUTES.map(
+    (page): Route => ({
+      method: "GET",
+      path: page.path,
+      guard: "open",
+      serve: ({ request }) => ports.pages(page, request),
+    }),
+  );
   return [
     ...api,
+    ...pages,
     ...adminRoutes(ports.admin).map(owners),
     {
       method: "GET",

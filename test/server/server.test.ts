@@ -5,6 +5,7 @@ import { createLogins } from "../../src/engine/logins.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
+import { createPages } from "../../src/server/dashboard.ts";
 import { createGuesses, MOST_WRONG, PAUSE_MS } from "../../src/server/guesses.ts";
 import { readBody } from "../../src/server/intake.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
@@ -96,6 +97,7 @@ const ports: ServerPorts = {
   },
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
+  pages: createPages(async (file) => new Uint8Array(Buffer.from(`the file ${file}`))),
   live: () => (hasViewers ? undefined : new Response("live")),
   history: () => ({ minutes: [] }),
   guesses: {
@@ -192,7 +194,14 @@ const ROUTES = routesOf(ports).map(({ method, path, guard }) => ({
   path: path.replace("*", "gpt-9").replace(":id", "1"),
   guard,
 }));
-const OPEN = ["/health", "/health/live"];
+const OPEN = [
+  "/",
+  "/dashboard/app.js",
+  "/dashboard/app.css",
+  "/dashboard/icon.svg",
+  "/health",
+  "/health/live",
+];
 
 describe("deny by default", () => {
   test("there are routes to ask", () => {
@@ -217,7 +226,9 @@ describe("deny by default", () => {
 
   test("what does not exist, and methods that do not, need a key too", async () => {
     for (const [method, path] of [
-      ["GET", "/"],
+      ["GET", "/dashboard"],
+      ["GET", "/dashboard/main.tsx"],
+      ["POST", "/"],
       ["GET", "/admin/accounts"],
       ["GET", "/v1/nothing"],
       ["DELETE", "/v1/responses"],

@@ -95,10 +95,15 @@ async function run(command: string[]): Promise<string> {
   throw new Error(`${command.slice(0, 2).join(" ")} ended with ${exitCode}\n${stdout}${stderr}`);
 }
 
-/** Version from package.json and commit from git; "unknown" outside a clone. */
+/**
+ * Version from package.json; the commit from BUILD_COMMIT, for builds that see the sources alone, or from git. "unknown"
+ * where nobody tells.
+ */
 async function readInfo(): Promise<BuildInfo> {
   const manifest = parseDict(await Bun.file(join(ROOT, "package.json")).text());
-  const commit = await run(["git", "rev-parse", "--short", "HEAD"]).catch(() => "");
+  const named = process.env["BUILD_COMMIT"] ?? "";
+  const commit =
+    named === "" ? await run(["git", "rev-parse", "--short", "HEAD"]).catch(() => "") : named;
   return {
     version: text(manifest?.["version"]) ?? "0.0.0",
     commit: text(commit.trim()) ?? "unknown",

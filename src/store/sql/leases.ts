@@ -13,7 +13,7 @@ export type Lease = {
    * may have been. False where the lease is held no more.
    */
   readonly announce: (token: string) => Promise<boolean>;
-  /** Gives it up; what was announced by it is over, whatever came of it. Never throws. */
+  /** Gives it up; what it announced is over, whatever came of it. Never throws. */
   readonly release: () => Promise<void>;
 };
 
@@ -32,7 +32,11 @@ const LEASE_MS: Millis = 15_000;
 const EXTEND_MS: Millis = 5000;
 
 /** Leases in the rows of the accounts. All times are the database's, so that clocks may differ. */
-export function createLeases(database: Database, clock: Clock, chance: () => number): Leases {
+export function createLeases(
+  database: Pick<Database, "run" | "dialect">,
+  clock: Pick<Clock, "after">,
+  chance: () => number,
+): Leases {
   const { run, dialect } = database;
   const { nowMs } = dialect;
 
@@ -68,7 +72,7 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
 
   const leaseOf = (name: string, owner: string, holdMs: Millis): Lease => {
     const stopExtending = extend(name, owner, holdMs);
-    let isAnnounced = false;
+    let hasAnnounced = false;
     return {
       isStillOurs: async () => {
         const { rows } = await run(
@@ -82,14 +86,15 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
           `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
           [token, name, owner],
         );
-        isAnnounced = count > 0;
-        return isAnnounced;
+        hasAnnounced ||= count > 0;
+        return count > 0;
       },
       release: async () => {
         stopExtending();
+        // What somebody else announced who was killed is not over because others have looked at it.
+        const end = hasAnnounced ? ", spending = NULL" : "";
         await run(
-          // What another one has announced, and not come back from, is for those who come next to know.
-          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${isAnnounced ? ", spending = NULL" : ""} WHERE name = ? AND lease_owner = ?`,
+          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${end} WHERE name = ? AND lease_owner = ?`,
           [name, owner],
         ).catch(() => {
           // It ends by itself.

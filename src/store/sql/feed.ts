@@ -29,7 +29,10 @@ const GATHER_MS: Millis = 100;
 const MOST_OWN = 10_000;
 
 /** The feed of a database. */
-export function createFeed(database: Database, clock: Clock): Feed {
+export function createFeed(
+  database: Pick<Database, "run" | "listen" | "onUndone">,
+  clock: Pick<Clock, "after">,
+): Feed {
   const own = new Set<number>();
   let seen: Cursor | undefined;
 
@@ -49,6 +52,8 @@ export function createFeed(database: Database, clock: Clock): Feed {
     if (database.listen !== undefined) await run("SELECT PG_NOTIFY(?, '')", [CHANNEL]);
     own.add(revision);
     if (own.size > MOST_OWN) own.clear();
+    // The next one to change something gets this number then, whoever that is.
+    database.onUndone(run, () => own.delete(revision));
     return revision;
   };
 
@@ -64,64 +69,105 @@ export function createFeed(database: Database, clock: Clock): Feed {
     return isOthers;
   };
 
-  const watch: Feed["watch"] = (onChange) => {
-    let isStopped = false;
-    let isTold = false;
-    let wasAway = false;
-    let unlisten = (): void => {};
-    let cancel = (): void => {};
-    let isListening = false;
+  const watchers = new Set<Watcher>();
+  let isTold = false;
+  let wasAway = false;
+  let isListening = false;
+  let isLooking = false;
+  let isWanted = false;
+  let isGathering = false;
+  let unlisten = (): void => {};
+  let cancel = (): void => {};
 
-    const look = async (): Promise<void> => {
-      try {
-        const now = await cursor();
-        const isBack = wasAway;
-        wasAway = false;
-        if ((isNews(now) || isBack) && !isStopped) onChange();
-        await subscribe();
-      } catch {
-        // Whoever uses the database finds out by themselves, and says so.
-        wasAway = true;
+  const look = async (): Promise<void> => {
+    try {
+      const now = await cursor();
+      const isNew = isNews(now) || wasAway;
+      wasAway = false;
+      for (const watcher of watchers) {
+        if (isNew || !watcher.hasBegun) watcher.onChange();
+        watcher.hasBegun = true;
       }
-    };
+      await subscribe();
+    } catch {
+      // Whoever uses the database finds out by themselves, and says so.
+      wasAway = true;
+      isTold = false;
+    }
+  };
 
-    const plan = (delayMs: Millis): void => {
-      cancel();
-      cancel = clock.after(delayMs, () => {
-        void look().then(() => {
-          if (!isStopped) plan(isTold ? RARE_POLL_MS : POLL_MS);
-        });
+  const plan = (delayMs: Millis): void => {
+    cancel();
+    cancel = clock.after(delayMs, () => {
+      isGathering = false;
+      isLooking = true;
+      void look().then(() => {
+        isLooking = false;
+        if (watchers.size === 0) return;
+        // What was said during the look may be of what came after it.
+        if (isWanted) lookSoon();
+        else plan(isTold ? RARE_POLL_MS : POLL_MS);
       });
-    };
+    });
+  };
 
-    const subscribe = async (): Promise<void> => {
-      if (isListening || isStopped || database.listen === undefined) return;
-      isListening = true;
-      const onNote = (): void => {
-        // Something between us and the server may take a LISTEN and tell nothing: only what was heard counts.
-        isTold = true;
-        if (!isStopped) plan(GATHER_MS);
-      };
-      const onReady = (): void => {
-        isTold = false;
-        if (!isStopped) plan(0);
-      };
-      try {
-        const stop = await database.listen(CHANNEL, onNote, onReady);
-        if (isStopped) stop();
-        else unlisten = stop;
-      } catch {
-        isListening = false;
-      }
-    };
+  /** Whoever speaks all the time must not put the look off for ever. */
+  const lookSoon = (): void => {
+    isWanted = isLooking;
+    if (isLooking || isGathering || watchers.size === 0) return;
+    isGathering = true;
+    plan(GATHER_MS);
+  };
 
-    plan(POLL_MS);
+  const subscribe = async (): Promise<void> => {
+    if (isListening || watchers.size === 0 || database.listen === undefined) return;
+    isListening = true;
+    const stop = await database
+      .listen(CHANNEL, {
+        onNote: () => {
+          // Something between us and the server may take a LISTEN and tell nothing: only what was heard counts.
+          isTold = true;
+          lookSoon();
+        },
+        onReady: () => {
+          isTold = false;
+          lookSoon();
+        },
+        onLost: () => {
+          isListening = false;
+          isTold = false;
+        },
+      })
+      .catch(() => undefined);
+    isListening = stop !== undefined;
+    unlisten = stop ?? unlisten;
+    if (watchers.size === 0) rest();
+  };
+
+  const rest = (): void => {
+    cancel();
+    unlisten();
+    unlisten = () => {};
+    isListening = false;
+    isGathering = false;
+  };
+
+  const watch: Feed["watch"] = (onChange) => {
+    const watcher: Watcher = { onChange, hasBegun: false };
+    watchers.add(watcher);
+    // What changed between a watcher's last reading and its beginning is told too.
+    if (!isLooking && !isGathering) plan(POLL_MS);
     return () => {
-      isStopped = true;
-      cancel();
-      unlisten();
+      watchers.delete(watcher);
+      if (watchers.size === 0) rest();
     };
   };
 
   return { mark, cursor, watch };
 }
+
+type Watcher = {
+  readonly onChange: () => void;
+  /** Whether it has been told once, or need not be. */
+  hasBegun: boolean;
+};

@@ -11,7 +11,7 @@ import { type Database, type DatabaseOptions, prepareFile } from "./database.ts"
 import type { Feed } from "./feed.ts";
 import { createLateTokens } from "./late.ts";
 import { createLeases } from "./leases.ts";
-import { exclusively, IMPORTS, migrate } from "./schema.ts";
+import { IMPORTS, migrate } from "./schema.ts";
 import { checkVersion, createDatabase } from "./server.ts";
 import { createShelf, type Kept, nameOf, sourceOf } from "./shelf.ts";
 import { createSpill } from "./spill.ts";
@@ -53,7 +53,7 @@ const PAGE = 200;
 /** Accounts in a database, for several instances. Nothing is sent before the first use; nothing is thrown but by `ready`. */
 export function createSqlStore(ports: SqlStorePorts): SqlStore {
   const { database, feed, clock, log, sealer, spillDir, steps = diskSteps } = ports;
-  const { run, dialect } = database;
+  const { run, begin, dialect } = database;
   const { run: takeTurns } = createLanes(() => Number.POSITIVE_INFINITY);
   let opening: Promise<void> | undefined;
   let isForeign = false;
@@ -78,10 +78,9 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     await migrate(database);
     isForeign = await hasForeignColumns(run, dialect);
     if (isForeign) {
-      await exclusively(database, async (own) => {
-        const taken = await takeOver(own, await feed.mark(own), sealer);
-        if (taken > 0) log.info("accounts of the Go program were taken over", { accounts: taken });
-      });
+      // Within one transaction: its number is seen by others only together with the rows that bear it.
+      const taken = await begin(async (own) => takeOver(own, await feed.mark(own), sealer));
+      if (taken > 0) log.info("accounts of the Go program were taken over", { accounts: taken });
     }
     await late.restore();
   };

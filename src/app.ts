@@ -393,10 +393,13 @@ export async function startApp(
   };
   /** Takes in what lies in the folder, where accounts are in a database. */
   const takeFolder = async (): Promise<void> => {
-    if ((await takeIn?.()) !== true) return;
+    if ((await takeIn?.take()) !== true) return;
     await reload();
     // What follows may wait for tokens, and who waits for accounts need not wait for that.
     inBackground("reload", follow());
+  };
+  const takeLate = async (): Promise<void> => {
+    if (takeIn?.isDue() === true) await takeFolder();
   };
   const loading = createLoading({
     load: async () => {
@@ -472,6 +475,7 @@ export async function startApp(
         run: recovery.retryAside,
       },
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
+      { name: "import", everyMs: () => SAVE_EVERY_MS, run: takeLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
       { name: "traces", everyMs: () => TRACES_EVERY_MS, run: tracer.flush },

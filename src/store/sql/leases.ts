@@ -32,7 +32,11 @@ const LEASE_MS: Millis = 15_000;
 const EXTEND_MS: Millis = 5000;
 
 /** Leases in the rows of the accounts. All times are the database's, so that clocks may differ. */
-export function createLeases(database: Database, clock: Clock, chance: () => number): Leases {
+export function createLeases(
+  database: Pick<Database, "run" | "dialect">,
+  clock: Pick<Clock, "after">,
+  chance: () => number,
+): Leases {
   const { run, dialect } = database;
   const { nowMs } = dialect;
 

@@ -79,7 +79,8 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     isForeign = await hasForeignColumns(run, dialect);
     if (isForeign) {
       // Within one transaction: its number is seen by others only together with the rows that bear it.
-      const taken = await begin(async (own) => takeOver(own, await feed.mark(own), sealer));
+      // The Go program may have deleted some as well, and says so nowhere.
+      const taken = await begin(async (own) => takeOver(own, await feed.mark(own, true), sealer));
       if (taken > 0) log.info("accounts of the Go program were taken over", { accounts: taken });
     }
     await late.restore();

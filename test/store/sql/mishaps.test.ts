@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { AsyncResource } from "node:async_hooks";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { adoptAll } from "../../../src/engine/adopt.ts";
 import type { Credential } from "../../../src/pool/credential.ts";
 import { createSealer } from "../../../src/store/seal.ts";
 import type { Database } from "../../../src/store/sql/database.ts";
@@ -268,6 +269,18 @@ describeEach(DATABASES, ({ make }) => {
       });
     });
     expect((await store.reread(source))?.credential.refreshToken).toBe("rt_login");
+  });
+
+  test("a login that says nothing of whose it is becomes one account, however many take it in at once", async () => {
+    await using here = await make();
+    const instances = [openInstance(here), openInstance(here), openInstance(here)];
+    await Promise.all(instances.map(({ store }) => store.ready()));
+    const offers = [{ content: '{"refresh_token":"rt_opaque"}', source: "auth.json" }];
+    await Promise.all(
+      instances.map(({ store }) => adoptAll(offers, { store, clock: systemClock })),
+    );
+    const [first] = instances;
+    expect(first && (await refreshTokens(first))).toEqual(["rt_opaque"]);
   });
 
   test("what was fetched before all were read, and deleted by others since, is gone", async () => {

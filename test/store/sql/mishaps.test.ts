@@ -9,6 +9,7 @@ import type { Database } from "../../../src/store/sql/database.ts";
 import { createFeed } from "../../../src/store/sql/feed.ts";
 import { DatabaseTrouble } from "../../../src/store/sql/trouble.ts";
 import { systemClock } from "../../../src/wire/clock.ts";
+import { createManualClock } from "../../support/clock.ts";
 import { DATABASES, type TestDatabase } from "../../support/databases.ts";
 import { describeEach } from "../../support/each-database.ts";
 import { until } from "../../support/until.ts";
@@ -324,5 +325,24 @@ describeEach(DATABASES, ({ make }) => {
     expect((await reading).logins.map(({ credential }) => credential.refreshToken)).toEqual([
       "rt_2",
     ]);
+  });
+
+  test("a count of changes that somebody has set to anything holds nobody up", async () => {
+    await using here = await make();
+    const clock = createManualClock(Date.now());
+    const { store } = openInstance(here, { clock, client: here.connect(clock) });
+    await store.ready();
+    let told = 0;
+    const stop = store.watch(() => {
+      told += 1;
+    });
+    clock.advance(1000);
+    await until("the first look", () => told === 1);
+    await here.run("UPDATE codex_proxy_changes SET revision = ? WHERE id = 1", [2 ** 52]);
+    await until("the next look", () => {
+      clock.advance(5000);
+      return told === 2;
+    });
+    stop();
   });
 });

@@ -180,13 +180,12 @@ export function openDatabase(options: DatabaseOptions): Database {
       const undo: (() => void)[] = [];
       undos.set(run, undo);
       try {
-        // A transaction on a file that only reads at first could not write when another one has begun to.
-        await run(server === undefined ? "BEGIN IMMEDIATE" : "BEGIN");
+        await run(dialect.begin);
         const value = await task(run);
-        await run("COMMIT");
+        await run(dialect.commit);
         return value;
       } catch (cause) {
-        if (isUsable()) await run("ROLLBACK").catch(() => {});
+        if (isUsable()) await run(dialect.rollback).catch(() => {});
         for (const each of undo) each();
         throw cause;
       }

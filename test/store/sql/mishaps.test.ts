@@ -10,7 +10,7 @@ import { createFeed } from "../../../src/store/sql/feed.ts";
 import { DatabaseTrouble } from "../../../src/store/sql/trouble.ts";
 import { systemClock } from "../../../src/wire/clock.ts";
 import { createManualClock } from "../../support/clock.ts";
-import { DATABASES, type TestDatabase } from "../../support/databases.ts";
+import { DATABASES, SERVERS, type TestDatabase } from "../../support/databases.ts";
 import { describeEach } from "../../support/each-database.ts";
 import { until } from "../../support/until.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../tokens.ts";
@@ -344,5 +344,32 @@ describeEach(DATABASES, ({ make }) => {
       return told === 2;
     });
     stop();
+  });
+});
+
+describeEach(SERVERS, ({ make }) => {
+  test("one that stands still within a transaction holds nobody up for long", async () => {
+    await using here = await make();
+    const ours = openInstance(here);
+    await ours.store.ready();
+    const { database, feed } = here.connect();
+    const [begun, woken] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const frozen = database
+      .begin(async (run) => {
+        await feed.mark(run);
+        begun.resolve();
+        await woken.promise;
+        await run("SELECT 1 AS one");
+      })
+      .then(
+        () => "done",
+        (cause: unknown) => (cause instanceof DatabaseTrouble ? cause.kind : cause),
+      );
+    await begun.promise;
+    expect(await ours.store.add("ann", '{"refresh_token":"rt_1"}')).toMatchObject({ ok: true });
+    woken.resolve();
+    expect(await frozen).toBe("away");
+    // Whoever it was goes on with a connection of its own.
+    expect((await database.run("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
   });
 });

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { SQL } from "bun";
 import type { DatabasePlace, DatabaseServer } from "../../config/database.ts";
 import { type Clock, inTime, type Millis } from "../../wire/clock.ts";
@@ -94,6 +95,7 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   const open = (): SQL => {
     try {
+      if (client === undefined && place.driver === "sqlite") makeFile(place.path);
       client ??= new SQL(settingsOf(place, options));
       return client;
     } catch (cause) {
@@ -223,6 +225,15 @@ export function openDatabase(options: DatabaseOptions): Database {
       client = undefined;
     },
   };
+}
+
+/** Makes the file, where it is not there yet, for its owner's eyes alone; what the client puts beside it goes by it. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, "a", 0o600));
+  } catch {
+    // The client tells why.
+  }
 }
 
 /** The name that the server's own lists show for our connections. */

@@ -1,6 +1,6 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { AsyncResource } from "node:async_hooks";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { adoptAll } from "../../../src/engine/adopt.ts";
 import type { Credential } from "../../../src/pool/credential.ts";
@@ -371,5 +371,20 @@ describeEach(SERVERS, ({ make }) => {
     expect(await frozen).toBe("away");
     // Whoever it was goes on with a connection of its own.
     expect((await database.run("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+  });
+});
+
+describe.skipIf(process.platform === "win32")("a file of SQLite", () => {
+  const [sqlite] = DATABASES;
+
+  test("is for its owner's eyes alone, and so is what lies beside it", async () => {
+    if (sqlite === undefined) throw new Error("SQLite is always there");
+    await using here = await sqlite.make();
+    const ours = openInstance(here);
+    await addAnn(ours);
+    const { place } = here;
+    const path = place.driver === "sqlite" ? place.path : "";
+    const modes = ["", "-wal", "-shm"].map((end) => statSync(`${path}${end}`).mode & 0o777);
+    expect(modes).toEqual([0o600, 0o600, 0o600]);
   });
 });

@@ -364,9 +364,8 @@ describeEach(SERVERS, ({ make, name }) => {
     expect(wrong.database.trouble()).toContain("the server refuses the user");
   });
 
-  test.skipIf(name !== "PostgreSQL")(
-    "who listens hears all others, is told when nothing comes any more, and can stop",
-    async () => {
+  if (name === "PostgreSQL") {
+    test("who listens hears all others, is told when nothing comes any more, and can stop", async () => {
       await using here = await make();
       const { forwarder, place } = await behind(here.place);
       await using _forwarder = forwarder;
@@ -405,8 +404,8 @@ describeEach(SERVERS, ({ make, name }) => {
       await say();
       await other.promise;
       expect(heard).toHaveLength(count);
-    },
-  );
+    });
+  }
 });
 
 test("only PostgreSQL tells of what others say", async () => {

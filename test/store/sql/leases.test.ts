@@ -93,8 +93,9 @@ describeEach(DATABASES, ({ make }) => {
     const lease = await taken(one, "a.json", { holdMs: 30_000, waitMs: 0 });
     const { rows } = await here.run(`SELECT lease_until - ${nowMs} AS rest FROM ${ACCOUNTS}`);
     const restMs = numberOf(rows[0]?.["rest"]);
-    expect(restMs).toBeGreaterThan(25_000);
-    expect(restMs).toBeLessThanOrEqual(30_000);
+    // A holder that shows no sign has it for no longer, however long it is wanted.
+    expect(restMs).toBeGreaterThan(10_000);
+    expect(restMs).toBeLessThanOrEqual(15_000);
     await expire(here);
     // Nobody has taken it yet; it is over all the same.
     expect([await lease.isStillOurs(), await lease.announce("mark")]).toEqual([false, false]);
@@ -113,10 +114,13 @@ describeEach(DATABASES, ({ make }) => {
     expect(row?.["spending"]).toBe("mark-1");
     expect(Math.abs(numberOf(row?.["spending_ms"]) - Date.now())).toBeLessThan(5000);
     expect((await rowOf(here, "b.json"))?.["spending"]).toBeNull();
-    // Killed: the mark stays, whoever has the account next.
+    // Killed: the mark stays, whoever has the account next, till one of them spends a token.
     await expire(here);
+    await (await taken(leasesOn(here))).release();
+    expect((await rowOf(here))?.["spending"]).toBe("mark-1");
     const next = await taken(leasesOn(here));
     expect((await rowOf(here))?.["spending"]).toBe("mark-1");
+    expect(await next.announce("mark-2")).toBe(true);
     await next.release();
     const after = await rowOf(here);
     expect([after?.["spending"], after?.["lease_owner"], numberOf(after?.["lease_until"])]).toEqual(

@@ -1,7 +1,7 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { diskSteps, type Steps } from "../../../src/store/durable.ts";
+import { diskSteps, type Slot, type Steps } from "../../../src/store/durable.ts";
 import { createSealer, SEALED_TYPE } from "../../../src/store/seal.ts";
 import { createSpill, type Spilled, type SpillSlot } from "../../../src/store/sql/spill.ts";
 import { makeFolder } from "../folder.ts";
@@ -22,7 +22,23 @@ const SPILLED: Spilled = {
   atMs: 3000,
 };
 
-function spillIn(dir: string, { steps = diskSteps, sealer = PLAIN, now = () => NOW } = {}) {
+const opened: Slot[] = [];
+
+/** The disk; what a killed process leaves open is closed after the test, as the system would. */
+const disk: Steps = {
+  ...diskSteps,
+  reserve: async (...given) => {
+    const slot = await diskSteps.reserve(...given);
+    opened.push(slot);
+    return slot;
+  },
+};
+
+afterEach(async () => {
+  for (const slot of opened.splice(0)) await slot.close().catch(() => {});
+});
+
+function spillIn(dir: string, { steps = disk, sealer = PLAIN, now = () => NOW } = {}) {
   return createSpill(dir, sealer, steps, now);
 }
 
@@ -36,7 +52,7 @@ async function slotOf(
 }
 
 function failing(step: Partial<Steps>): Steps {
-  return { ...diskSteps, ...step };
+  return { ...disk, ...step };
 }
 
 const full = async () => {
@@ -204,7 +220,7 @@ describe("a folder", () => {
     let isBroken = true;
     const steps = failing({
       reserve: async (...given) => {
-        const slot = await diskSteps.reserve(...given);
+        const slot = await disk.reserve(...given);
         return {
           ...slot,
           write: (content) => {

@@ -414,6 +414,8 @@ export async function startApp(
   const importLate = async (): Promise<void> => {
     if (takeIn?.isDue() === true) await takeFolder();
   };
+  /** Tokens that only this machine has are a danger to all who share the database. */
+  const saveLate = async (): Promise<void> => opened.shared?.store.saveLate();
   const loading = createLoading({
     load: async () => {
       await reload();
@@ -495,6 +497,7 @@ export async function startApp(
       { name: "import", everyMs: () => SAVE_EVERY_MS, run: importLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
+      { name: "late", everyMs: () => SAVE_EVERY_MS, run: saveLate },
       { name: "traces", everyMs: () => TRACES_EVERY_MS, run: tracer.flush },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },

@@ -13,8 +13,11 @@ export type Lease = {
    * may have been. False where the lease is held no more.
    */
   readonly announce: (token: string) => Promise<boolean>;
-  /** Gives it up; what it announced is over, whatever came of it. Never throws. */
-  readonly release: () => Promise<void>;
+  /**
+   * Gives it up. What was announced by it is over, unless the token `isSpent` and the database has no other one of the
+   * account: that stays for those who come next to know. Never throws.
+   */
+  readonly release: (isSpent?: boolean) => Promise<void>;
 };
 
 /** Leases on accounts, among all instances. */
@@ -72,7 +75,7 @@ export function createLeases(
 
   const leaseOf = (name: string, owner: string, holdMs: Millis): Lease => {
     const stopExtending = extend(name, owner, holdMs);
-    let hasAnnounced = false;
+    let announced: string | undefined;
     return {
       isStillOurs: async () => {
         const { rows } = await run(
@@ -82,20 +85,22 @@ export function createLeases(
         return rows.length > 0;
       },
       announce: async (token) => {
+        // Before the answer, which may be lost: it would look as if this instance had gone silent.
+        announced = token;
         const { count } = await run(
           `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
           [token, name, owner],
         );
-        hasAnnounced ||= count > 0;
         return count > 0;
       },
-      release: async () => {
+      release: async (isSpent = false) => {
         stopExtending();
-        // What somebody else announced who was killed is not over because others have looked at it.
-        const end = hasAnnounced ? ", spending = NULL" : "";
+        const over = isSpent ? undefined : announced;
+        // What another one has announced, and not come back from, is for those who come next to know.
+        const clear = ", spending = CASE WHEN spending = ? THEN NULL ELSE spending END";
         await run(
-          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${end} WHERE name = ? AND lease_owner = ?`,
-          [name, owner],
+          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${over === undefined ? "" : clear} WHERE name = ? AND lease_owner = ?`,
+          [...(over === undefined ? [] : [over]), name, owner],
         ).catch(() => {
           // It ends by itself.
         });

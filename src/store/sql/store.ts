@@ -44,6 +44,8 @@ export type SqlStore = Store & {
   readonly noteImport: (digest: string) => Promise<void>;
   /** Brings the schema up to date and waits for it. @throws DatabaseTrouble */
   readonly ready: () => Promise<void>;
+  /** Brings into the database what it could not take before. Never throws. */
+  readonly saveLate: () => Promise<void>;
 };
 
 const DATABASE = "the database";
@@ -116,11 +118,17 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     return { ...mergeLogins(logins), faults: [...faults, ...unread], complete };
   };
 
+  /** What cannot be brought in is used from here, and tried again later. */
+  const bringLate = (): Promise<void> =>
+    late.reconcile(takeTurns).catch((cause: unknown) => {
+      log.debug("tokens are still only on this machine", { reason: reasonOf(cause) });
+    });
+
   const readAll = async (): Promise<Snapshot> => {
     try {
       await ready();
       await shelf.pull(run, feed.cursor);
-      await late.reconcile(takeTurns);
+      await bringLate();
       return snapshot(true, []);
     } catch (cause) {
       return snapshot(false, [{ source: DATABASE, reason: reasonOf(cause) }]);
@@ -203,6 +211,7 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     canAdd: () => act(async () => ({ ok: true })),
     trouble: () => fault ?? database.trouble(),
     watch: feed.watch,
+    saveLate: () => takeTurns(DATABASE, bringLate),
     knownImports: async (digests) => {
       await ready();
       const known = new Set<string>();

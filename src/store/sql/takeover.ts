@@ -1,4 +1,4 @@
-import { isNewer } from "../../pool/account.ts";
+import { isNewer, type Login } from "../../pool/account.ts";
 import type { Credential } from "../../pool/credential.ts";
 import { isoOf, type Millis } from "../../wire/clock.ts";
 import { sha256 } from "../../wire/digest.ts";
@@ -31,7 +31,7 @@ export async function takeOver(run: Run, revision: number, sealer: Sealer): Prom
     if (content === undefined && row["name"] === null) {
       const name = freeNameOf(row, names);
       const reading = readLogin(foreign, name);
-      const identity = reading.ok ? identityDigest(reading.login.identity) : null;
+      const identity = reading.ok ? identityDigest(reading.login) : null;
       // Two rows of one login: the newer tokens count, as with two files.
       const own = identities.has(identity) ? null : identity;
       names.add(name);
@@ -95,10 +95,12 @@ export function foreignValues(
   };
 }
 
-/** What stands for an identity in a column that others may see. */
-export function identityDigest(identity: string): string | null {
-  // One that only knows its file's name says nothing of who it is.
-  return identity.startsWith("file:") ? null : sha256(identity).slice(0, 32);
+/** What stands for whose login it is in a column that others may see: of two rows, only one can have it. */
+export function identityDigest({ identity, credential }: Login): string {
+  const { refreshToken, accessToken = "" } = credential;
+  // One that only knows its file's name says nothing of who it is: its tokens must not be in two rows all the same.
+  const whose = identity.startsWith("file:") ? `token ${refreshToken ?? accessToken}` : identity;
+  return sha256(whose).slice(0, 32);
 }
 
 function contentOf(row: Row): string | undefined {

@@ -236,9 +236,8 @@ describeEach(SERVERS, ({ make, name }) => {
     await expectWhole(here);
   });
 
-  test.skipIf(name !== "MariaDB")(
-    "and gives up when that takes too long, without getting the lock later",
-    async () => {
+  if (name === "MariaDB") {
+    test("and gives up when that takes too long, without getting the lock later", async () => {
       await using here = await make();
       const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
       const first = exclusively(here.connect().database, async () => {
@@ -258,8 +257,8 @@ describeEach(SERVERS, ({ make, name }) => {
       // It is this database's own.
       await using other = await make();
       await exclusively(here.connect().database, () => migrate(other.connect().database));
-    },
-  );
+    });
+  }
 });
 
 describe("what databases call a number", () => {

@@ -1,7 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { formatFault } from "../config/fault.ts";
 import { type Loaded, loadConfig } from "../config/load.ts";
+import { envName } from "../config/schema.ts";
 import { codeOf } from "../store/durable.ts";
+import { readKeys } from "../store/keys.ts";
+import type { Sealer } from "../store/seal.ts";
+import { text } from "../wire/json.ts";
+import { FIRST_LISTEN } from "./address.ts";
 
 /** Where the configuration comes from on this run. */
 export type Settings = {
@@ -10,9 +15,9 @@ export type Settings = {
   readonly load: () => Promise<Reading>;
 };
 
-/** A configuration that holds, or lines that say all that is wrong with it. */
+/** A configuration that holds, and how it has logins encrypted; or lines that say all that is wrong with it. */
 export type Reading =
-  | Extract<Loaded, { ok: true }>
+  | (Extract<Loaded, { ok: true }> & { readonly sealer: Sealer })
   | { readonly ok: false; readonly lines: readonly string[] };
 
 /** The configuration of a command that runs once; undefined when it does not hold and `complain` was told why. */
@@ -30,7 +35,7 @@ const USUAL_PATH = "config.yaml";
 
 /**
  * The settings of this run: the named file, else `config.yaml` where there is one, else the defaults; flags and
- * environment over them. A file that was named and cannot be read is an error, not a reason for defaults.
+ * environment over them. Without a file, without keys and without a word on where to listen it is this machine only. A file that was named and cannot be read is an error, not a reason for defaults.
  */
 export async function openSettings(
   named: string | undefined,
@@ -48,7 +53,16 @@ export async function openSettings(
       const file = path === undefined ? undefined : await readText(path);
       if (file !== undefined && "reason" in file) return { ok: false, lines: [file.reason] };
       const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env, flags });
-      return loaded.ok ? loaded : { ok: false, lines: loaded.faults.map(formatFault) };
+      if (!loaded.ok) return { ok: false, lines: loaded.faults.map(formatFault) };
+      const keys = await readKeys(loaded.config);
+      if (!keys.ok) return { ok: false, lines: keys.faults };
+      const isSaid = [flags["listen"], env[envName("listen")]].some(
+        (said) => text(said) !== undefined,
+      );
+      const isFirst = file === undefined && !isSaid && loaded.config["api-keys"].length === 0;
+      const config = isFirst ? { ...loaded.config, listen: FIRST_LISTEN } : loaded.config;
+      const warnings = [...loaded.warnings, ...keys.warnings];
+      return { ...loaded, config, warnings, sealer: keys.sealer };
     },
   };
 }

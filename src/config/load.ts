@@ -1,9 +1,12 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { sha256 } from "../wire/digest.ts";
+import { list } from "../wire/json.ts";
 import { readPlace } from "./database.ts";
 import type { Fault, Origin, Spot } from "./fault.ts";
 import { nearest, REFERENCE_ONLY } from "./known.ts";
 import { isLoopback } from "./rules.ts";
 import {
+  type ClientKeyEntry,
   type Config,
   defaults,
   ENV_PREFIX,
@@ -11,8 +14,10 @@ import {
   isConfig,
   isKey,
   type Key,
+  keyDigestOf,
   specOf,
 } from "./schema.ts";
+
 import {
   type Complaint,
   readValue,
@@ -79,6 +84,7 @@ export function loadConfig(sources: Sources): Loaded {
   }
   tally.faults.push(...halfPair(tally, "tls-cert", "tls-key"));
   tally.faults.push(...unreadablePlace(tally));
+  tally.faults.push(...rivals(tally, "credential-key", "credential-key-file"));
   // After the first break the keys are guesses of the parser: their faults would only mislead.
   const trusted = tally.faults.filter(({ line }) => line === undefined || line < file.cutLine);
   const faults = [...file.broken, ...trusted];
@@ -169,6 +175,15 @@ function unreadablePlace({ values, setBy }: Tally): Fault[] {
   return [{ ...given.at, origin: given.origin, key, found: "", allowed, message }];
 }
 
+/** Of two keys that say the same in two ways, the second one, where both say something. */
+function rivals({ setBy, values }: Tally, one: Key, other: Key): Fault[] {
+  const given = setBy.get(other);
+  if (given === undefined || !setBy.has(one) || list(values.get(one)).length === 0) return [];
+  const [found, allowed] = [`${one} beside it`, `${one} or ${other}, not both`];
+  const message = `found ${found}, allowed: ${allowed}`;
+  return [{ ...given.at, origin: given.origin, key: other, found, allowed, message }];
+}
+
 function faultOf(key: Key, given: Given, complaint: Complaint): Fault {
   const { found, allowed } = complaint;
   const entry = complaint.entry === undefined ? "" : `${complaint.entry}: `;
@@ -192,14 +207,27 @@ function cautions(config: Config): string[] {
     if (isLoopback(hostname)) continue;
     lines.push(`${key} begins with http: your tokens travel readable to ${hostname}`);
   }
-  if (config["admin-key"] !== "" && config["api-keys"].includes(config["admin-key"])) {
+  const { "admin-key": adminKey, "api-keys": keys } = config;
+  if (adminKey !== "" && keys.some((entry) => keyDigestOf(entry) === sha256(adminKey))) {
     lines.push("admin-key is one of api-keys too, so it protects nothing; make it another one");
+  }
+  if (adminKey === "" && keys.some(isLimited)) {
+    lines.push(
+      "api-keys has keys with limits, and without an admin-key each of them opens the owner's routes too; set an admin-key",
+    );
   }
   const isNamed = config["db-dsn"] !== "" || config["db-password"] !== "";
   if (isNamed && !config["db-enabled"]) {
     lines.push("a database is named, and db-enabled is not set: accounts are kept in files");
   }
   return lines;
+}
+
+/** Whether its holder is not trusted with everything. */
+function isLimited(entry: string | ClientKeyEntry): boolean {
+  if (typeof entry === "string") return false;
+  const { key, name, "key-sha256": digest, ...limits } = entry;
+  return Object.keys(limits).length > 0;
 }
 
 function readFlags(flags: Sources["flags"]): Given[] {
@@ -289,7 +317,7 @@ function syntaxFault(at: Spot, code: string, origin: Origin): Fault {
 }
 
 function readTop(walk: Walk, origin: Origin): Top {
-  const top = written(walk.document.contents, walk, 3);
+  const top = written(walk.document.contents, walk, 4);
   if (top.kind === "nothing") return NOTHING;
   if (top.kind !== "map") {
     const found = top.kind === "list" ? "a list" : "a single value";

@@ -7,6 +7,7 @@ import {
   isFinal,
   type Login,
   labelOf,
+  tagOf,
 } from "./account.ts";
 import { areSame, type Credential } from "./credential.ts";
 import { exhaustedUntil, mergeQuota, type Quota, type QuotaWindow } from "./quota.ts";
@@ -124,7 +125,7 @@ export function admit(login: Login, digest: string, now: Millis): Account {
   return {
     login,
     label: labelOf(login.email, digest),
-    tag: digest.slice(0, 8),
+    tag: tagOf(digest),
     availability: login.isSwitchedOff ? switchedOff(now) : { kind: "ready" },
     quota: undefined,
     modelCooldowns: new Map(),

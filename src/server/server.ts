@@ -1,6 +1,9 @@
 import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
+import type { ClientUse } from "../engine/allowance.ts";
 import { MOST_RECORDS } from "../engine/explain.ts";
+import { MOST_FOLLOWERS } from "../engine/feed.ts";
+import { PAGE_TYPE } from "../engine/metrics.ts";
 import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
@@ -8,12 +11,23 @@ import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
 import { wordingFor } from "../protocols/registry.ts";
 import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
+import type { Resolved } from "../turn/model.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
+import { PAGE_ROUTES, type Pages } from "./dashboard.ts";
+import type { Guesses } from "./guesses.ts";
 import type { Intake, ReadBody } from "./intake.ts";
-import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
+import {
+  type AccessOptions,
+  admitCaller,
+  type Caller,
+  type Guard,
+  mayUse,
+  notAllowed,
+  WRONG_KEY,
+} from "./keys.ts";
 import {
   type Connection,
   connectionOf,
@@ -21,8 +35,9 @@ import {
   limitHeaders,
   serveOptions,
 } from "./listen.ts";
+import type { Viewer } from "./live.ts";
 import type { LocalCall } from "./local.ts";
-import { findModel, listModels, modelShape } from "./models.ts";
+import { findModel, listModels, type MayUse, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
 import { type Sockets, type Wire, wireOptions } from "./sockets.ts";
 import { type ConnectionStatus, healthOf, statsOf } from "./status.ts";
@@ -40,6 +55,7 @@ export type ServerPorts = {
   readonly readBody: (request: Request, limitBytes: number) => Promise<Intake>;
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
+  readonly resolve: (model: string) => Resolved;
   readonly admin: AdminPorts;
   readonly accounts: AccountRoutes;
   readonly views: () => readonly AccountView[];
@@ -51,8 +67,22 @@ export type ServerPorts = {
   /** How many requests wait for a place on an account. */
   readonly waiting: () => number;
   readonly connections: () => ConnectionStatus;
+  /** What the holders of keys have used. */
+  readonly clients: () => readonly ClientUse[];
+  /** Everything that is counted, as Prometheus reads it. */
+  readonly metrics: () => Promise<string>;
+  /** A call was turned away at the door, for one of the reasons of `keys.ts`. */
+  readonly onTurnedAway: (code: string) => void;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
+  /** The dashboard's files. */
+  readonly pages: Pages;
+  /** Requests as they end; undefined where too many watch already. */
+  readonly live: (viewer: Viewer) => Response | undefined;
+  /** What happened in each minute of the last hours. */
+  readonly history: () => Json;
+  /** Who has tried wrong keys on the owner's routes. */
+  readonly guesses: Guesses;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
   readonly newRequestId: () => string;
@@ -136,9 +166,30 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       return isFailure(answer) ? refuseHere(answer) : json(200, answer);
     }),
   });
+  const pages = PAGE_ROUTES.map(
+    (page): Route => ({
+      method: "GET",
+      path: page.path,
+      guard: "open",
+      serve: ({ request }) => ports.pages(page, request),
+    }),
+  );
   return [
     ...api,
+    ...pages,
     ...adminRoutes(ports.admin).map(owners),
+    {
+      method: "GET",
+      path: "/admin/requests",
+      guard: "admin",
+      serve: (visit) => live(visit, ports),
+    },
+    {
+      method: "GET",
+      path: "/admin/history",
+      guard: "admin",
+      serve: () => json(200, ports.history()),
+    },
     { method: "GET", path: "/health", guard: "open", serve: () => health(ports) },
     {
       method: "GET",
@@ -147,6 +198,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: () => json(200, { status: "ok" }),
     },
     { method: "GET", path: "/stats", guard: "admin", serve: (visit) => stats(visit, ports) },
+    { method: "GET", path: "/metrics", guard: "admin", serve: held(() => metrics(ports)) },
     {
       method: "POST",
       path: "/refresh",
@@ -189,7 +241,7 @@ export function startServer(ports: ServerPorts, listening: Listening) {
   });
   const serve = (request: Request, way: Way): Promise<Response> =>
     visit(request, ports, way, {
-      isLocal: () => isLoopback(app.server?.requestIP(request)?.address ?? ""),
+      address: () => app.server?.requestIP(request)?.address ?? "",
       upgrade: (data, headers) => app.server?.upgrade(request, { data, headers }) ?? false,
       connection: connectionOf(request, app.server, idleSec),
     });
@@ -217,8 +269,8 @@ type Way = Pick<Route, "guard" | "serve" | "wording">;
 
 /** What only the runtime knows of a request, or can do with it. */
 type Runtime = {
-  /** Whether it comes from this machine. */
-  readonly isLocal: () => boolean;
+  /** Where it comes from. */
+  readonly address: () => string;
   /** Turns it into a WebSocket; the headers go into the answer to its handshake. */
   readonly upgrade: (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
   readonly connection: Connection;
@@ -264,9 +316,11 @@ async function answer(
     const { status, headers, body } = fail(failure, requestId, ports.nowMs());
     return Response.json(body, { status, headers: { ...headers, ...extra, ...ids } });
   };
-  const isLocal = way.guard === "credentials" && runtime.isLocal();
-  const caller = admitCaller(request.headers, way.guard, ports.access(), isLocal);
-  if ("kind" in caller) return refuseHere(caller);
+  const caller = admit(request, way.guard, ports, runtime);
+  if ("kind" in caller) {
+    ports.onTurnedAway(caller.code ?? "");
+    return refuseHere(caller);
+  }
   // Where the Host header is no host, the runtime gives the bare path.
   const url = URL.parse(request.url, "http://localhost");
   if (url === null) return refuseHere(BAD_ADDRESS);
@@ -290,6 +344,34 @@ async function answer(
     return refuseHere({ kind: "internal", message: "The proxy itself failed." });
   }
 }
+
+/** Lets a caller pass, or says why not; who tries key after key on the owner's routes has to wait. */
+function admit(
+  { headers }: Request,
+  guard: Guard,
+  { access, guesses, nowMs }: ServerPorts,
+  { address }: Runtime,
+): Caller | Failure {
+  const now = nowMs();
+  if (guard === "open" || guard === "client") {
+    return admitCaller(headers, guard, access(), { isLocal: false, nowMs: now });
+  }
+  const from = address();
+  const caller = admitCaller(headers, guard, access(), { isLocal: isLoopback(from), nowMs: now });
+  const isWrong = "kind" in caller && caller.code === WRONG_KEY.code;
+  // What comes without a key, or needs none, guesses nothing.
+  if ("kind" in caller && !isWrong) return caller;
+  const untilMs = guesses.blockedUntil(from, now);
+  if (untilMs !== undefined) return { ...TOO_MANY_GUESSES, resetsAtMs: untilMs };
+  if (isWrong) guesses.wrong(from, now);
+  return caller;
+}
+
+const TOO_MANY_GUESSES = refuse(
+  429,
+  "too_many_wrong_keys",
+  "Too many wrong keys came from this address. For a minute none is looked at, not even the right one.",
+);
 
 const BAD_ADDRESS = refuse(400, "invalid_url", "The address of the request cannot be read.");
 
@@ -354,13 +436,18 @@ function openSocket(
   return new Response(null, { status: 101 });
 }
 
-function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): Response {
-  return json(200, listModels(catalog(), modelShape(url, request.headers), startedMs));
+function models({ request, url, caller }: Visit, { catalog, startedMs }: ServerPorts): Response {
+  const shape = modelShape(url, request.headers);
+  const may: MayUse = (name, model) => mayUse(caller, name, model);
+  return json(200, listModels(catalog(), shape, startedMs, may));
 }
 
-function model({ request, url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+function model({ request, url, caller, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
   const id = decoded(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
   const shape = modelShape(url, request.headers);
+  const resolved = ports.resolve(id);
+  const isAllowed = mayUse(caller, id, resolved.ok ? resolved.choice.model : id);
+  if (!isAllowed) return refuseHere(notAllowed(caller, id));
   const found = findModel(ports.catalog(), id, shape, ports.startedMs);
   if (found !== undefined) return json(200, found);
   const message = `There is no model '${id}'. GET /v1/models lists them.`;
@@ -392,11 +479,16 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
     totals: ports.totals(),
     waiting: ports.waiting(),
     connections: ports.connections(),
+    clients: ports.clients(),
     startedMs: ports.startedMs,
     nowMs: ports.nowMs(),
   };
   const body = statsOf(source, url.searchParams);
   return isFailure(body) ? refuseHere(body) : json(200, body);
+}
+
+async function metrics(ports: ServerPorts): Promise<Response> {
+  return new Response(await ports.metrics(), { headers: { "content-type": PAGE_TYPE } });
 }
 
 function accountCall(visit: Visit, { onFault }: ServerPorts): AccountCall {
@@ -412,6 +504,13 @@ function explain({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Respon
     `There is no record of a request '${clip(id, 100)}'. Turns can be explained once they are over, and the last ` +
     `${MOST_RECORDS} are kept, in memory only. Their ids are in x-request-id, in error bodies and in the log.`;
   return refuseHere(refuse(404, "request_not_found", message));
+}
+
+function live({ request, connection, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+  const watching = ports.live({ signal: request.signal, connection });
+  if (watching !== undefined) return watching;
+  const message = `${MOST_FOLLOWERS} watch the requests already, which is the most. Close one of them.`;
+  return refuseHere(refuse(429, "too_many_viewers", message));
 }
 
 function isFailure(body: Json | Failure): body is Failure {

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openSettings, type Reading } from "../../src/cli/settings.ts";
 import { makeFolder } from "../store/folder.ts";
+import { KEYS, withBoth } from "../support/sealing.ts";
 
 const HOME = process.cwd();
 afterEach(() => process.chdir(HOME));
@@ -32,6 +33,21 @@ describe("openSettings", () => {
     const usual = await openSettings(undefined, {}, {});
     expect(usual.path).toBe("config.yaml");
     expect(await usual.load()).toMatchObject({ config: { "max-retry": 7 } });
+  });
+
+  test("who has said nothing gets a proxy for this machine only; who has said anything gets that", async () => {
+    process.chdir(makeFolder());
+    const listen = async (flags: Record<string, string>, env: Record<string, string> = {}) => {
+      const reading = await (await openSettings(undefined, flags, env)).load();
+      return reading.ok ? reading.config.listen : reading.lines;
+    };
+    expect(await listen({})).toBe("127.0.0.1:8080");
+    expect(await listen({}, { CODEX_PROXY_LISTEN: "" })).toBe("127.0.0.1:8080");
+    expect(await listen({ listen: ":9000" })).toBe(":9000");
+    expect(await listen({}, { CODEX_PROXY_LISTEN: ":9001" })).toBe(":9001");
+    expect(await listen({ "api-keys": "sk-0123456789" })).toBe(":8080");
+    writeFileSync("config.yaml", "");
+    expect(await listen({})).toBe(":8080");
   });
 
   test("a config.yaml that is there and cannot be read is no reason for defaults", async () => {
@@ -67,6 +83,29 @@ describe("openSettings", () => {
       expect.stringContaining("did you mean max-retry"),
     ]);
     expect(told.every((line) => !line.includes("\n"))).toBe(true);
+  });
+
+  test("the keys of the logins come with it, and one that is none is a fault of its", async () => {
+    const folder = makeFolder();
+    const keys = join(folder, "credential.key");
+    writeFileSync(keys, `${KEYS.new}\n${KEYS.old}\n`, { mode: 0o644 });
+    const flags = { "credential-key-file": keys };
+    const settings = await openSettings(undefined, flags, {});
+    expect(await settings.load()).toMatchObject({
+      ok: true,
+      sealer: { keyIds: withBoth.keyIds },
+      warnings: [expect.stringContaining("mode 0644")],
+    });
+    writeFileSync(keys, "hunter22\n");
+    const told = lines(await settings.load());
+    expect(told).toEqual([expect.stringContaining("credential.key: line 1: found a string of 8")]);
+    const env = { CODEX_PROXY_CREDENTIAL_KEY: KEYS.old };
+    expect(lines(await (await openSettings(undefined, flags, env)).load())).toEqual([
+      expect.stringContaining("credential-key or credential-key-file, not both"),
+    ]);
+    expect(await (await openSettings(undefined, {}, env)).load()).toMatchObject({
+      sealer: { keyIds: [withBoth.keyIds[1]] },
+    });
   });
 
   test("each load reads the file anew", async () => {

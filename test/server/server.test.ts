@@ -5,6 +5,8 @@ import { createLogins } from "../../src/engine/logins.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
+import { createPages } from "../../src/server/dashboard.ts";
+import { createGuesses, MOST_WRONG, PAUSE_MS } from "../../src/server/guesses.ts";
 import { readBody } from "../../src/server/intake.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
 import type { Listening } from "../../src/server/listen.ts";
@@ -14,6 +16,7 @@ import { routesOf, type ServerPorts, startServer } from "../../src/server/server
 import type { Wire } from "../../src/server/sockets.ts";
 import { mergeCatalog } from "../../src/turn/catalog.ts";
 import { clientStatus, type Failure, refuse } from "../../src/turn/failure.ts";
+import { resolveModel } from "../../src/turn/model.ts";
 import { NO_USAGE } from "../../src/turn/usage.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { sha256 } from "../../src/wire/digest.ts";
@@ -22,6 +25,7 @@ import { listen, loginOf, NOON, step, steps } from "../engine/parts.ts";
 import { loginPorts } from "../engine/scene.ts";
 import { createVault, poolOf } from "../engine/vault.ts";
 import { portsOf } from "../protocols/turns.ts";
+import { UNLIMITED } from "../support/callers.ts";
 
 const KEY = "a-client-key-1";
 const ADMIN = "an-admin-key-1";
@@ -33,6 +37,7 @@ let access: AccessOptions = keyed();
 let answer: (call: ProxyCall) => Promise<Response> = async () => new Response("served");
 let ids = 0;
 const faults: string[] = [];
+const turnedAway: string[] = [];
 const pool = poolOf(NOON, loginOf("ann"));
 
 /** Greets, and says what it hears. */
@@ -48,6 +53,9 @@ const WIRE: Wire = {
   close: () => {},
 };
 let hasSockets = true;
+let hasViewers = false;
+let nowMs = NOON;
+let guesses = createGuesses();
 const LOCAL: LocalRoute = {
   name: "echo",
   path: "/echo",
@@ -75,6 +83,10 @@ const ports: ServerPorts = {
   local: (call) => answerLocally(call),
   localRoutes: [LOCAL],
   catalog: () => CATALOG,
+  resolve: (model) => resolveModel(model, CATALOG, []),
+  clients: () => [],
+  metrics: async () => "a_metric 1\n",
+  onTurnedAway: (code) => turnedAway.push(code),
   admin: {
     views: () => pool.view(NOON),
     store: createVault(),
@@ -92,11 +104,18 @@ const ports: ServerPorts = {
   },
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
+  pages: createPages(async (file) => new Uint8Array(Buffer.from(`the file ${file}`))),
+  live: () => (hasViewers ? undefined : new Response("live")),
+  history: () => ({ minutes: [] }),
+  guesses: {
+    blockedUntil: (address, now) => guesses.blockedUntil(address, now),
+    wrong: (address, now) => guesses.wrong(address, now),
+  },
   unsaved: () => [],
   storeTrouble: () => undefined,
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,
-  nowMs: () => NOON,
+  nowMs: () => nowMs,
   startedMs: NOON - 1000,
   newRequestId: () => `req_${++ids}`,
   onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
@@ -123,9 +142,13 @@ function keyed(): AccessOptions {
 afterEach(() => {
   access = keyed();
   hasSockets = true;
+  hasViewers = false;
+  nowMs = NOON;
+  guesses = createGuesses();
   answer = async () => new Response("served");
   answerLocally = async () => ({ echoed: true });
   faults.length = 0;
+  turnedAway.length = 0;
 });
 
 afterAll(() => app.server?.stop(true));
@@ -175,12 +198,61 @@ function heard(socket: WebSocket): Promise<string> {
   });
 }
 
+const called = (path: string): string => path.replace("*", "gpt-9").replace(/:\w+/g, "1");
 const ROUTES = routesOf(ports).map(({ method, path, guard }) => ({
   method,
-  path: path.replace("*", "gpt-9").replace(":id", "1"),
+  path: called(path),
   guard,
 }));
-const OPEN = ["/health", "/health/live"];
+const OPEN = [
+  "/",
+  "/dashboard/app.js",
+  "/dashboard/app.css",
+  "/dashboard/icon.svg",
+  "/health",
+  "/health/live",
+];
+
+/** Every way in that the running app has, whoever made it; `ALL` stands for each method that no route takes. */
+const WAYS = app.routes.map(({ method, path }) => ({
+  method: method === "ALL" ? "PUT" : method,
+  path: called(path === "*" ? "/*" : path),
+}));
+
+describe("every way in of the running app", () => {
+  test("is asked below, those of the table among them", () => {
+    for (const { method, path } of ROUTES) expect(WAYS).toContainEqual({ method, path });
+  });
+
+  const closed = WAYS.filter(({ path }) => !OPEN.includes(path));
+
+  test.each(closed)("$method $path is closed without a key", async ({ method, path }) => {
+    const statuses: number[] = [];
+    for (const headers of [{}, { authorization: "Bearer wrong" }]) {
+      statuses.push((await ask(method, path, headers)).status);
+    }
+    expect(statuses).toEqual([401, 401]);
+    expect(turnedAway).toEqual(["missing_api_key", "invalid_api_key"]);
+  });
+
+  test.each(closed)(
+    "$method $path is closed to a foreign page where there are no keys",
+    async (way) => {
+      access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
+      const { method, path } = way;
+      for (const [headers, code] of [
+        [{ origin: "https://evil.example" }, "foreign_origin"],
+        [{ origin: "null" }, "foreign_origin"],
+        // DNS rebinding: for the browser it is the page's own host.
+        [{ host: "evil.example" }, "foreign_host"],
+        [{ host: `evil.example:${port}`, origin: `http://evil.example:${port}` }, "foreign_origin"],
+      ] as const) {
+        const response = await ask(method, path, headers);
+        expect([response.status, turnedAway.at(-1)]).toEqual([403, code]);
+      }
+    },
+  );
+});
 
 describe("deny by default", () => {
   test("there are routes to ask", () => {
@@ -205,7 +277,9 @@ describe("deny by default", () => {
 
   test("what does not exist, and methods that do not, need a key too", async () => {
     for (const [method, path] of [
-      ["GET", "/"],
+      ["GET", "/dashboard"],
+      ["GET", "/dashboard/main.tsx"],
+      ["POST", "/"],
       ["GET", "/admin/accounts"],
       ["GET", "/v1/nothing"],
       ["DELETE", "/v1/responses"],
@@ -236,6 +310,22 @@ describe("deny by default", () => {
     });
   });
 
+  test("who tries key after key on the owner's routes waits, whatever key comes meanwhile", async () => {
+    const wrong = { "x-api-key": "a-guess" };
+    for (let tries = 0; tries < MOST_WRONG; tries++) {
+      expect((await ask("GET", "/stats", wrong)).status).toBe(401);
+    }
+    const slowed = await ask("GET", "/explain/req_known", { "x-api-key": ADMIN });
+    expect([slowed.status, slowed.headers.get("retry-after")]).toEqual([429, "60"]);
+    expect(await slowed.json()).toMatchObject({ error: { code: "too_many_wrong_keys" } });
+    // Nothing was guessed here.
+    expect((await ask("GET", "/stats")).status).toBe(401);
+    expect((await ask("GET", "/v1/models", { "x-api-key": KEY })).status).toBe(200);
+    expect((await ask("GET", "/health")).status).toBe(200);
+    nowMs += PAUSE_MS;
+    expect((await ask("GET", "/explain/req_known", { "x-api-key": ADMIN })).status).toBe(200);
+  });
+
   test("a foreign page is refused where there are no keys, on open routes too", async () => {
     access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
     for (const { method, path } of ROUTES) {
@@ -247,6 +337,17 @@ describe("deny by default", () => {
 });
 
 describe("routes", () => {
+  test("the live list is refused where too many watch already", async () => {
+    const admin = { "x-api-key": ADMIN };
+    expect(await (await ask("GET", "/admin/requests", admin)).text()).toBe("live");
+    hasViewers = true;
+    const refused = await ask("GET", "/admin/requests", admin);
+    expect([refused.status, await refused.json()]).toMatchObject([
+      429,
+      { error: { code: "too_many_viewers" } },
+    ]);
+  });
+
   test.each(["/v1", "/codex/v1", "/backend-api/codex"])("%s has the whole API", async (prefix) => {
     const calls: ProxyCall[] = [];
     answer = async (call) => {
@@ -333,9 +434,48 @@ describe("routes", () => {
       expect(await handshake("authorization: Bearer wrong")).toStartWith("HTTP/1.1 401 ");
     });
 
-    test("a foreign page is refused where there are no keys", async () => {
+    test("who tries key after key on the owner's routes waits, whatever key comes meanwhile", async () => {
+      const wrong = { "x-api-key": "a-guess" };
+      for (let tries = 0; tries < MOST_WRONG; tries++) {
+        expect((await ask("GET", "/stats", wrong)).status).toBe(401);
+      }
+      const slowed = await ask("GET", "/explain/req_known", { "x-api-key": ADMIN });
+      expect([slowed.status, slowed.headers.get("retry-after")]).toEqual([429, "60"]);
+      expect(await slowed.json()).toMatchObject({ error: { code: "too_many_wrong_keys" } });
+      // Nothing was guessed here.
+      expect((await ask("GET", "/stats")).status).toBe(401);
+      expect((await ask("GET", "/v1/models", { "x-api-key": KEY })).status).toBe(200);
+      expect((await ask("GET", "/health")).status).toBe(200);
+      nowMs += PAUSE_MS;
+      expect((await ask("GET", "/explain/req_known", { "x-api-key": ADMIN })).status).toBe(200);
+    });
+
+    test("a foreign page is refused where there are no keys, also by a name that leads here", async () => {
       access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
-      expect(await handshake("origin: https://evil.example")).toStartWith("HTTP/1.1 403 ");
+      const from = (origin: string, host = "localhost") =>
+        raw(
+          [
+            `GET ${prefix}/responses HTTP/1.1`,
+            `host: ${host}`,
+            "connection: Upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+            `origin: ${origin}`,
+            "\r\n",
+          ].join("\r\n"),
+          "}}",
+        );
+      expect(await from("https://evil.example")).toStartWith("HTTP/1.1 403 ");
+      expect(await from("null")).toStartWith("HTTP/1.1 403 ");
+      expect(await from("http://evil.example", "evil.example")).toStartWith("HTTP/1.1 403 ");
+      expect(await from("http://localhost:3000")).toStartWith("HTTP/1.1 403 ");
+      expect(turnedAway).toEqual(new Array(4).fill("foreign_origin"));
+    });
+
+    test("with keys, a page that has none is refused whoever's it is", async () => {
+      expect(await handshake("origin: https://evil.example")).toStartWith("HTTP/1.1 401 ");
+      expect(await handshake(`origin: ${ALLOWED}`)).toStartWith("HTTP/1.1 401 ");
     });
   });
 
@@ -404,6 +544,15 @@ describe("routes", () => {
       "page_size",
     ]);
   });
+});
+
+test("/metrics is for whoever holds the owner's key, and is text as Prometheus reads it", async () => {
+  expect((await ask("GET", "/metrics", AUTHORIZED)).status).toBe(401);
+  const response = await ask("GET", "/metrics", { authorization: `Bearer ${ADMIN}` });
+  expect(response.headers.get("content-type")).toStartWith("text/plain; version=0.0.4");
+  expect(await response.text()).toBe("a_metric 1\n");
+  access = { ...keyed(), adminKey: undefined };
+  expect((await ask("GET", "/metrics", AUTHORIZED)).status).toBe(200);
 });
 
 describe("every answer", () => {
@@ -544,6 +693,7 @@ describe("clients that leave, over a real connection", () => {
       }),
       resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
+      ...UNLIMITED,
       onEnd: ({ status }) => {
         open.requests -= 1;
         statuses.add(status);

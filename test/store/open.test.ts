@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type OpenPorts, openStore, type StorePlace } from "../../src/store/open.ts";
+import { createSealer } from "../../src/store/seal.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { SILENT } from "../../src/wire/log.ts";
 import { DATABASES } from "../support/databases.ts";
@@ -14,6 +15,7 @@ function portsIn(dir: string): OpenPorts {
   return {
     clock: systemClock,
     log: SILENT,
+    sealer: createSealer([]),
     chance: Math.random,
     scanIntervalMs: () => 0,
     stateDir: join(dir, ".codex-proxy"),

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { SQL } from "bun";
 import type { DatabasePlace, DatabaseServer } from "../../config/database.ts";
 import { type Clock, inTime, type Millis } from "../../wire/clock.ts";
@@ -94,6 +95,7 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   const open = (): SQL => {
     try {
+      if (client === undefined && place.driver === "sqlite") makeFile(place.path);
       client ??= new SQL(settingsOf(place, options));
       return client;
     } catch (cause) {
@@ -180,13 +182,12 @@ export function openDatabase(options: DatabaseOptions): Database {
       const undo: (() => void)[] = [];
       undos.set(run, undo);
       try {
-        // A transaction on a file that only reads at first could not write when another one has begun to.
-        await run(server === undefined ? "BEGIN IMMEDIATE" : "BEGIN");
+        await run(dialect.begin);
         const value = await task(run);
-        await run("COMMIT");
+        await run(dialect.commit);
         return value;
       } catch (cause) {
-        if (isUsable()) await run("ROLLBACK").catch(() => {});
+        if (isUsable()) await run(dialect.rollback).catch(() => {});
         for (const each of undo) each();
         throw cause;
       }
@@ -226,6 +227,15 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
+/** Makes the file, where it is not there yet, for its owner's eyes alone; what the client puts beside it goes by it. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, "a", 0o600));
+  } catch {
+    // The client tells why.
+  }
+}
+
 /** The name that the server's own lists show for our connections. */
 const APPLICATION = "codex-proxy";
 
@@ -248,7 +258,8 @@ function settingsOf(
     ...securityOf(place),
     ...(driver === "mysql"
       ? { foundRows: true }
-      : { connection: { application_name: APPLICATION } }),
+      : // A named statement would belong to one of the connections that a pooler such as PgBouncer hands out by turns.
+        { prepare: false, connection: { application_name: APPLICATION } }),
   };
 }
 

@@ -62,11 +62,13 @@ export function createFeed(
     const before = seen;
     seen = now;
     if (before === undefined || now.revision < before.revision) return true;
-    let isOthers = false;
-    for (let each = before.revision + 1; each <= now.revision; each++) {
-      if (!own.delete(each)) isOthers = true;
+    let ours = 0;
+    for (const each of own) {
+      if (each > now.revision) continue;
+      own.delete(each);
+      if (each > before.revision) ours += 1;
     }
-    return isOthers;
+    return ours < now.revision - before.revision;
   };
 
   const watchers = new Set<Watcher>();

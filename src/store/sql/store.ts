@@ -6,19 +6,19 @@ import { editJson } from "../edit.ts";
 import { mergeLogins } from "../merge.ts";
 import { accountName, numbered } from "../names.ts";
 import type { Sealer } from "../seal.ts";
-import type { Snapshot, Store, StoreFault } from "../store.ts";
+import type { Resealed, Sealing, Snapshot, Store, StoreFault } from "../store.ts";
 import { type Database, type DatabaseOptions, prepareFile } from "./database.ts";
 import type { Feed } from "./feed.ts";
 import { createLateTokens } from "./late.ts";
 import { createLeases } from "./leases.ts";
 import { IMPORTS, migrate } from "./schema.ts";
 import { checkVersion, createDatabase } from "./server.ts";
-import { createShelf, nameOf } from "./shelf.ts";
+import { createShelf, type Kept, nameOf, sourceOf } from "./shelf.ts";
 import { createSpill } from "./spill.ts";
 import { hasForeignColumns, takeOver } from "./takeover.ts";
 import { createTenure, reasonOf } from "./tenure.ts";
 import { DatabaseTrouble } from "./trouble.ts";
-import { createWriter } from "./writer.ts";
+import { ALWAYS_CHANGED, createWriter, GONE, TRIES, whyUnread } from "./writer.ts";
 
 /** What a store in a database needs. */
 export type SqlStorePorts = {
@@ -44,6 +44,8 @@ export type SqlStore = Store & {
   readonly noteImport: (digest: string) => Promise<void>;
   /** Brings the schema up to date and waits for it. @throws DatabaseTrouble */
   readonly ready: () => Promise<void>;
+  /** Brings into the database what it could not take before. Never throws. */
+  readonly saveLate: () => Promise<void>;
 };
 
 const DATABASE = "the database";
@@ -116,11 +118,17 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     return { ...mergeLogins(logins), faults: [...faults, ...unread], complete };
   };
 
+  /** What cannot be brought in is used from here, and tried again later. */
+  const bringLate = (): Promise<void> =>
+    late.reconcile(takeTurns).catch((cause: unknown) => {
+      log.debug("tokens are still only on this machine", { reason: reasonOf(cause) });
+    });
+
   const readAll = async (): Promise<Snapshot> => {
     try {
       await ready();
       await shelf.pull(run, feed.cursor);
-      await late.reconcile(takeTurns);
+      await bringLate();
       return snapshot(true, []);
     } catch (cause) {
       return snapshot(false, [{ source: DATABASE, reason: reasonOf(cause) }]);
@@ -134,6 +142,17 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     } catch {
       return undefined;
     }
+  };
+
+  const reseal = async (name: string): Promise<Resealed> => {
+    for (let tried = 0; tried < TRIES; tried++) {
+      const kept = await shelf.fetch(run, name);
+      if (kept === undefined) return { ok: false, reason: `${name}: ${GONE}` };
+      if (kept.content === undefined) return { ok: false, reason: whyUnread(kept) };
+      if (kept.isCurrent || !kept.reading.ok) return { ok: true, isChanged: false };
+      if (await writer.replace(kept, kept.content)) return { ok: true, isChanged: true };
+    }
+    return { ok: false, reason: `${name}: ${ALWAYS_CHANGED}` };
   };
 
   const add: Store["add"] = (wanted, content) =>
@@ -184,9 +203,15 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
         ),
       ),
     add,
+    sealing: async () => {
+      await takeTurns(DATABASE, readAll);
+      return shelf.all().map(sealingOf);
+    },
+    reseal: (source) => guarded(source, reseal),
     canAdd: () => act(async () => ({ ok: true })),
     trouble: () => fault ?? database.trouble(),
     watch: feed.watch,
+    saveLate: () => takeTurns(DATABASE, bringLate),
     knownImports: async (digests) => {
       await ready();
       const known = new Set<string>();
@@ -207,6 +232,12 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
       );
     },
   };
+}
+
+function sealingOf({ name, isAside, keyId, isCurrent, content, reading }: Kept): Sealing {
+  const source = sourceOf(name, isAside);
+  const isShut = content === undefined && !reading.ok;
+  return { source, keyId, isCurrent, ...(isShut ? { fault: reading.fault.reason } : {}) };
 }
 
 async function saved(work: Promise<void>): Promise<{ readonly ok: true }> {

@@ -40,7 +40,10 @@ const KINDS: readonly (readonly [RegExp, TroubleKind])[] = [
   [/^(?:3D000|1049)$/, "no-database"],
   [/^(?:42501|1044|1142|1143|1227|1370|SQLITE_READONLY.*|SQLITE_PERM)$/, "rights"],
   [/^(?:28P01|28000|1045|1698)$/, "login"],
-  [/^(?:08...|57P0.|53...|1040|1053|1077|1203|2002|2003|2006|2013)$/, "away"],
+  // 25P03: the server has ended a transaction that stood still.
+  // Behind one name there may be a server that only reads by now: a failover is under way, and another one takes over.
+  [/^(?:25006|1290|1792|1836)$/, "away"],
+  [/^(?:08...|57P0.|25P03|53...|1040|1053|1077|1203|2002|2003|2006|2013)$/, "away"],
   // Bun says AUTHENTICATION_FAILED of a MySQL server that offers no TLS where that is required.
   [/_TLS_|AUTHENTICATION_FAILED|_CERT|SELF_SIGNED|UNABLE_TO_VERIFY/, "security"],
   [

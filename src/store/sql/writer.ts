@@ -54,7 +54,7 @@ export function createWriter(ports: WriterPorts): Writer {
     const login = reading.ok ? reading.login : undefined;
     return {
       content: stored,
-      identity: login === undefined ? null : identityDigest(login.identity),
+      identity: login === undefined ? null : identityDigest(login),
       ...(isForeign() && login !== undefined
         ? foreignValues(login.credential, stored !== content)
         : {}),
@@ -81,7 +81,7 @@ export function createWriter(ports: WriterPorts): Writer {
       return await update(kept, { ...others, identity });
     } catch (cause) {
       if (!isTaken(cause)) throw cause;
-      return update(kept, others);
+      return update(kept, { ...others, identity: null });
     }
   };
 

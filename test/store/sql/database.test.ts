@@ -8,7 +8,7 @@ import { DATABASES, SERVERS, type TestDatabase, USUAL } from "../../support/data
 import { describeEach } from "../../support/each-database.ts";
 import { type Forwarder, startForwarder } from "../../support/forwarder.ts";
 import { until } from "../../support/until.ts";
-import { troubleIn } from "./instance.ts";
+import { openInstance, troubleIn } from "./instance.ts";
 
 /** Short pauses pass at once, and nothing ever takes too long. */
 const HASTY: Clock = {
@@ -414,4 +414,31 @@ test("only PostgreSQL tells of what others say", async () => {
     await using here = await make();
     expect(here.connect().database.listen === undefined).toBe(name !== "PostgreSQL");
   }
+});
+
+describeEach(SERVERS, ({ make }) => {
+  test("one that stands still within a transaction holds nobody up for long", async () => {
+    await using here = await make();
+    const ours = openInstance(here);
+    await ours.store.ready();
+    const { database, feed } = here.connect();
+    const [begun, woken] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const frozen = database
+      .begin(async (run) => {
+        await feed.mark(run);
+        begun.resolve();
+        await woken.promise;
+        await run("SELECT 1 AS one");
+      })
+      .then(
+        () => "done",
+        (cause: unknown) => (cause instanceof DatabaseTrouble ? cause.kind : cause),
+      );
+    await begun.promise;
+    expect(await ours.store.add("ann", '{"refresh_token":"rt_1"}')).toMatchObject({ ok: true });
+    woken.resolve();
+    expect(await frozen).toBe("away");
+    // Whoever it was goes on with a connection of its own.
+    expect((await database.run("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+  });
 });

@@ -6,6 +6,7 @@ import { createManualClock, type ManualClock } from "../../support/clock.ts";
 import { DATABASES, SERVERS, type TestDatabase } from "../../support/databases.ts";
 import { describeEach } from "../../support/each-database.ts";
 import { until } from "../../support/until.ts";
+import { openInstance } from "./instance.ts";
 
 type Instance = { readonly database: Database; readonly feed: Feed; readonly clock: ManualClock };
 
@@ -368,5 +369,26 @@ describe("when it looks", () => {
     await answer(7);
     clock.advance(60_000);
     expect([told(), looks()]).toEqual([0, 1]);
+  });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("a count of changes that somebody has set to anything holds nobody up", async () => {
+    await using here = await make();
+    const clock = createManualClock(Date.now());
+    const { store } = openInstance(here, { clock, client: here.connect(clock) });
+    await store.ready();
+    let told = 0;
+    const stop = store.watch(() => {
+      told += 1;
+    });
+    clock.advance(1000);
+    await until("the first look", () => told === 1);
+    await here.run("UPDATE codex_proxy_changes SET revision = ? WHERE id = 1", [2 ** 52]);
+    await until("the next look", () => {
+      clock.advance(5000);
+      return told === 2;
+    });
+    stop();
   });
 });

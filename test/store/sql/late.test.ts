@@ -6,7 +6,18 @@ import { createSealer } from "../../../src/store/seal.ts";
 import { ACCOUNTS } from "../../../src/store/sql/schema.ts";
 import { DATABASES, type TestDatabase } from "../../support/databases.ts";
 import { describeEach } from "../../support/each-database.ts";
-import { accessTokenOf, WORKSPACE } from "../tokens.ts";
+import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../tokens.ts";
+import {
+  addAnn,
+  apart,
+  LOCK,
+  NOT_WRITTEN,
+  openShaky,
+  recordOf,
+  refreshTokens,
+  renewInVain,
+  tokens,
+} from "./ann.ts";
 import { type Instance, openInstance } from "./instance.ts";
 import { type Outage, outageOf } from "./outage.ts";
 
@@ -269,5 +280,101 @@ describeEach(DATABASES, ({ make }) => {
     expect(readFileSync(join(instance.spillDir, file), "utf8")).not.toContain("rt_2000");
     outage.end();
     expect(await tokenIn(instance)).toEqual(["rt_2000"]);
+  });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("tokens that lie here do not go into another account that has the name by now", async () => {
+    await using here = await make();
+    const [ours, other] = [openShaky(here), openInstance(here)];
+    const source = await addAnn(ours);
+    await renewInVain(ours, source);
+    expect(await other.store.discard(source)).toEqual({ ok: true });
+    expect(await addAnn(other, tokens("rt_other", 30, OTHER_WORKSPACE))).toBe(source);
+    expect(await refreshTokens(ours)).toEqual(["rt_other"]);
+    expect(await refreshTokens(other)).toEqual(["rt_other"]);
+    expect(readdirSync(ours.spillDir)).toEqual([]);
+  });
+
+  test("tokens that lie here do not replace those of a newer login of the same account", async () => {
+    await using here = await make();
+    const [ours, other] = [openShaky(here), openInstance(here)];
+    const source = await addAnn(ours);
+    await renewInVain(ours, source);
+    await other.store.discard(source);
+    await addAnn(other, tokens("rt_anew", 600));
+    expect(await refreshTokens(ours)).toEqual(["rt_anew"]);
+    expect(await refreshTokens(other)).toEqual(["rt_anew"]);
+  });
+
+  test("tokens that lie here count on, whatever else of the account is changed meanwhile", async () => {
+    await using here = await make();
+    const [ours, other] = [openShaky(here), openInstance(here)];
+    const source = await addAnn(ours);
+    await renewInVain(ours, source);
+    expect(await other.store.switchOff(source, true)).toEqual({ ok: true });
+    ours.outage.begin(NOT_WRITTEN);
+    expect((await ours.store.reread(source))?.credential.refreshToken).toBe("rt_2");
+    // What does not get in is no reason not to tell what is there.
+    const { logins, complete } = await ours.store.read();
+    expect([logins[0]?.credential.refreshToken, logins[0]?.isSwitchedOff, complete]).toEqual([
+      "rt_2",
+      true,
+      true,
+    ]);
+    ours.outage.end();
+    await ours.store.saveLate();
+    const [login] = (await other.store.read()).logins;
+    expect([login?.credential.refreshToken, login?.isSwitchedOff]).toEqual(["rt_2", true]);
+  });
+
+  test("an account that is spoilt meanwhile gets them once it is whole again", async () => {
+    await using here = await make();
+    const ours = openShaky(here);
+    const source = await addAnn(ours);
+    await renewInVain(ours, source);
+    const setContent = (content: string) =>
+      here.run("UPDATE codex_accounts SET content = ?, generation = generation + 1", [content]);
+    await setContent("{ spoilt");
+    await ours.store.saveLate();
+    expect(readdirSync(ours.spillDir)).toHaveLength(1);
+    await setContent(recordOf(tokens("rt_1")));
+    await ours.store.saveLate();
+    expect(await refreshTokens(openInstance(here))).toEqual(["rt_2"]);
+  });
+
+  test("an account that cannot be read any more when its new tokens come: they stay on this machine", async () => {
+    await using here = await make();
+    const [ours, keyed] = [
+      openInstance(here),
+      openInstance(here, { sealer: createSealer([new Uint8Array(32).fill(7)]) }),
+    ];
+    const source = await addAnn(ours);
+    await ours.store.locked(source, LOCK, async () => {
+      await ours.store.canSave(source);
+      // As if it had stood still: another one, which has a key, seals it meanwhile.
+      await here.run("UPDATE codex_accounts SET lease_until = 1");
+      expect(await apart(() => keyed.store.reseal(source))).toMatchObject({
+        ok: true,
+      });
+      expect(await ours.store.save(source, tokens("rt_2", 60), Date.now())).toEqual({ ok: true });
+    });
+    expect(readdirSync(ours.spillDir)).toHaveLength(1);
+    // The next run has the key.
+    const sealer = createSealer([new Uint8Array(32).fill(7)]);
+    const next = openInstance(here, { sealer, spillDir: ours.spillDir });
+    expect(await refreshTokens(next)).toEqual(["rt_2"]);
+    expect(readdirSync(ours.spillDir)).toEqual([]);
+  });
+
+  test("what cannot be read of an earlier run's is told, and stays", async () => {
+    await using here = await make();
+    const ours = openShaky(here);
+    await renewInVain(ours, await addAnn(ours));
+    writeFileSync(join(ours.spillDir, "torn.spill"), '{"name":"ann@exam');
+    const next = openInstance(here, { spillDir: ours.spillDir });
+    expect(await refreshTokens(next)).toEqual(["rt_2"]);
+    expect(readdirSync(ours.spillDir)).toEqual(["torn.spill"]);
+    expect(next.logs()).toContain("kept on this machine cannot be read file=torn.spill");
   });
 });

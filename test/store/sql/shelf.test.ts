@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createSealer, type Sealer } from "../../../src/store/seal.ts";
 import type { Database } from "../../../src/store/sql/database.ts";
+import { createFeed } from "../../../src/store/sql/feed.ts";
 import { ACCOUNTS, CHANGES, migrate } from "../../../src/store/sql/schema.ts";
 import {
   createShelf,
@@ -9,8 +10,11 @@ import {
   type Shelf,
   sourceOf,
 } from "../../../src/store/sql/shelf.ts";
+import { systemClock } from "../../../src/wire/clock.ts";
 import { DATABASES, type TestDatabase } from "../../support/databases.ts";
 import { describeEach } from "../../support/each-database.ts";
+import { addAnn, refreshTokens, tokens } from "./ann.ts";
+import { openInstance } from "./instance.ts";
 
 const PLAIN = createSealer([]);
 
@@ -251,5 +255,50 @@ describe("how an account is called", () => {
     for (const source of ["a.json", "a.json.disabled", "a.json.disabled.2"]) {
       expect(nameOf(source)).toBe("a.json");
     }
+  });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("what was fetched before all were read, and deleted by others since, is gone", async () => {
+    await using here = await make();
+    const [ours, other] = [openInstance(here), openInstance(here)];
+    const source = await addAnn(ours);
+    await other.store.discard(source);
+    expect(await refreshTokens(ours)).toEqual([]);
+  });
+
+  test("a reading that was on its way brings no older state back of what this process changed meanwhile", async () => {
+    await using here = await make();
+    const [changed, deleted] = ["ann@example.com.json", "bob.json"];
+    const { database } = here.connect();
+    const [asked, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let isSlow = false;
+    const run: Database["run"] = async (statement, params) => {
+      const answer = await database.run(statement, params);
+      if (isSlow && statement.includes("ORDER BY id")) {
+        asked.resolve();
+        await go.promise;
+      }
+      return answer;
+    };
+    const client = {
+      database: { ...database, run },
+      feed: createFeed(database, systemClock),
+    };
+    const ours = openInstance(here, { client });
+    await addAnn(ours);
+    await ours.store.add("bob", '{"refresh_token":"rt_bob"}');
+    await ours.store.read();
+    await openInstance(here).store.switchOff(changed, false);
+    await openInstance(here).store.switchOff(deleted, false);
+    isSlow = true;
+    const reading = ours.store.read();
+    await asked.promise;
+    await ours.store.save(changed, tokens("rt_2", 60), Date.now());
+    await ours.store.discard(deleted);
+    go.resolve();
+    expect((await reading).logins.map(({ credential }) => credential.refreshToken)).toEqual([
+      "rt_2",
+    ]);
   });
 });

@@ -11,7 +11,7 @@ const NOW = Date.now();
 
 const SPILLED: Spilled = {
   name: "ann@example.com.json",
-  generation: 7,
+  from: "0123456789abcdef",
   credential: {
     accessToken: "at-2",
     refreshToken: "rt_2",
@@ -173,10 +173,10 @@ describe("a folder", () => {
     const [mine, theirs] = [await slotOf(one), await slotOf(other)];
     expect(mine.file).not.toBe(theirs.file);
     mine.write(SPILLED);
-    theirs.write({ ...SPILLED, generation: 8, atMs: 4000 });
+    theirs.write({ ...SPILLED, from: "fedcba9876543210", atMs: 4000 });
     const found = await one.read();
     expect(found.get(mine.file)).toEqual(SPILLED);
-    expect(found.get(theirs.file)).toMatchObject({ generation: 8 });
+    expect(found.get(theirs.file)).toMatchObject({ from: "fedcba9876543210" });
     await theirs.drop();
     expect([...(await one.read()).keys()]).toEqual([mine.file]);
   });
@@ -185,10 +185,10 @@ describe("a folder", () => {
     const dir = makeFolder();
     const strange: Readonly<Record<string, string>> = {
       "a.spill": "{",
-      "b.spill": '{"name":"a.json","generation":1}',
+      "b.spill": '{"name":"a.json","from":"x"}',
       "c.spill": '{"name":"a.json","at":1,"accessToken":"x"}',
-      "d.spill": '{"name":7,"generation":1,"at":1,"accessToken":"x"}',
-      "e.spill": '{"name":"a.json","generation":1,"at":1,"accessToken":7}',
+      "d.spill": '{"name":7,"from":"x","at":1,"accessToken":"x"}',
+      "e.spill": '{"name":"a.json","from":"x","at":1,"accessToken":7}',
       "notes.txt": JSON.stringify({ ...SPILLED, ...SPILLED.credential, at: 1 }),
     };
     for (const [name, content] of Object.entries(strange)) writeFileSync(join(dir, name), content);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { DatabasePlace } from "../../../src/config/database.ts";
 import { createSealer } from "../../../src/store/seal.ts";
 import { ACCOUNTS, CHANGES } from "../../../src/store/sql/schema.ts";
@@ -61,6 +61,18 @@ describeEach(DATABASES, ({ make, name }) => {
         expect(each.reason).toMatch(/^name\d\.json: another instance has just added this login/);
     }
     expect((await stores[0]?.read())?.logins).toHaveLength(1);
+  });
+
+  test("a login that says nothing of whose it is becomes one account, however many add it at once", async () => {
+    await using here = await make();
+    const instances = [openInstance(here), openInstance(here), openInstance(here)];
+    await Promise.all(instances.map(({ store }) => store.ready()));
+    const added = await Promise.all(
+      instances.map(({ store }) => store.add("auth", '{"refresh_token":"rt_opaque"}')),
+    );
+    expect(added.filter(({ ok }) => ok)).toHaveLength(1);
+    const { logins } = await openInstance(here).store.read();
+    expect(logins.map(({ credential }) => credential.refreshToken)).toEqual(["rt_opaque"]);
   });
 
   test("what was taken in from files is known to all, whatever number is asked for", async () => {
@@ -232,4 +244,16 @@ describe("a file of SQLite", () => {
     ]);
     if (here.place.driver === "sqlite") expect(existsSync(here.place.path)).toBe(true);
   });
+
+  test.skipIf(process.platform === "win32")(
+    "is for its owner's eyes alone, and so is what lies beside it",
+    async () => {
+      if (file === undefined) throw new Error("SQLite is always there");
+      await using here = await file.make();
+      await openInstance(here).store.ready();
+      const path = here.place.driver === "sqlite" ? here.place.path : "";
+      const modes = ["", "-wal", "-shm"].map((end) => statSync(`${path}${end}`).mode & 0o777);
+      expect(modes).toEqual([0o600, 0o600, 0o600]);
+    },
+  );
 });

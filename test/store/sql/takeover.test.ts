@@ -325,11 +325,16 @@ describe("the Go program's columns", () => {
 });
 
 describe("what stands for an identity", () => {
-  test("says nothing of it, is the same each time, and is none where nobody knows who it is", () => {
-    const digest = identityDigest(`ann/${WORKSPACE}`);
+  const digestOf = (identity: string, refreshToken: string): string =>
+    identityDigest({ identity, credential: { refreshToken }, isSwitchedOff: false, source: "" });
+
+  test("says nothing of it, is the same whatever its tokens are, and its tokens' where nobody knows who it is", () => {
+    const digest = digestOf(`ann/${WORKSPACE}`, "rt_1");
     expect(digest).toMatch(/^[0-9a-f]{32}$/);
-    expect(identityDigest(`ann/${WORKSPACE}`)).toBe(digest);
-    expect(identityDigest(`ann/${OTHER_WORKSPACE}`)).not.toBe(digest);
-    expect(identityDigest("file:a.json")).toBeNull();
+    expect(digestOf(`ann/${WORKSPACE}`, "rt_2")).toBe(digest);
+    expect(digestOf(`ann/${OTHER_WORKSPACE}`, "rt_1")).not.toBe(digest);
+    const nameless = digestOf("file:a.json", "rt_1");
+    expect([digestOf("file:b.json", "rt_1"), nameless]).toEqual([nameless, nameless]);
+    expect(digestOf("file:a.json", "rt_2")).not.toBe(nameless);
   });
 });

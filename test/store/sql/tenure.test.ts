@@ -8,6 +8,16 @@ import { DATABASES, type TestDatabase } from "../../support/databases.ts";
 import { describeEach } from "../../support/each-database.ts";
 import { until } from "../../support/until.ts";
 import { accessTokenOf, WORKSPACE } from "../tokens.ts";
+import {
+  addAnn,
+  apart,
+  LOCK,
+  openShaky,
+  recordOf,
+  refreshTokens,
+  renewInVain,
+  tokens,
+} from "./ann.ts";
 import { openInstance } from "./instance.ts";
 import { outageOf } from "./outage.ts";
 
@@ -217,5 +227,89 @@ describe("why a database cannot be used", () => {
       "the database: it is not reachable.",
     );
     expect(reasonOf(new Error(`broken ${accessTokenOf({ user: "ann" })}`))).not.toContain("eyJ");
+  });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("a moment's loss after the exchange: no other instance spends the spent token, and the new one comes in", async () => {
+    await using here = await make();
+    const [ours, other] = [openShaky(here), openInstance(here)];
+    const source = await addAnn(ours);
+    await renewInVain(ours, source);
+    const asked = await other.store.locked(source, LOCK, () => other.store.canSave(source));
+    expect(asked).toEqual({
+      ok: true,
+      value: { ok: false, reason: expect.stringContaining("may be spent") },
+    });
+    await ours.store.saveLate();
+    expect(await refreshTokens(other)).toEqual(["rt_2"]);
+    expect(readdirSync(ours.spillDir)).toEqual([]);
+    expect(await other.store.locked(source, LOCK, () => other.store.canSave(source))).toEqual({
+      ok: true,
+      value: { ok: true },
+    });
+  });
+
+  test("an exchange that came to nothing leaves the token to all", async () => {
+    await using here = await make();
+    const [ours, other] = [openInstance(here), openInstance(here)];
+    const source = await addAnn(ours);
+    const asked = () => other.store.locked(source, LOCK, () => other.store.canSave(source));
+    await ours.store.locked(source, LOCK, () => ours.store.canSave(source));
+    expect(await asked()).toEqual({ ok: true, value: { ok: true } });
+  });
+
+  test("a token in doubt is left alone for as long as a renewal may take", async () => {
+    await using here = await make();
+    const { store } = openInstance(here);
+    const added = await store.add("ann@example.com", recordOf(tokens("rt_1")));
+    const source = added.ok ? added.source : "";
+    const ask = (holdMs: number) =>
+      store.locked(source, { ...LOCK, holdMs }, () => store.canSave(source, true));
+    const held = Promise.withResolvers<void>();
+    const asking = store.locked(source, LOCK, async () => {
+      await store.canSave(source);
+      await here.run(
+        "UPDATE codex_accounts SET lease_until = 1, spending_ms = spending_ms - 150000",
+      );
+      await held.promise;
+    });
+    await until("it is announced", async () => {
+      const { rows } = await here.run("SELECT lease_until FROM codex_accounts");
+      return Number(rows[0]?.["lease_until"]) === 1;
+    });
+    expect(await ask(180_000)).toMatchObject({ ok: true, value: { ok: false } });
+    expect(await ask(60_000)).toEqual({ ok: true, value: { ok: true } });
+    held.resolve();
+    await asking;
+  });
+
+  test("the answer to an announcement is lost: nothing was spent, so the token is not doubted", async () => {
+    await using here = await make();
+    const ours = openShaky(here);
+    const source = await addAnn(ours);
+    const ask = () => ours.store.locked(source, LOCK, () => ours.store.canSave(source));
+    ours.outage.loseAnswer("SET spending");
+    expect(await ask()).toMatchObject({ ok: true, value: { ok: false } });
+    ours.outage.end();
+    expect(await ask()).toEqual({ ok: true, value: { ok: true } });
+  });
+
+  test("a task that stood still loses against the login that its own process has stored since", async () => {
+    await using here = await make();
+    const { store } = openInstance(here);
+    const added = await store.add("ann@example.com", recordOf(tokens("rt_1")));
+    const source = added.ok ? added.source : "";
+    await store.locked(source, LOCK, async () => {
+      await store.canSave(source);
+      await here.run("UPDATE codex_accounts SET lease_until = 1");
+      const login = () => store.save(source, tokens("rt_login", 600), Date.now());
+      await apart(() => store.locked(source, LOCK, login));
+      expect(await store.save(source, tokens("rt_2", 60), Date.now())).toEqual({
+        ok: true,
+        isReplaced: true,
+      });
+    });
+    expect((await store.reread(source))?.credential.refreshToken).toBe("rt_login");
   });
 });

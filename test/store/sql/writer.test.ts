@@ -35,20 +35,26 @@ const recordOf = (user: string, iat = 1000): string =>
   JSON.stringify({
     access_token: accessTokenOf({ user, workspace: WORKSPACE, iat, exp: iat + 900 }),
   });
-const digestOf = (user: string) => identityDigest(`${user}/${WORKSPACE}`);
+const digestOf = (user: string): string =>
+  identityDigest({
+    identity: `${user}/${WORKSPACE}`,
+    credential: {},
+    isSwitchedOff: false,
+    source: "",
+  });
 
 describeEach(DATABASES, ({ make }) => {
   test("adds an account once, and says what of it another one has", async () => {
     await using here = await make();
     const { writer, shelf } = await deskOn(here);
     expect(await writer.insert("a.json", recordOf("ann"))).toBe("added");
-    expect(shelf.find("a.json")?.identity).toBe(digestOf("ann") ?? "none");
+    expect(shelf.find("a.json")?.identity).toBe(digestOf("ann"));
     expect(await writer.insert("a.json", recordOf("bob"))).toBe("name");
     expect(await writer.insert("b.json", recordOf("ann"))).toBe("identity");
-    // Of whom nobody knows who they are there may be any number.
-    for (const name of ["c.json", "d.json"]) {
-      expect(await writer.insert(name, '{"refresh_token":"rt"}')).toBe("added");
-    }
+    // Where nobody knows who they are, their tokens tell them apart.
+    expect(await writer.insert("c.json", '{"refresh_token":"rt_c"}')).toBe("added");
+    expect(await writer.insert("d.json", '{"refresh_token":"rt_d"}')).toBe("added");
+    expect(await writer.insert("e.json", '{"refresh_token":"rt_c"}')).toBe("identity");
     const { rows } = await here.run(`SELECT name FROM ${ACCOUNTS} ORDER BY id`);
     expect(rows.map(({ name }) => name)).toEqual(["a.json", "c.json", "d.json"]);
   });

@@ -172,7 +172,9 @@ function postgresDsn(dsn: string): DatabaseServer | string {
 
 /** A URL, or what Go's driver takes: `user:password@tcp(host:port)/database?parameters`, `unix(/path)` for a socket. */
 function mysqlDsn(dsn: string): DatabaseServer | string {
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(dsn)) return urlDsn(dsn, "mysql");
+  // A user whose password begins with // is no scheme.
+  const [scheme = ""] = dsn.split("://", 1);
+  if (DRIVERS.has(scheme.toLowerCase())) return urlDsn(dsn, "mysql");
   // The password may hold anything, so that the last @ before the address counts.
   const match = /^(?:(.*)@)?(?:(tcp6?|unix)\(([^()]*)\))?\/([^/?]*)(?:\?(.*))?$/s.exec(dsn);
   const advice =

@@ -324,6 +324,7 @@ describe("what Go's MySQL driver takes", () => {
       { user: "ann", password: "s", host: "/run/mysqld/mysqld.sock", name: "pool" },
     ],
     ["tcp(db:3307)/pool", { host: "db", port: 3307, name: "pool" }],
+    ["ann://s@tcp(db)/pool", { user: "ann", password: "//s", host: "db", name: "pool" }],
     ["ann:@/pool", { user: "ann", name: "pool" }],
     ["ann:a:b@/pool", { user: "ann", password: "a:b", name: "pool" }],
     ["ann:p@ss@tcp(db)/pool", { user: "ann", password: "p@ss", host: "db", name: "pool" }],

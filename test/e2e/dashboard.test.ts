@@ -6,7 +6,7 @@ import { systemClock } from "../../src/wire/clock.ts";
 import { dict } from "../../src/wire/json.ts";
 import { browse } from "../engine/scene.ts";
 import { makeFolder } from "../store/folder.ts";
-import { filesOf, refreshesOf, stateOf } from "../support/accounts.ts";
+import { refreshesOf, stateOf, storedIn } from "../support/accounts.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
@@ -259,12 +259,12 @@ describe.skipIf(CHROMIUM === null)("accounts", () => {
     await says(dialog, gone.name);
     await button(dialog, "Cancel").click();
     await dialog.waitFor({ state: "detached" });
-    expect((await filesOf(proxy)).length).toBe(2);
+    expect((await storedIn(proxy)).length).toBe(2);
     await button(details, "Delete").click();
     await button(dialog, "Delete").click();
     await says(page.locator(".toasts"), "is deleted");
     await says(page.locator(".pager"), "1–1 of 1");
-    expect(await filesOf(proxy)).toEqual([`${kept.name}.json`]);
+    expect(await storedIn(proxy)).toEqual([`${kept.name}.json`]);
   });
 
   test("all are renewed and recovered at once, with progress; recovering asks first", async () => {

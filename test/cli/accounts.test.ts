@@ -2,10 +2,13 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openAccounts } from "../../src/cli/accounts.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { defaults } from "../../src/config/schema.ts";
 import { createSealer } from "../../src/store/seal.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { makeFolder } from "../store/folder.ts";
+import { DATABASES, flagsOf } from "../support/databases.ts";
+import { describeEach } from "../support/each-database.ts";
 
 test("the accounts of a configuration are those in auth-dir, or those that it lists", async () => {
   const [dir, elsewhere] = [makeFolder(), makeFolder()];
@@ -31,4 +34,24 @@ test("the accounts of a configuration are those in auth-dir, or those that it li
   };
   expect(await tokens([])).toEqual(["at-a", "at-b"]);
   expect(await tokens(["b.json", far])).toEqual(["at-b", "at-far"]);
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("those of a configuration with a database are there, and the folder is not looked at", async () => {
+    await using here = await make();
+    const dir = makeFolder();
+    writeFileSync(join(dir, "a.json"), '{"access_token": "at-a"}');
+    const loaded = loadConfig({ env: {}, flags: { "auth-dir": dir, ...flagsOf(here) } });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.faults));
+    const { store, where, close } = await openAccounts(
+      { config: loaded.config, sealer: createSealer([]) },
+      systemClock,
+    );
+    expect(where).toStartWith(`${here.place.driver}, `);
+    expect(await store.read()).toMatchObject({ logins: [], complete: true });
+    expect(await store.add("ann", '{"access_token": "at-1"}')).toMatchObject({
+      source: "ann.json",
+    });
+    await close();
+  });
 });

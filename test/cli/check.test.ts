@@ -5,7 +5,10 @@ import { check } from "../../src/cli/check.ts";
 import { openSettings } from "../../src/cli/settings.ts";
 import type { Sealer } from "../../src/store/seal.ts";
 import { makeFolder } from "../store/folder.ts";
+import { openInstance } from "../store/sql/instance.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../store/tokens.ts";
+import { DATABASES, flagsOf } from "../support/databases.ts";
+import { describeEach } from "../support/each-database.ts";
 import { KEYS, withBoth, withNew, withOld } from "../support/sealing.ts";
 
 const TOKEN = accessTokenOf({
@@ -192,5 +195,27 @@ describe("check", () => {
     for (const secret of [TOKEN, "rt_secret", "ann.lee@example.com"]) {
       expect(said).not.toContain(secret);
     }
+  });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("looks at the accounts in the database, says where that is, and takes no file in", async () => {
+    await using here = await make();
+    const dir = makeFolder();
+    account(dir, "of-files.json");
+    const { store } = openInstance(here);
+    await store.add("bob", JSON.stringify({ access_token: TOKEN, disabled: true }));
+    const { code, printed } = await run(dir, flagsOf(here));
+    expect(code).toBe(0);
+    const { place } = here;
+    const where =
+      place.driver === "sqlite" ? place.path : `127.0.0.1:${place.port}, database ${place.name}`;
+    expect(printed.slice(3)).toEqual([
+      `database: ${place.driver}, ${where}`,
+      "account: bob.json: an***@example.com, plan plus, switched off",
+      "encryption: none; 1 in the clear",
+      "accounts: 1, errors: 0",
+    ]);
+    expect((await store.read()).logins).toHaveLength(1);
   });
 });

@@ -7,7 +7,10 @@ import { importLogins, ownOffers } from "../../src/cli/import.ts";
 import { openSettings } from "../../src/cli/settings.ts";
 import { dict, parseDict } from "../../src/wire/json.ts";
 import { makeFolder } from "../store/folder.ts";
+import { openInstance } from "../store/sql/instance.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../store/tokens.ts";
+import { DATABASES, flagsOf } from "../support/databases.ts";
+import { describeEach } from "../support/each-database.ts";
 import { KEYS, withNew } from "../support/sealing.ts";
 
 function telling() {
@@ -181,5 +184,37 @@ describe("export", () => {
       }),
       { numRuns: 25 },
     );
+  });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("writes each account of the database as it is stored, those that lie aside switched off", async () => {
+    await using here = await make();
+    const { store } = openInstance(here);
+    const record = (user: string) => {
+      const from = makeFolder();
+      put(from, "x.json", user, { note: "mine", deep: { a: [1] } });
+      return readFileSync(join(from, "x.json"), "utf8");
+    };
+    for (const user of ["ann", "bob"]) await store.add(`${user}@example.com`, record(user));
+    await store.setAside("bob@example.com.json");
+    const to = join(makeFolder(), "out");
+    const { code, printed, complained } = await run(makeFolder(), to, flagsOf(here));
+    expect([code, complained]).toEqual([0, []]);
+    expect(printed.at(-1)).toBe(`2 exported, 0 failed; they are in ${to}`);
+    expect(readFileSync(join(to, "ann@example.com.json"), "utf8")).toBe(record("ann"));
+    expect(contents(to)["bob@example.com.json"]).toEqual({
+      ...dict(parseDict(record("bob"))),
+      disabled: true,
+    });
+    expect(statSync(join(to, "ann@example.com.json")).mode & 0o777).toBe(0o600);
+    expect(JSON.stringify(printed)).not.toContain("rt_");
+    // And what was written can be taken in elsewhere.
+    const elsewhere = makeFolder();
+    expect(await take(to, elsewhere)).toBe(0);
+    expect(Object.keys(contents(elsewhere))).toEqual([
+      "ann@example.com.json",
+      "bob@example.com.json",
+    ]);
   });
 });

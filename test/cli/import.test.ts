@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { importLogins, ownOffers } from "../../src/cli/import.ts";
 import { openSettings } from "../../src/cli/settings.ts";
 import { makeFolder } from "../store/folder.ts";
+import { openInstance } from "../store/sql/instance.ts";
 import { accessTokenOf, WORKSPACE } from "../store/tokens.ts";
+import { DATABASES, flagsOf } from "../support/databases.ts";
+import { describeEach } from "../support/each-database.ts";
 import { KEYS, openedOf, withNew, withOld } from "../support/sealing.ts";
 
 async function run(dir: string, paths: readonly string[], flags: Record<string, string> = {}) {
@@ -133,4 +136,51 @@ describe("import", () => {
     expect(complained.join()).toContain("max-retry");
     expect(readdirSync(dir)).toEqual([]);
   });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("puts logins into the database, once, and says where they are; the files stay", async () => {
+    await using here = await make();
+    const [from, dir] = [makeFolder(), makeFolder()];
+    const paths = [account(from, "a.json", "ann"), account(from, "b.json", "bob")];
+    const first = await run(dir, paths, flagsOf(here));
+    expect(first).toMatchObject({ code: 0, complained: [] });
+    expect(first.printed.slice(0, 2)).toEqual([
+      "added: a.json: an***@example.com, plan plus, file ann@example.com.json",
+      "added: b.json: bo***@example.com, plan plus, file bob@example.com.json",
+    ]);
+    expect(first.printed.at(-1)).toStartWith(
+      `2 added, 0 updated, 0 unchanged, 0 failed; the accounts are in ${here.place.driver}, `,
+    );
+    expect((await run(dir, paths, flagsOf(here))).printed.at(-1)).toStartWith(
+      "0 added, 0 updated, 2 unchanged",
+    );
+    const { store } = openInstance(here);
+    expect((await store.read()).logins.map(({ credential }) => credential.refreshToken)).toEqual([
+      "rt_secret_ann",
+      "rt_secret_bob",
+    ]);
+    expect(await store.content("ann@example.com.json")).toContain("rt_secret_ann");
+    expect([readdirSync(from).sort(), readdirSync(dir)]).toEqual([["a.json", "b.json"], []]);
+    expect(JSON.stringify(first)).not.toContain("rt_secret");
+  });
+});
+
+test("a database that cannot be reached: each login is told, none is lost, and it ends with 1", async () => {
+  const [from, dir] = [makeFolder(), makeFolder()];
+  const path = account(from, "a.json", "ann");
+  const flags = {
+    "db-enabled": "true",
+    "db-driver": "sqlite",
+    "db-name": join(dir, "not", "there.db"),
+  };
+  const { code, printed, complained } = await run(dir, [path], flags);
+  expect(code).toBe(1);
+  expect(complained).toEqual([
+    expect.stringMatching(
+      /^failed: a\.json: an\*\*\*@example\.com, plan plus \(the database: its file cannot be opened/,
+    ),
+  ]);
+  expect(printed.at(-1)).toStartWith("0 added, 0 updated, 0 unchanged, 1 failed");
+  expect(readdirSync(from)).toEqual(["a.json"]);
 });

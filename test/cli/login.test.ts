@@ -8,8 +8,11 @@ import { systemClock } from "../../src/wire/clock.ts";
 import { NOON } from "../engine/parts.ts";
 import { browse, countedRandom } from "../engine/scene.ts";
 import { makeFolder } from "../store/folder.ts";
+import { openInstance } from "../store/sql/instance.ts";
 import { startBackend } from "../support/backend/backend.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
+import { DATABASES, flagsOf } from "../support/databases.ts";
+import { describeEach } from "../support/each-database.ts";
 import { until } from "../support/until.ts";
 
 const ends: (() => unknown)[] = [];
@@ -24,6 +27,7 @@ type Setup = {
   readonly callbackPorts?: readonly number[];
   readonly issuer?: string;
   readonly dir?: string;
+  readonly flags?: Readonly<Record<string, string>>;
 };
 
 async function start(setup: Setup = {}) {
@@ -53,7 +57,7 @@ async function start(setup: Setup = {}) {
       return () => {};
     },
   };
-  const flags = { "auth-dir": dir, "oauth-issuer": setup.issuer ?? backend.issuer };
+  const flags = { "auth-dir": dir, "oauth-issuer": setup.issuer ?? backend.issuer, ...setup.flags };
   const settings = await openSettings(undefined, flags, {});
   const code = login(settings, setup.isDevice ?? false, scene);
   const address = (path: string) =>
@@ -245,4 +249,29 @@ describe("login by device", () => {
     run.interrupt();
     expect(await run.code).toBe(1);
   });
+});
+
+describeEach(DATABASES, ({ make }) => {
+  test("a login is stored in the database, and made again, it is an update", async () => {
+    await using here = await make();
+    const { store } = openInstance(here);
+    for (const outcome of ["added", "updated"]) {
+      const run = await start({ flags: flagsOf(here) });
+      await fetch(await browse(await run.url(), "ann"));
+      expect(await run.code).toBe(0);
+      expect(run.told).toContain(
+        `\n${outcome}: an***@example.com, plan plus, file ann@example.com.json`,
+      );
+      const { refreshToken } = run.backend.account("ann").tokens();
+      expect((await store.read()).logins).toMatchObject([{ credential: { refreshToken } }]);
+      expect(run.told.join()).not.toContain(refreshToken);
+    }
+  });
+});
+
+test("a database that cannot be reached is told before anybody logs in", async () => {
+  const flags = { "db-enabled": "true", "db-driver": "sqlite", "db-name": "/not/there/at/all.db" };
+  const run = await start({ flags });
+  expect(await run.code).toBe(1);
+  expect(run.told).toEqual([expect.stringMatching(/^! .*the database: its file cannot be opened/)]);
 });

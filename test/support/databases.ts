@@ -180,6 +180,11 @@ const USERS: Readonly<Record<DatabasePlace["driver"], UserSql>> = {
   },
 };
 
+/** The flags of a command that uses it. */
+export function flagsOf({ config }: Pick<TestDatabase, "config">): Record<string, string> {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, String(value)]));
+}
+
 /** How a database is used where a test does not care. */
 export const USUAL = {
   clock: systemClock,

@@ -17,6 +17,7 @@ function createList(mostBytes: number, ttlMs: number): Bounded<string> {
     count: () => list.length,
     entries: () => list.map(({ key, value, usedMs }) => [key, value, usedMs] as const).reverse(),
     delete: drop,
+    peek: (key) => list.find((entry) => entry.key === key)?.value,
     get: (key, now) => {
       const found = list.find((entry) => entry.key === key && entry.usedMs + ttlMs > now);
       drop(key);

@@ -10,6 +10,8 @@ export type Cursor = { readonly revision: number; readonly deletions: number };
  * done, so that whoever has seen a number has seen all before it.
  */
 export type Feed = {
+  /** The id of its row in the table of changes. */
+  readonly counter: number;
   /** First in a transaction that changes something: gives its changes their number, which goes into `revision`. */
   readonly mark: (run: Run, isDeletion?: boolean) => Promise<number>;
   /** Where the changes are now. @throws DatabaseTrouble */
@@ -18,7 +20,15 @@ export type Feed = {
   readonly watch: (onChange: () => void) => () => void;
 };
 
-const CHANNEL = "codex_proxy_changes";
+/** What changes are counted and told of apart from others, so that nobody is woken by what is not for them. */
+export type Topic = "accounts" | "sharing";
+
+const TOPICS = {
+  accounts: { row: 1, channel: "codex_proxy_changes" },
+  // What instances tell each other changes with every few turns.
+  sharing: { row: 2, channel: "codex_proxy_sharing" },
+} as const satisfies Readonly<Record<Topic, { readonly row: number; readonly channel: string }>>;
+
 // Where nobody tells of changes, they are looked for so often: one row by its key.
 const POLL_MS: Millis = 1000;
 // Where somebody does, that is only for what may have been missed.
@@ -28,25 +38,28 @@ const GATHER_MS: Millis = 100;
 // Own changes that are remembered at most, till they have been seen to be nobody else's.
 const MOST_OWN = 10_000;
 
-/** The feed of a database. */
-export function createFeed(database: Database, clock: Clock): Feed {
+/** The feed of a database about one topic. */
+export function createFeed(database: Database, clock: Clock, topic: Topic = "accounts"): Feed {
+  const { row: id, channel } = TOPICS[topic];
   const own = new Set<number>();
   let seen: Cursor | undefined;
 
   const cursor = async (): Promise<Cursor> => {
-    const { rows } = await database.run(`SELECT revision, deletions FROM ${CHANGES} WHERE id = 1`);
+    const { rows } = await database.run(
+      `SELECT revision, deletions FROM ${CHANGES} WHERE id = ${id}`,
+    );
     const [row] = rows;
     return { revision: numberOf(row?.["revision"]), deletions: numberOf(row?.["deletions"]) };
   };
 
   const mark: Feed["mark"] = async (run, isDeletion = false) => {
     await run(
-      `UPDATE ${CHANGES} SET revision = revision + 1, deletions = deletions + ? WHERE id = 1`,
+      `UPDATE ${CHANGES} SET revision = revision + 1, deletions = deletions + ? WHERE id = ${id}`,
       [isDeletion ? 1 : 0],
     );
-    const { rows } = await run(`SELECT revision FROM ${CHANGES} WHERE id = 1`);
+    const { rows } = await run(`SELECT revision FROM ${CHANGES} WHERE id = ${id}`);
     const revision = numberOf(rows[0]?.["revision"]);
-    if (database.listen !== undefined) await run("SELECT PG_NOTIFY(?, '')", [CHANNEL]);
+    if (database.listen !== undefined) await run("SELECT PG_NOTIFY(?, '')", [channel]);
     own.add(revision);
     if (own.size > MOST_OWN) own.clear();
     return revision;
@@ -68,6 +81,8 @@ export function createFeed(database: Database, clock: Clock): Feed {
     let isStopped = false;
     let isTold = false;
     let wasAway = false;
+    let isLooking = false;
+    let dueMs: Millis = Number.POSITIVE_INFINITY;
     let unlisten = (): void => {};
     let cancel = (): void => {};
     let isListening = false;
@@ -85,11 +100,22 @@ export function createFeed(database: Database, clock: Clock): Feed {
       }
     };
 
+    /** Looks in `delayMs`, or sooner where that is planned already: one note after another must not put it off. */
     const plan = (delayMs: Millis): void => {
+      const atMs = clock.now() + delayMs;
+      if (isStopped || atMs >= dueMs) return;
       cancel();
+      dueMs = atMs;
       cancel = clock.after(delayMs, () => {
+        dueMs = Number.POSITIVE_INFINITY;
+        if (isLooking) {
+          plan(GATHER_MS);
+          return;
+        }
+        isLooking = true;
         void look().then(() => {
-          if (!isStopped) plan(isTold ? RARE_POLL_MS : POLL_MS);
+          isLooking = false;
+          plan(isTold ? RARE_POLL_MS : POLL_MS);
         });
       });
     };
@@ -100,14 +126,14 @@ export function createFeed(database: Database, clock: Clock): Feed {
       const onNote = (): void => {
         // Something between us and the server may take a LISTEN and tell nothing: only what was heard counts.
         isTold = true;
-        if (!isStopped) plan(GATHER_MS);
+        plan(GATHER_MS);
       };
       const onReady = (): void => {
         isTold = false;
-        if (!isStopped) plan(0);
+        plan(0);
       };
       try {
-        const stop = await database.listen(CHANNEL, onNote, onReady);
+        const stop = await database.listen(channel, onNote, onReady);
         if (isStopped) stop();
         else unlisten = stop;
       } catch {
@@ -123,5 +149,5 @@ export function createFeed(database: Database, clock: Clock): Feed {
     };
   };
 
-  return { mark, cursor, watch };
+  return { counter: id, mark, cursor, watch };
 }

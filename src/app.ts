@@ -52,6 +52,7 @@ import { startServer } from "./server/server.ts";
 import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
 import { type OpenPorts, openStore, type StorePlace } from "./store/open.ts";
+import type { Sealer } from "./store/seal.ts";
 import { openStateFile } from "./store/state.ts";
 import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
@@ -75,6 +76,13 @@ export type App = {
   readonly stop: () => Promise<void>;
 };
 
+/** What a configuration names and does not hold, read before the start. */
+export type Provision = {
+  /** How logins are written and read where they are kept. */
+  readonly sealer: Sealer;
+  readonly certificate?: Certificate | undefined;
+};
+
 const SECOND = 1000;
 const MODELS_EVERY_MS = 3_600_000;
 // Tokens that the disk would not take are tried again this often.
@@ -96,7 +104,7 @@ export async function startApp(
   initial: Config,
   clock: Clock,
   log: Log,
-  certificate?: Certificate,
+  { sealer, certificate }: Provision,
 ): Promise<App> {
   let config = initial;
   // The runtime's own idle timer cannot be set anew, and both go by the same key.
@@ -129,6 +137,7 @@ export async function startApp(
 
   const opened = await openStore(placeOf(initial), {
     ...openOptionsOf(initial),
+    sealer,
     clock,
     log,
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
@@ -287,12 +296,31 @@ export async function startApp(
     opened.shared === undefined
       ? undefined
       : createFolderImport({ ...opened.shared, clock, log, adopting });
+  const inBackground = (name: string, work: Promise<unknown>): void => {
+    work.catch((cause: unknown) => reportFault(log, name, cause));
+  };
+  const follow = async (): Promise<void> => {
+    await reload();
+    // A folder that is back takes what it could not take before.
+    await renewer.saveLate();
+    if (models.catalog() === SEED_CATALOG) await models.update();
+  };
+  /** Takes in what lies in the folder, where accounts are in a database. */
+  const takeFolder = async (): Promise<void> => {
+    if ((await takeIn?.()) !== true) return;
+    await reload();
+    // What follows may wait for tokens, and who waits for accounts need not wait for that.
+    inBackground("reload", follow());
+  };
   const loading = createLoading({
     load: async () => {
       await reload();
       const trouble = store.trouble();
       if (trouble !== undefined) return trouble;
-      if ((await takeIn?.()) === true) await reload();
+      const taken = takeFolder();
+      // Where there are accounts, nobody need wait for further ones.
+      if (pool.view(clock.now()).length === 0) await taken;
+      else inBackground("import", taken);
       return undefined;
     },
     retryMs: () => config["startup-load-retry-interval"] * SECOND,
@@ -343,20 +371,8 @@ export async function startApp(
   for (const line of unmet(initial)) log.warn(line);
   await loading.begin();
 
-  const follow = async (): Promise<void> => {
-    await reload();
-    // A folder that is back takes what it could not take before.
-    await renewer.saveLate();
-    if (models.catalog() === SEED_CATALOG) await models.update();
-  };
-  const inBackground = (name: string, work: Promise<unknown>): void => {
-    work.catch((cause: unknown) => reportFault(log, name, cause));
-  };
   const unwatchStore = store.watch(() => inBackground("reload", follow()));
-  const unwatchFolder = opened.shared?.folder.watch(() => {
-    const taken = takeIn?.().then((hasNew) => (hasNew ? follow() : undefined));
-    if (taken !== undefined) inBackground("import", taken);
-  });
+  const unwatchFolder = opened.shared?.folder.watch(() => inBackground("import", takeFolder()));
   const stopChores = startChores(
     [
       { name: "refresh", everyMs: () => config["refresh-interval"] * SECOND, run: renewer.sweep },

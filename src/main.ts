@@ -3,6 +3,7 @@ import { check } from "./cli/check.ts";
 import { exportLogins } from "./cli/export.ts";
 import { importLogins } from "./cli/import.ts";
 import { login } from "./cli/login.ts";
+import { reseal } from "./cli/reseal.ts";
 import { serve } from "./cli/serve.ts";
 import { openSettings } from "./cli/settings.ts";
 import { standardTelling } from "./cli/told.ts";
@@ -58,6 +59,7 @@ async function main(): Promise<number> {
     case "login":
     case "import":
     case "export":
+    case "reseal":
       return run(command);
   }
 }
@@ -76,6 +78,8 @@ async function run(command: Extract<Command, { readonly configPath: unknown }>):
       return importLogins(settings, command.paths, standardTelling);
     case "export":
       return exportLogins(settings, command.dir, standardTelling);
+    case "reseal":
+      return reseal(settings, command.isPlain, standardTelling);
   }
 }
 

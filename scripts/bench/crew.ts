@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Plan, Reply } from "./load.ts";
 import type { Result } from "./result.ts";
 import { createRoster, type Roster, tailOf } from "./roster.ts";
-import { writeAccounts, writeNginxSetup, writeProgramSetup } from "./setup.ts";
+import { type Keys, writeAccounts, writeNginxSetup, writeProgramSetup } from "./setup.ts";
 
 /** A process that serves a port. */
 export type Server = { readonly port: number; readonly pid: number };
@@ -18,7 +18,7 @@ export type Crew = {
   /** Makes the account files of such a pool, so that a start need not wait for them. */
   readonly prepareAccounts: (accounts: number) => Promise<string>;
   /** The measured program, answering `/health/live`. */
-  readonly startProgram: (accounts: number, base: string) => Promise<Server>;
+  readonly startProgram: (accounts: number, base: string, more?: Keys) => Promise<Server>;
   /** nginx, or undefined where it is not installed. */
   readonly startNginx: (base: string) => Promise<Server | undefined>;
   /** What a script of this folder prints. */
@@ -54,10 +54,10 @@ export async function openCrew(program: string): Promise<Crew> {
   return {
     startScript: (name, ...words) => startScript(roster, name, words),
     prepareAccounts: (accounts) => writeAccounts(folder, accounts),
-    startProgram: async (accounts, base) => {
+    startProgram: async (accounts, base, more = {}) => {
       const port = freePort();
       const authDir = await writeAccounts(folder, accounts);
-      const config = await writeProgramSetup(folder, { port, base, authDir });
+      const config = await writeProgramSetup(folder, { port, base, authDir, more });
       return startProgram(roster, program, { port, config, folder });
     },
     startNginx: (base) => startNginx(roster, folder, base),

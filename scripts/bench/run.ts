@@ -7,6 +7,7 @@ import { measureAccounts } from "./parts/accounts.ts";
 import { measureBurst } from "./parts/burst.ts";
 import { measureCold } from "./parts/cold.ts";
 import { measureCpu } from "./parts/cpu.ts";
+import { measureDatabase } from "./parts/database.ts";
 import { measureLarge } from "./parts/large.ts";
 import { measureLatency } from "./parts/latency.ts";
 import { measureMost } from "./parts/most.ts";
@@ -28,6 +29,7 @@ export const PARTS = {
   slow: measureSlow,
   reader: measureReader,
   accounts: measureAccounts,
+  database: measureDatabase,
   idle: measureIdle,
   start: measureStart,
   cold: measureCold,

@@ -17,13 +17,21 @@ export async function writeAccounts(folder: string, accounts: number): Promise<s
   return authDir;
 }
 
+/** Keys of a configuration. */
+export type Keys = Readonly<Record<string, unknown>>;
+
 /** Where the program listens, whom it asks, and where its accounts are. */
-export type Setup = { readonly port: number; readonly base: string; readonly authDir: string };
+export type Setup = {
+  readonly port: number;
+  readonly base: string;
+  readonly authDir: string;
+  readonly more: Keys;
+};
 
 /** A configuration that is the default but for its addresses. Returns its path. */
 export async function writeProgramSetup(
   folder: string,
-  { port, base, authDir }: Setup,
+  { port, base, authDir, more }: Setup,
 ): Promise<string> {
   const config = join(folder, `config-${port}.yaml`);
   const keys = {
@@ -36,6 +44,7 @@ export async function writeProgramSetup(
     "max-conns-per-host": 0,
     "max-idle-conns-per-host": 64,
     "keepalive-interval": 0,
+    ...more,
   };
   await Bun.write(config, JSON.stringify(keys));
   return config;

@@ -1,10 +1,13 @@
 import { openOptionsOf, placeOf } from "../app.ts";
 import { showPlace } from "../config/database.ts";
-import type { Config } from "../config/schema.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../wire/clock.ts";
 import { SILENT } from "../wire/log.ts";
+import type { Reading } from "./settings.ts";
+
+/** A configuration that holds, with the keys of its logins. */
+export type Setup = Pick<Extract<Reading, { ok: true }>, "config" | "sealer">;
 
 /** The accounts of a configuration, for a command that looks or writes once and ends. */
 export type Accounts = {
@@ -15,10 +18,11 @@ export type Accounts = {
 };
 
 /** Opens the accounts of this configuration. A command says itself what it does: the store's own log is silent. */
-export async function openAccounts(config: Config, clock: Clock): Promise<Accounts> {
+export async function openAccounts({ config, sealer }: Setup, clock: Clock): Promise<Accounts> {
   const place = placeOf(config);
   const { store, close } = await openStore(place, {
     ...openOptionsOf(config),
+    sealer,
     clock,
     log: SILENT,
     scanIntervalMs: () => 0,

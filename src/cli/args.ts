@@ -14,10 +14,20 @@ export type Command =
   | (Source & { readonly name: "login"; readonly isDevice: boolean })
   | (Source & { readonly name: "import"; readonly paths: readonly string[] })
   | (Source & { readonly name: "export"; readonly dir: string })
+  | (Source & { readonly name: "reseal"; readonly isPlain: boolean })
   | { readonly name: "version" | "help" }
   | { readonly name: "misuse"; readonly message: string };
 
-const COMMANDS = ["serve", "check", "login", "import", "export", "version", "help"] as const;
+const COMMANDS = [
+  "serve",
+  "check",
+  "login",
+  "import",
+  "export",
+  "reseal",
+  "version",
+  "help",
+] as const;
 
 /** Commands of the product that this version does not have, so that they are not taken for typing errors. */
 const LATER = ["doctor", "setup", "init"];
@@ -38,6 +48,7 @@ export function readArguments(args: readonly string[], keys: readonly string[]):
         help: { ...toggle, short: "h" },
         version: { ...toggle, short: "v" },
         device: toggle,
+        plain: toggle,
         // The reference's spelling of an export.
         tojson: value,
       },
@@ -45,15 +56,16 @@ export function readArguments(args: readonly string[], keys: readonly string[]):
     });
     if (values["help"] === true) return { name: "help" };
     if (values["version"] === true) return { name: "version" };
-    const { config, tojson, device, ...rest } = values;
+    const { config, tojson, device, plain, ...rest } = values;
+    const toggles = { isDevice: device === true, isPlain: plain === true };
     const flags = Object.entries(rest).flatMap(([name, given]) =>
       typeof given === "string" ? [[name, given] as const] : [],
     );
     const configPath = typeof config === "string" ? config : undefined;
     const source = { configPath, flags: Object.fromEntries(flags) };
-    if (typeof tojson !== "string") return commandOf(positionals, source, device === true);
+    if (typeof tojson !== "string") return commandOf(positionals, source, toggles);
     if (positionals.length > 0) return misuse("'-tojson' is a command of its own, as 'export' is");
-    return commandOf(["export", tojson], source, device === true);
+    return commandOf(["export", tojson], source, toggles);
   } catch (cause) {
     // The parser's own sentence names the word at fault, and goes on with advice about dashes.
     const message = cause instanceof Error ? cause.message : String(cause);
@@ -63,12 +75,20 @@ export function readArguments(args: readonly string[], keys: readonly string[]):
   }
 }
 
-function commandOf(words: readonly string[], source: Source, isDevice: boolean): Command {
+/** What stands on the command line for one command alone. */
+type Toggles = { readonly isDevice: boolean; readonly isPlain: boolean };
+
+function commandOf(
+  words: readonly string[],
+  source: Source,
+  { isDevice, isPlain }: Toggles,
+): Command {
   const [word = "serve", ...rest] = words;
   if (LATER.includes(word)) return misuse(`'${word}' is not in this version yet`);
   const name = COMMANDS.find((known) => known === word);
   if (name === undefined) return misuse(`there is no command '${word}'`);
   if (isDevice && name !== "login") return misuse("'--device' belongs to 'login'");
+  if (isPlain && name !== "reseal") return misuse("'--plain' belongs to 'reseal'");
   if (name === "import") {
     if (rest.length > 0) return { name, paths: rest, ...source };
     return misuse("'import' needs the files or folders to read, or - for standard input");
@@ -80,6 +100,7 @@ function commandOf(words: readonly string[], source: Source, isDevice: boolean):
   }
   if (rest.length > 0) return misuse(`'${name}' takes no '${rest.join(" ")}'`);
   if (name === "version" || name === "help") return { name };
+  if (name === "reseal") return { name, isPlain, ...source };
   return name === "login" ? { name, isDevice, ...source } : { name, ...source };
 }
 
@@ -99,6 +120,8 @@ export const HELP = `codex-proxy: your own ChatGPT/Codex logins behind one port
                                      line (NDJSON), - for standard input
   codex-proxy export DIR             write every account into a file of its own
                                      there (-tojson DIR does the same)
+  codex-proxy reseal [--plain]       encrypt every account anew with the first
+                                     credential-key; or put all in the clear
   codex-proxy version | -version     print the version
   codex-proxy help | -help           print this
 

@@ -2,6 +2,8 @@ import { basename } from "node:path";
 import { showProxy } from "../config/proxy-url.ts";
 import { baseUrl } from "../config/schema.ts";
 import { readCertificate } from "../server/certificate.ts";
+import type { Sealer } from "../store/seal.ts";
+import type { Sealing } from "../store/store.ts";
 import { systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
 import { loadOnce, type Settings } from "./settings.ts";
@@ -28,7 +30,7 @@ export async function check(
   const address = config["backend-resolve-address"];
   print(`backend: ${baseUrl(config)}${address === "" ? "" : `, dialled at ${address}`}`);
   print(`egress: ${shownWayOut(config) ?? "direct, without a proxy"}`);
-  const { store, where, close } = await openAccounts(config, systemClock);
+  const { store, where, close } = await openAccounts(reading, systemClock);
   if (config["db-enabled"]) print(`database: ${where}`);
   const { logins, faults, duplicates } = await store.read();
   await close();
@@ -42,7 +44,25 @@ export async function check(
     print(`warning: ${fileAt(ignored)}: the same login is in ${fileAt(kept)}, which is newer`);
   }
   for (const { reason } of faults) complain(`error: ${shownName(reason)}`);
+  print(encryptionOf(await store.sealing(), reading.sealer));
   const errors = faults.length + tlsFaults.length;
   print(`accounts: ${logins.length}, errors: ${errors}`);
   return errors > 0 ? 2 : 0;
+}
+
+/** How many logins are encrypted, with which keys, and how many are not. */
+function encryptionOf(rows: readonly Sealing[], { keyIds }: Sealer): string {
+  const sealed = new Map(keyIds.map((keyId) => [keyId, 0]));
+  let plain = 0;
+  for (const { keyId, fault } of rows) {
+    if (keyId !== undefined) sealed.set(keyId, (sealed.get(keyId) ?? 0) + 1);
+    // What is no login, or cannot be read, is told as such.
+    else if (fault === undefined) plain += 1;
+  }
+  const parts = [...sealed].map(([keyId, count]) => {
+    const standing = keyIds.includes(keyId) ? "" : ", which is missing";
+    return `${count} with key ${keyId}${keyId === keyIds[0] ? " (the first)" : standing}`;
+  });
+  const told = parts.length === 0 ? ["none"] : parts;
+  return `encryption: ${[...told, `${plain} in the clear`].join("; ")}`;
 }

@@ -23,7 +23,7 @@ export async function exportLogins(
   const reading = await loadOnce(settings, complain);
   if (reading === undefined) return 2;
   const from = reading.config["auth-dir"];
-  const { store, close } = await openAccounts(reading.config, systemClock);
+  const { store, close } = await openAccounts(reading, systemClock);
   const fault = (await makeFolder(dir)) ?? (await sameFault(from, dir));
   if (fault !== undefined) {
     complain(fault);
@@ -44,9 +44,14 @@ export async function exportLogins(
     say(line);
   }
   await close();
-  print(`${rows.length - failed + faults.length} exported, ${failed} failed; they are in ${dir}`);
+  const exported = rows.length - failed + faults.length;
+  print(`${exported} exported, ${failed} failed; they are in ${dir}`);
+  if (exported > 0 && reading.sealer.keyIds.length > 0) print(IN_THE_CLEAR);
   return failed > 0 ? 1 : 0;
 }
+
+const IN_THE_CLEAR =
+  "warning: these copies are not encrypted: whoever can read them can use your accounts";
 
 type Told = { readonly ok: boolean; readonly line: string };
 

@@ -15,13 +15,15 @@ export async function importLogins(
   settings: Settings,
   paths: readonly string[],
   { print, complain }: Telling,
-  ports: OfferPorts = ownOffers,
+  ports: Omit<OfferPorts, "sealer"> = ownOffers,
 ): Promise<number> {
   const reading = await loadOnce(settings, complain);
   if (reading === undefined) return 2;
-  const { config } = reading;
-  const { store, where, close } = await openAccounts(config, systemClock);
-  const { offers, faults, shared } = await collectOffers(paths, ports);
+  const { store, where, close } = await openAccounts(reading, systemClock);
+  const { offers, faults, shared } = await collectOffers(paths, {
+    ...ports,
+    sealer: reading.sealer,
+  });
   for (const fault of faults) complain(`failed: ${fault}`);
   const tell = (adoption: Adoption): void => {
     const say = adoption.outcome === "failed" ? complain : print;
@@ -43,7 +45,7 @@ export async function importLogins(
 }
 
 /** Standard input, and the Codex CLI's folder as that program finds it. */
-export const ownOffers: OfferPorts = {
+export const ownOffers: Omit<OfferPorts, "sealer"> = {
   codexHome: process.env["CODEX_HOME"] ?? join(homedir(), ".codex"),
   input: () => Bun.stdin.stream(),
 };

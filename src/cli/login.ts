@@ -43,7 +43,7 @@ export async function login(
   if (reading === undefined) return 2;
   const { config } = reading;
   const { clock, random } = scene;
-  const { store, where, close } = await openAccounts(config, clock);
+  const { store, where, close } = await openAccounts(reading, clock);
   // Asked first: tokens that nobody can keep are not worth a login.
   const writable = await store.canAdd();
   if (!writable.ok) {

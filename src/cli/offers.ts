@@ -3,6 +3,7 @@ import { basename, join, sep } from "node:path";
 import type { Offer } from "../engine/adopt.ts";
 import { codeOf, explain } from "../store/durable.ts";
 import { isAccountName } from "../store/names.ts";
+import type { Sealer } from "../store/seal.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";
 import { shownName } from "./told.ts";
 
@@ -20,6 +21,8 @@ export type OfferPorts = {
   readonly codexHome: string | undefined;
   /** Standard input to its end. */
   readonly input: () => AsyncIterable<Uint8Array>;
+  /** Opens what was encrypted with a key of ours. */
+  readonly sealer: Sealer;
 };
 
 /** More than thousands of logins take. */
@@ -28,7 +31,7 @@ const LIMIT_BYTES = 16 * 1024 * 1024;
 /** Reads files, the `*.json` files directly in folders, and standard input for `-`. Nothing is thrown. */
 export async function collectOffers(
   paths: readonly string[],
-  { codexHome, input }: OfferPorts,
+  { codexHome, input, sealer }: OfferPorts,
 ): Promise<Offers> {
   const offers: Offer[] = [];
   const faults: string[] = [];
@@ -37,9 +40,13 @@ export async function collectOffers(
     codexHome === undefined ? undefined : await realpath(codexHome).catch(() => undefined);
   const take = (name: string, bytes: Uint8Array, source: string): boolean => {
     const content = bytes.length > LIMIT_BYTES ? undefined : decodeUtf8(bytes);
-    if (content !== undefined) offers.push({ content, source });
-    else faults.push(`${name}: ${bytes.length > LIMIT_BYTES ? TOO_LARGE : NOT_TEXT}`);
-    return content !== undefined;
+    const opened = content === undefined ? undefined : sealer.open(content);
+    if (opened?.ok) offers.push({ content: opened.text, source });
+    else {
+      const why = opened?.reason ?? (bytes.length > LIMIT_BYTES ? TOO_LARGE : NOT_TEXT);
+      faults.push(`${name}: ${why}`);
+    }
+    return opened?.ok === true;
   };
   const takeFile = async (path: string): Promise<void> => {
     const name = shownName(basename(path));

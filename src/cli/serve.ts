@@ -23,6 +23,7 @@ export async function serve(settings: Settings, version: string): Promise<number
   };
   const reading = await settings.load();
   if (!reading.ok) return fail(reading.lines, 2);
+  const { sealer } = reading;
   let { config } = reading;
   const tls = await readCertificate(config, systemClock.now());
   if (!tls.ok) return fail(tls.faults, 2);
@@ -37,12 +38,14 @@ export async function serve(settings: Settings, version: string): Promise<number
 
   let app: App;
   try {
-    app = await startApp(config, systemClock, log, tls.certificate);
+    app = await startApp(config, systemClock, log, { sealer, certificate: tls.certificate });
   } catch (cause) {
     return fail([describeStart(cause, config)], 1);
   }
   log.info("listening", { address: addressOf(config, app.port), keys: config["api-keys"].length });
   tellWayOut(config, log);
+  const [key] = sealer.keyIds;
+  if (key !== undefined) log.info("logins are encrypted where they are kept", { key });
   if (isOpenToAll(config, config.listen)) {
     log.warn(
       "ANYONE who reaches this port can use your accounts: set api-keys, or listen on 127.0.0.1",

@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { formatFault } from "../config/fault.ts";
 import { type Loaded, loadConfig } from "../config/load.ts";
 import { codeOf } from "../store/durable.ts";
+import { readKeys } from "../store/keys.ts";
+import type { Sealer } from "../store/seal.ts";
 
 /** Where the configuration comes from on this run. */
 export type Settings = {
@@ -10,9 +12,9 @@ export type Settings = {
   readonly load: () => Promise<Reading>;
 };
 
-/** A configuration that holds, or lines that say all that is wrong with it. */
+/** A configuration that holds, and how it has logins encrypted; or lines that say all that is wrong with it. */
 export type Reading =
-  | Extract<Loaded, { ok: true }>
+  | (Extract<Loaded, { ok: true }> & { readonly sealer: Sealer })
   | { readonly ok: false; readonly lines: readonly string[] };
 
 /** The configuration of a command that runs once; undefined when it does not hold and `complain` was told why. */
@@ -48,7 +50,10 @@ export async function openSettings(
       const file = path === undefined ? undefined : await readText(path);
       if (file !== undefined && "reason" in file) return { ok: false, lines: [file.reason] };
       const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env, flags });
-      return loaded.ok ? loaded : { ok: false, lines: loaded.faults.map(formatFault) };
+      if (!loaded.ok) return { ok: false, lines: loaded.faults.map(formatFault) };
+      const keys = await readKeys(loaded.config);
+      if (!keys.ok) return { ok: false, lines: keys.faults };
+      return { ...loaded, warnings: [...loaded.warnings, ...keys.warnings], sealer: keys.sealer };
     },
   };
 }

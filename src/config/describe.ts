@@ -39,9 +39,10 @@ The first of these that names a key decides:
 4. the default.
 
 Values are never merged: a list or map that is given replaces the whole list or map of weaker sources, the default
-included. A blank value (\`base-url:\` or \`base-url: ""\`) counts as not given. There is one exception: a blank
+included. A blank value (\`base-url:\` or \`base-url: ""\`) counts as not given. There are two exceptions: a blank
 \`${envName("api-keys")}\`, or \`api-keys: ""\` in the file, is refused, because it is most likely an accident that would
-open the proxy to everybody. Leave the key out to have no check.
+open the proxy to everybody, and so is a blank \`credential-key\`, which would have logins written in the clear. Leave the
+key out to have no check, and no encryption.
 
 ## The environment
 
@@ -58,7 +59,7 @@ Times are whole seconds, sizes are whole bytes, both without a unit: \`60\`, not
 
 The program does not start on a wrong configuration (exit code 2). It lists every fault of every source in one run, each
 with its file and line, what was found and what is allowed. A key that nobody knows is a fault too, told with the nearest
-known key. The values of \`api-keys\`, \`admin-key\`, \`proxy-url\` and \`upstream-headers\` are never shown. \`codex-proxy check\` does the
+known key. The values of \`api-keys\`, \`admin-key\`, \`proxy-url\`, \`credential-key\` and \`upstream-headers\` are never shown. \`codex-proxy check\` does the
 same without starting.
 
 ## Changing it while the proxy runs

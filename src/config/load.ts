@@ -1,4 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { list } from "../wire/json.ts";
 import { readPlace } from "./database.ts";
 import type { Fault, Origin, Spot } from "./fault.ts";
 import { nearest, REFERENCE_ONLY } from "./known.ts";
@@ -13,6 +14,7 @@ import {
   type Key,
   specOf,
 } from "./schema.ts";
+
 import {
   type Complaint,
   readValue,
@@ -79,6 +81,7 @@ export function loadConfig(sources: Sources): Loaded {
   }
   tally.faults.push(...halfPair(tally, "tls-cert", "tls-key"));
   tally.faults.push(...unreadablePlace(tally));
+  tally.faults.push(...rivals(tally, "credential-key", "credential-key-file"));
   // After the first break the keys are guesses of the parser: their faults would only mislead.
   const trusted = tally.faults.filter(({ line }) => line === undefined || line < file.cutLine);
   const faults = [...file.broken, ...trusted];
@@ -166,6 +169,15 @@ function unreadablePlace({ values, setBy }: Tally): Fault[] {
   const { reason: message } = reading;
   const allowed = specOf("db-dsn").allowed ?? "";
   return [{ ...given.at, origin: given.origin, key: "db-dsn", found: "", allowed, message }];
+}
+
+/** Of two keys that say the same in two ways, the second one, where both say something. */
+function rivals({ setBy, values }: Tally, one: Key, other: Key): Fault[] {
+  const given = setBy.get(other);
+  if (given === undefined || !setBy.has(one) || list(values.get(one)).length === 0) return [];
+  const [found, allowed] = [`${one} beside it`, `${one} or ${other}, not both`];
+  const message = `found ${found}, allowed: ${allowed}`;
+  return [{ ...given.at, origin: given.origin, key: other, found, allowed, message }];
 }
 
 function faultOf(key: Key, given: Given, complaint: Complaint): Fault {

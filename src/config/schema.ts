@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type, TypeGuard } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { ALLOWED_CREDENTIAL_KEY, credentialKey } from "./credential-key.ts";
 import { databaseDriver, SSL_MODES } from "./database.ts";
 import { readEndpoint } from "./endpoint.ts";
 import { ALLOWED_PROXY, proxyUrl } from "./proxy-url.ts";
@@ -336,6 +337,27 @@ export const SCHEMA = Type.Object(
       fallback: "`.codex-proxy/state.json` in auth-dir",
       rule: path,
       sample: ['state-file: "./auths/.codex-proxy/state.json"'],
+    }),
+    "credential-key": key(Type.Array(Type.String(), { default: [] }), {
+      group: "accounts",
+      live: false,
+      description:
+        "Keys under which the logins are encrypted where they are kept (AES-256-GCM). The first encrypts what is written, each of them opens. What lies there in the clear is read as ever, and encrypted when it is next written or by codex-proxy reseal. Lose the key, and you log in anew.",
+      allowed: `a list of strings, each ${ALLOWED_CREDENTIAL_KEY}`,
+      fallback: "none: logins are kept in the clear",
+      isSecret: true,
+      rule: credentialKey,
+      sample: ["credential-key:", '  - "what openssl rand -base64 32 prints"'],
+    }),
+    "credential-key-file": key(Type.String({ default: "" }), {
+      group: "accounts",
+      live: false,
+      description:
+        "The same keys in a file of their own, one on each line; blank lines and those that begin with # do not count. Instead of credential-key. Should be readable for the proxy's user alone, and not lie in auth-dir.",
+      allowed: "the path of a file",
+      fallback: "none",
+      rule: path,
+      sample: ['credential-key-file: "./credential.key"'],
     }),
     "startup-async-load": key(Type.Boolean({ default: true }), {
       group: "accounts",

@@ -7,7 +7,14 @@ import { areSame, type Credential } from "../pool/credential.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
 import { areOfOthers, areOthers, areStrangers, payloadsOf } from "./claims.ts";
-import { canWriteBeside, diskSteps, realTarget, type Steps, writeDurably } from "./durable.ts";
+import {
+  canWriteBeside,
+  diskSteps,
+  explain,
+  realTarget,
+  type Steps,
+  writeDurably,
+} from "./durable.ts";
 import {
   compare,
   differ,
@@ -15,23 +22,36 @@ import {
   list,
   MOST_AT_ONCE,
   readContent,
+  readStored,
   type Signature,
   signatureOf,
 } from "./listing.ts";
 import { createLocks } from "./lock.ts";
 import { mergeLogins } from "./merge.ts";
-import { begunIn, orphansOf } from "./orphans.ts";
+import { begunIn, orphansOf, ownerless } from "./orphans.ts";
 import { type Reading, readLogin, writeCredential } from "./record.ts";
 import {
   finishRotation,
   forgetAll,
   forgetLast,
+  type Pen,
   prepareRotation,
   type Rotation,
+  resealLast,
 } from "./rotation.ts";
-import { bringBack, discard, listAside, putNew, setAside, switchOff } from "./shelf.ts";
+import { createSealer, type Sealer } from "./seal.ts";
+import { bringBack, discard, listAside, pathsAside, putNew, setAside, switchOff } from "./shelf.ts";
 import { removeStale } from "./stale.ts";
-import type { LockWish, Saved, Snapshot, Store, Stored, StoreFault } from "./store.ts";
+import type {
+  LockWish,
+  Resealed,
+  Saved,
+  Sealing,
+  Snapshot,
+  Store,
+  Stored,
+  StoreFault,
+} from "./store.ts";
 import { watchFolder } from "./watch.ts";
 
 /** Where account files are, and how often to look for changes that the platform did not report. */
@@ -44,6 +64,8 @@ export type FileStoreOptions = {
   readonly files?: readonly string[];
   /** The program's own file, which may lie in `dir` and be called like an account; "" for none. */
   readonly stateFile?: string;
+  /** How contents are written and read; without one, in the clear. */
+  readonly sealer?: Sealer;
   /** The real disk, unless a test puts a crash between two steps. */
   readonly steps?: Steps;
 };
@@ -72,6 +94,8 @@ const AT_ONCE: LockWish = { holdMs: 30_000, waitMs: 0 };
  */
 export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const { clock, scanIntervalMs, files = [], stateFile = "", steps = diskSteps } = options;
+  const { sealer = createSealer([]) } = options;
+  const pen: Pen = { steps, sealer };
   const dir = resolve(options.dir);
   // What cannot be made is told by the first reading.
   await mkdir(dir, { recursive: true, mode: 0o700 }).catch(() => {});
@@ -92,7 +116,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   let last: Snapshot = { logins: [], faults: [], duplicates: [], complete: true };
 
   const load = async (path: string, signature?: Signature): Promise<Reading> => {
-    const found = await readContent(path, signature);
+    const found = await readContent(path, sealer, signature);
     const reading: Reading = found.ok
       ? readLogin(found.content, path)
       : { ok: false, fault: { source: path, reason: found.reason } };
@@ -116,7 +140,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const taken = await locks.take(target, ACT);
     if (!taken.ok && taken.isBusy) return { ok: false, reason: taken.reason };
     try {
-      const finished = taken.ok ? await finishRotation(target, steps) : taken;
+      const finished = taken.ok ? await finishRotation(target, pen) : taken;
       if (taken.ok && !finished.ok) return finished;
       // Where no lock can be made, the folder takes nothing: the job says so in its own words.
       return await takeTurns(source, job);
@@ -131,7 +155,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       const taken = await locks.take(path, AT_ONCE);
       if (!taken.ok) continue;
       try {
-        await finishRotation(path, steps);
+        await finishRotation(path, pen);
       } finally {
         await taken.lock.release();
       }
@@ -170,7 +194,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     await Promise.all(
       changed.map(([path, signature]) => readers.run(path, () => readOne(path, signature))),
     );
-    const orphans = await orphansOf(dir, listing);
+    const orphans = await orphansOf(dir, listing, sealer);
     await removeStale([...listing.temporaries, ...orphans], clock.now());
     known = signatures;
     // Put together without a pause from the newest readings, so that a write of ours in the meantime is in it.
@@ -185,10 +209,17 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     return last;
   };
 
+  /** Remembers that a file which is about to take its place is ours, and holds what was in `before`. */
+  const noteOwn = (stats: Stats, before: Signature): Signature => {
+    const signature = signatureOf(stats);
+    origins.set(signature, origins.get(before) ?? before);
+    return signature;
+  };
+
   const store = async (...[source, credential, nowMs]: SaveArguments): Promise<Stored> => {
     const held = holding.get(source);
     const rotation = held?.rotation;
-    const found = await readContent(source);
+    const found = await readContent(source, sealer);
     if (!found.ok) return { ok: false, reason: found.reason };
     const reading = readLogin(found.content, source);
     const present = loginIn(reading);
@@ -204,12 +235,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const content = writeCredential(found.content, credential, nowMs) ?? found.content;
     let signature = "";
     const onReady = (stats: Stats): void => {
-      signature = signatureOf(stats);
-      origins.set(signature, origins.get(found.signature) ?? found.signature);
+      signature = noteOwn(stats, found.signature);
     };
     const saved =
       rotation === undefined
-        ? await writeDurably(source, content, { steps, onReady })
+        ? await writeDurably(source, sealer.seal(content), { steps, onReady })
         : await rotation.finish(content, onReady);
     if (held !== undefined) await endRotation(held);
     if (saved.ok) {
@@ -229,7 +259,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
 
   const prepare = async (held: Holding, content: string): Promise<Saved> => {
     await endRotation(held);
-    const prepared = await prepareRotation(held.target, content, steps);
+    const prepared = await prepareRotation(held.target, content, pen);
     if (!prepared.ok) return prepared;
     held.rotation = prepared.rotation;
     return { ok: true };
@@ -244,7 +274,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       if (before?.ok && areOthers(before.login, reading.login)) return othersThere(source);
       const held = holding.get(source);
       if (held === undefined) return canWriteBeside(source, steps);
-      const found = await readContent(source);
+      const found = await readContent(source, sealer);
       return found.ok ? prepare(held, found.content) : { ok: false, reason: found.reason };
     });
 
@@ -255,7 +285,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const held: Holding = { target, rotation: undefined };
     holding.set(source, held);
     try {
-      const finished = await finishRotation(target, steps);
+      const finished = await finishRotation(target, pen);
       if (!finished.ok) return finished;
       const within = [...(tasks.getStore() ?? []), held];
       const value = await tasks.run(within, () => task(taken.lock.isStillOurs));
@@ -270,7 +300,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   const proved: Store["proved"] = async (source) => {
     // While it is being renewed again, the copy is the next one's.
     if (holding.has(source)) return;
-    const found = await readContent(source);
+    const found = await readContent(source, sealer);
     // Somebody has spoilt the file since: the copy is all that there is of it.
     if (!found.ok || found.warning !== undefined) return;
     await forgetLast(await realTarget(source).catch(() => source), steps);
@@ -284,10 +314,39 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
   };
 
   const add: Store["add"] = async (name, content) => {
-    const added = await putNew(dir, name, content);
+    const added = await putNew(dir, name, sealer.seal(content));
     if (!added.ok || files.length === 0) return added;
     const isListed = files.some((each) => resolve(dir, each) === added.source);
     return isListed ? added : { ...added, note: UNLISTED };
+  };
+
+  const sealing = async (): Promise<readonly Sealing[]> => {
+    const listing = await look();
+    if (typeof listing === "string") return [];
+    const paths = [
+      ...listing.signatures.keys(),
+      ...(await pathsAside(dir, files)),
+      ...ownerless(dir, listing),
+    ];
+    return Promise.all(paths.map((path) => readers.run(path, () => sealingOf(path, sealer))));
+  };
+
+  const reseal = async (source: string): Promise<Resealed> => {
+    const found = await readStored(source, sealer);
+    if (!found.ok) return { ok: false, reason: found.reason };
+    const login = loginIn(readLogin(found.content, source));
+    if (typeof login === "string") return { ok: false, reason: login };
+    const target = await realTarget(source).catch(() => source);
+    try {
+      const isLastChanged = await resealLast(target, pen);
+      if (found.isCurrent) return { ok: true, isChanged: isLastChanged };
+    } catch (cause) {
+      return { ok: false, reason: `${basename(source)}: not changed, because ${explain(cause)}` };
+    }
+    const onReady = (stats: Stats): void => void noteOwn(stats, found.signature);
+    const content = sealer.seal(found.content);
+    const saved = await writeDurably(source, content, { steps, onReady });
+    return saved.ok ? { ok: true, isChanged: true } : saved;
   };
 
   const watch = (onChange: () => void): (() => void) => {
@@ -326,7 +385,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
       }),
     content: (source) =>
       takeTurns(source, async () => {
-        const found = await readContent(source);
+        const found = await readContent(source, sealer);
         return found.ok ? found.content : undefined;
       }),
     locked,
@@ -334,23 +393,35 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     save,
     proved,
     setAside: (source) => guarded(source, () => setAside(source, steps)),
-    aside: () => listAside(dir, files),
+    aside: () => listAside(dir, sealer, files),
     bringBack: (source) => guarded(source, () => bringBack(source, steps)),
     discard: (source) => guarded(source, () => remove(source)),
     switchOff: (source, isOff) => {
-      const job = () => switchOff(source, isOff);
+      const job = () => switchOff(source, isOff, pen);
       // A renewal of this process puts its tokens into the file as it is by then: its owner need not wait for it.
       return holding.has(source) ? takeTurns(source, job) : guarded(source, job);
     },
     add: (name, content) => takeTurns(dir, () => add(name, content)),
     canAdd: () => canWriteBeside(join(dir, "the new account")),
     trouble: () => (last.complete ? undefined : last.faults[0]?.reason),
+    sealing: () => takeTurns(dir, sealing),
+    reseal: (source) => guarded(source, () => reseal(source)),
     watch,
   };
 }
 
 type SaveArguments = Parameters<Store["save"]>;
 type Refused = Extract<Saved, { readonly ok: false }>;
+
+async function sealingOf(source: string, sealer: Sealer): Promise<Sealing> {
+  const found = await readStored(source, sealer);
+  if (found.ok) {
+    const { keyId, isCurrent, content } = found;
+    const login = loginIn(readLogin(content, source));
+    return { source, keyId, isCurrent, ...(typeof login === "string" && { fault: login }) };
+  }
+  return { source, keyId: found.unopened?.keyId, isCurrent: false, fault: found.reason };
+}
 
 /** The login that a file holds, or why it holds none. One that must not be used for now gets its new tokens all the same. */
 function loginIn(reading: Reading): Login | string {

@@ -8,6 +8,7 @@ import { besideOf, isCopy, isTemporary } from "./beside.ts";
 import { codeOf, explain, isLink, realTarget, statsOf } from "./durable.ts";
 import { isAccountName } from "./names.ts";
 import { lastGood } from "./rotation.ts";
+import type { Sealer, Unopened } from "./seal.ts";
 import type { StoreFault } from "./store.ts";
 
 /** Changes whenever a file does. Kept by a rename. */
@@ -27,10 +28,7 @@ export type Listing = {
   readonly elsewhere: readonly string[];
 };
 
-/**
- * A file's text. A failure with a signature is one of the content, and lasts until that changes.
- * A file that is gone is no account any more, which is a fault only to whoever asked for that file.
- */
+/** A file's text, in the clear. */
 export type Content =
   | {
       readonly ok: true;
@@ -39,14 +37,39 @@ export type Content =
       /** Why this is the last good content instead of what the file holds now. */
       readonly warning?: string;
     }
+  | Unread;
+
+/** A file's text, in the clear, and how it lies there. */
+export type Stored =
   | {
-      readonly ok: false;
-      readonly signature?: Signature;
-      readonly isGone?: boolean;
-      readonly reason: string;
-    };
+      readonly ok: true;
+      readonly signature: Signature;
+      readonly content: string;
+      /** The key that it is sealed with; undefined where it lies there in the clear. */
+      readonly keyId: string | undefined;
+      /** Whether it lies there as it would be written now. */
+      readonly isCurrent: boolean;
+    }
+  | Unread;
+
+/**
+ * A file that gives no text. With a signature, that is because of its content, and lasts until that changes.
+ * A file that is gone is no account any more, which is a fault only to whoever asked for that file.
+ */
+export type Unread = {
+  readonly ok: false;
+  readonly signature?: Signature;
+  readonly isGone?: boolean;
+  readonly reason: string;
+  /** No program can make anything of it. */
+  readonly isSpoilt?: boolean;
+  /** Why, where it is sealed. */
+  readonly unopened?: Unopened;
+};
 
 const LIMIT_BYTES = 1024 * 1024;
+// Sealed, a text is longer by a third and a head.
+const SEALED_LIMIT_BYTES = Math.ceil(LIMIT_BYTES / 3) * 4 + 1024;
 
 /** Most files that are looked at, or read, at a time. */
 export const MOST_AT_ONCE = 32;
@@ -110,14 +133,20 @@ async function begunBeside(paths: readonly string[]): Promise<readonly string[]>
 /**
  * Reads a file. `listed` is its signature when it has just been looked at; taken before the reading, a signature is at
  * worst too old, and the file is read once more at the next scan.
- * A file that is empty, cut off or no JSON is read from its last good content where that is still kept.
+ * A file that is empty, cut off, damaged or no JSON is read from its last good content where that is still kept. Not so
+ * one whose key is missing: it is whole, and newer than that.
  */
-export async function readContent(path: string, listed?: Signature): Promise<Content> {
-  const read = await readText(path, listed);
+export async function readContent(
+  path: string,
+  sealer: Sealer,
+  listed?: Signature,
+): Promise<Content> {
+  const read = await readStored(path, sealer, listed);
   const { signature } = read;
-  if (signature === undefined || (read.ok && parseDict(read.content) !== undefined)) return read;
+  const isSpoilt = read.ok ? parseDict(read.content) === undefined : read.isSpoilt === true;
+  if (signature === undefined || !isSpoilt) return read;
   const target = await realTarget(path).catch(() => path);
-  const content = await lastGood(target);
+  const content = await lastGood(target, sealer);
   if (content === undefined) return read;
   const warning = `${basename(path)}: it cannot be read as an account (empty, cut off or no JSON), so what it held before its tokens were last renewed is used instead. Put a whole file in its place, or log in again.`;
   return { ok: true, signature, content, warning };
@@ -160,11 +189,17 @@ function unusable(stats: Stats): string | undefined {
   if (stats.isDirectory())
     return "this is a folder; account files are not looked for in it. Rename or move it.";
   if (!stats.isFile()) return "this is not a regular file. Remove it.";
-  if (stats.size <= LIMIT_BYTES) return undefined;
-  return "it is larger than 1 MiB, which no account file is. Move it to another folder.";
+  return stats.size <= SEALED_LIMIT_BYTES ? undefined : TOO_LARGE;
 }
 
-async function readText(path: string, listed: Signature | undefined): Promise<Content> {
+const TOO_LARGE = "it is larger than 1 MiB, which no account file is. Move it to another folder.";
+
+/** Reads a file as it lies there, and nothing in its stead. */
+export async function readStored(
+  path: string,
+  sealer: Sealer,
+  listed?: Signature,
+): Promise<Stored> {
   const name = basename(path);
   try {
     let signature = listed;
@@ -174,9 +209,16 @@ async function readText(path: string, listed: Signature | undefined): Promise<Co
       if (reason !== undefined) return { ok: false, reason: `${name}: ${reason}` };
       signature = signatureOf(stats);
     }
-    const content = decodeUtf8(await readFile(path));
-    if (content !== undefined) return { ok: true, signature, content };
-    return { ok: false, signature, reason: `${name}: this is not UTF-8 text. Save it as UTF-8.` };
+    const text = decodeUtf8(await readFile(path));
+    const unread = (why: string) => ({ ok: false, signature, reason: `${name}: ${why}` }) as const;
+    if (text === undefined)
+      return { ...unread("this is not UTF-8 text. Save it as UTF-8."), isSpoilt: true };
+    const opened = sealer.open(text);
+    if (!opened.ok)
+      return { ...unread(opened.reason), isSpoilt: opened.isDamaged, unopened: opened };
+    if (Buffer.byteLength(opened.text) > LIMIT_BYTES) return unread(TOO_LARGE);
+    const { text: content, keyId, isCurrent } = opened;
+    return { ok: true, signature, content, keyId, isCurrent };
   } catch (cause) {
     const isGone = codeOf(cause) === "ENOENT" && !(await isLink(path));
     const why = isGone ? "it is not there any more." : unreachable(codeOf(cause));

@@ -3,7 +3,7 @@ import type { DatabasePlace } from "../config/database.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import type { Log } from "../wire/log.ts";
 import { openFileStore } from "./files.ts";
-import { createSealer, type Sealer } from "./seal.ts";
+import type { Sealer } from "./seal.ts";
 import { type Database, openDatabase } from "./sql/database.ts";
 import { createFeed, type Feed } from "./sql/feed.ts";
 import { createSqlStore, type SqlStore } from "./sql/store.ts";
@@ -31,6 +31,8 @@ export type DatabaseUse = {
 export type OpenPorts = {
   readonly clock: Clock;
   readonly log: Log;
+  /** Encrypts what is written, and opens it. */
+  readonly sealer: Sealer;
   readonly chance: () => number;
   /** Asked before each interval; 0 turns regular scans of the folder off. */
   readonly scanIntervalMs: () => Millis;
@@ -57,9 +59,13 @@ export type Shared = {
 
 /** The accounts of a configuration: in files, or in a database, which is asked nothing yet. */
 export async function openStore(place: StorePlace, ports: OpenPorts): Promise<OpenStore> {
-  const { clock, log, chance, stateDir } = ports;
-  const sealer: Sealer = createSealer([]);
-  const folder = await openFileStore({ ...place, clock, scanIntervalMs: ports.scanIntervalMs });
+  const { clock, log, sealer, chance, stateDir } = ports;
+  const folder = await openFileStore({
+    ...place,
+    sealer,
+    clock,
+    scanIntervalMs: ports.scanIntervalMs,
+  });
   if (place.database === undefined) {
     return { store: folder, shared: undefined, close: async () => {} };
   }

@@ -11,6 +11,7 @@ import { LAST_MS, type Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, list, number, parseDict, parseJson, text } from "../wire/json.ts";
 import { claimsOf, type Lifetime, lifetimeOf, payloadsOf } from "./claims.ts";
 import { type Edit, editJson } from "./edit.ts";
+import { SEALED_TYPE } from "./seal.ts";
 import type { StoreFault } from "./store.ts";
 
 /** What became of a text that should hold one login. */
@@ -219,6 +220,9 @@ function strangeness(record: Dict): string | undefined {
     return `"type" should be "codex", but is ${kindOf(type)}. Correct it.`;
   }
   const named = type?.trim().toLowerCase() ?? "";
+  if (named === SEALED_TYPE) {
+    return 'it is encrypted, and can only be read in auth-dir or by "codex-proxy import", with its key configured.';
+  }
   if (named !== "" && named !== "codex") {
     const shown = /^[\w.-]{1,24}$/.test(named) ? ` (its type is "${named}")` : "";
     return `this is not a Codex account${shown}. Move it to another folder.`;

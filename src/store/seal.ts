@@ -169,10 +169,11 @@ function newer(version: number): Unopened {
 }
 
 function missing(keyId: string, keyIds: readonly string[]): Unopened {
-  const there =
+  const isOne = keyIds.length === 1;
+  const advice =
     keyIds.length === 0
-      ? "no key is configured"
-      : `the configured ${keyIds.length === 1 ? "key is" : "keys are"} ${keyIds.join(", ")}`;
-  const reason = `it is encrypted with key ${keyId}, but ${there}. Put that key into credential-key or credential-key-file, behind the first where that is to stay the one that encrypts, and restart; if it is lost, log in again.`;
+      ? "no key is configured. Set credential-key to it"
+      : `the configured ${isOne ? "key is" : "keys are"} ${keyIds.join(", ")}. Add that key behind ${isOne ? "it" : "them"}`;
+  const reason = `it is encrypted with key ${keyId}, but ${advice}, and restart; if it is lost, log in again.`;
   return { ok: false, isDamaged: false, keyId, reason };
 }

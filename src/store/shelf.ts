@@ -14,6 +14,8 @@ import {
   numbered,
 } from "./names.ts";
 import { readLogin } from "./record.ts";
+import type { Pen } from "./rotation.ts";
+import type { Sealer } from "./seal.ts";
 import type { Added, Saved } from "./store.ts";
 
 /** Renames an account's file so that it is one no more; its content stays. */
@@ -40,22 +42,32 @@ export async function bringBack(path: string, steps: Steps = diskSteps): Promise
  */
 export async function listAside(
   dir: string,
+  sealer: Sealer,
   named: readonly string[] = [],
 ): Promise<readonly Login[]> {
+  const logins: Login[] = [];
+  for (const path of await pathsAside(dir, named)) {
+    const opened = sealer.open(await readFile(path, "utf8").catch(() => ""));
+    const reading = readLogin(opened.ok ? opened.text : "", path);
+    if (reading.ok) logins.push(reading.login);
+  }
+  return logins;
+}
+
+/** The files that were set aside, whatever is in them. */
+export async function pathsAside(
+  dir: string,
+  named: readonly string[] = [],
+): Promise<readonly string[]> {
   const wanted = new Set(named.map((name) => resolve(dir, name)));
   const folders =
     wanted.size === 0 ? [dir] : [...new Set([...wanted].map((path) => dirname(path)))];
   const found = await Promise.all(folders.map(filesIn));
-  const logins: Login[] = [];
-  for (const path of found.flat()) {
+  return found.flat().filter((path) => {
     const former = formerName(path);
-    if (former === path) continue;
-    if (wanted.size === 0 ? !isAccountName(basename(former)) : !wanted.has(former)) continue;
-    const content = await readFile(path, "utf8").catch(() => "");
-    const reading = readLogin(content, path);
-    if (reading.ok) logins.push(reading.login);
-  }
-  return logins;
+    if (former === path) return false;
+    return wanted.size === 0 ? isAccountName(basename(former)) : wanted.has(former);
+  });
 }
 
 /** Deletes an account's file. Only ever called because its owner, or a policy that they wrote, says so. */
@@ -68,13 +80,19 @@ export async function discard(path: string, steps: Steps = diskSteps): Promise<S
 }
 
 /** Writes into an account's file whether its owner has switched it off; every other byte stays. */
-export async function switchOff(path: string, isOff: boolean): Promise<Saved> {
+export async function switchOff(
+  path: string,
+  isOff: boolean,
+  { steps, sealer }: Pen,
+): Promise<Saved> {
   return act(path, async () => {
-    const content = await readFile(path, "utf8");
-    if (parseDict(content) === undefined) {
+    const opened = sealer.open(await readFile(path, "utf8"));
+    if (!opened.ok) return { ok: false, reason: `${basename(path)}: ${opened.reason}` };
+    if (parseDict(opened.text) === undefined) {
       return { ok: false, reason: `${basename(path)}: it is not a JSON object.` };
     }
-    return writeDurably(path, editJson(content, [{ path: ["disabled"], value: isOff }]));
+    const content = editJson(opened.text, [{ path: ["disabled"], value: isOff }]);
+    return writeDurably(path, sealer.seal(content), { steps });
   });
 }
 

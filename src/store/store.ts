@@ -51,6 +51,22 @@ export type LockWish = {
   readonly isWanted?: () => boolean;
 };
 
+/** How an entry is kept. */
+export type Sealing = {
+  readonly source: string;
+  /** Id of the key that it is sealed with, as far as it says so; undefined where it is kept in the clear. */
+  readonly keyId: string | undefined;
+  /** Whether it is kept as it would be written now. */
+  readonly isCurrent: boolean;
+  /** Why it cannot be read. */
+  readonly fault?: string;
+};
+
+/** What became of an entry that was to be written anew. */
+export type Resealed =
+  | { readonly ok: true; readonly isChanged: boolean }
+  | Extract<Saved, { readonly ok: false }>;
+
 /** What came of a task that needs a login for itself. */
 export type Locked<T> =
   | { readonly ok: true; readonly value: T }
@@ -106,6 +122,13 @@ export type Store = {
   readonly add: (name: string, content: string) => Promise<Added>;
   /** Why it cannot be used at the moment, for people; undefined while it can. Looks at nothing. */
   readonly trouble: () => string | undefined;
+  /** How every entry is kept, those aside and what a killed renewal left included, in an order that stays. */
+  readonly sealing: () => Promise<readonly Sealing[]>;
+  /**
+   * Writes an entry anew as the store writes now: sealed with the first key, or in the clear. One that is so already is
+   * left alone, and so is what is no login. Waits for a renewal that is under way.
+   */
+  readonly reseal: (source: string) => Promise<Resealed>;
   /** Calls `onChange` soon after somebody else changed the store, until the returned function is called. */
   readonly watch: (onChange: () => void) => () => void;
 };

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openAccounts } from "../../src/cli/accounts.ts";
 import { defaults } from "../../src/config/schema.ts";
+import { createSealer } from "../../src/store/seal.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { makeFolder } from "../store/folder.ts";
 
@@ -19,7 +20,10 @@ test("the accounts of a configuration are those in auth-dir, or those that it li
       accounts: [...accounts],
       "state-file": join(dir, "state.json"),
     };
-    const { store, where } = await openAccounts({ ...defaults(), ...given }, systemClock);
+    const { store, where } = await openAccounts(
+      { config: { ...defaults(), ...given }, sealer: createSealer([]) },
+      systemClock,
+    );
     expect(where).toBe(dir);
     const { logins, faults } = await store.read();
     expect(faults).toEqual([]);

@@ -78,6 +78,10 @@ describe("readArguments", () => {
     ["serve -tojson out", misuse("'-tojson' is a command of its own")],
     ["export", misuse("'export' needs one folder")],
     ["export a b", misuse("'export' needs one folder")],
+    ["reseal", { name: "reseal", isPlain: false, ...NOWHERE }],
+    ["-plain reseal", { name: "reseal", isPlain: true, ...NOWHERE }],
+    ["reseal now", misuse("'reseal' takes no 'now'")],
+    ["export out --plain", misuse("'--plain' belongs to 'reseal'")],
     ["doctor", misuse("not in this version yet")],
   ];
   test.each(rows)("codex-proxy %s", (line, command) => {
@@ -107,7 +111,7 @@ describe("readArguments", () => {
 });
 
 test("HELP names the commands and the exit codes in lines that fit a terminal", () => {
-  for (const word of ["serve", "check", "version", "help", "-config", "Exit codes"]) {
+  for (const word of ["serve", "check", "reseal", "version", "help", "-config", "Exit codes"]) {
     expect(HELP).toContain(word);
   }
   expect(HELP.split("\n").every((line) => line.length <= 80)).toBe(true);

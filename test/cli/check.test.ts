@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { check } from "../../src/cli/check.ts";
 import { openSettings } from "../../src/cli/settings.ts";
+import type { Sealer } from "../../src/store/seal.ts";
 import { makeFolder } from "../store/folder.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../store/tokens.ts";
+import { KEYS, withBoth, withNew, withOld } from "../support/sealing.ts";
 
 const TOKEN = accessTokenOf({
   user: "u1",
@@ -38,8 +40,58 @@ describe("check", () => {
       "backend: http://127.0.0.1:1/codex",
       "egress: direct, without a proxy",
       "account: ann.json: an***@example.com, plan plus, readable",
+      "encryption: none; 1 in the clear",
       "accounts: 1, errors: 0",
     ]);
+  });
+
+  test("how many logins are encrypted, and with which keys", async () => {
+    const dir = makeFolder();
+    account(dir, "ann.json");
+    const sealed = (user: string, sealer: Sealer) => {
+      writeFileSync(join(dir, `${user}.json`), sealer.seal(`{"refresh_token":"rt_${user}"}`));
+    };
+    sealed("bob", withNew);
+    sealed("carl", withOld);
+    sealed("dora", withOld);
+    const [newId, oldId] = withBoth.keyIds;
+    const lineOf = async (keys: string) => {
+      const { code, printed } = await run(dir, { "credential-key": keys });
+      return [code, printed.find((line) => line.startsWith("encryption: "))];
+    };
+    expect(await lineOf(`${KEYS.new},${KEYS.old}`)).toEqual([
+      0,
+      `encryption: 1 with key ${newId} (the first); 2 with key ${oldId}; 1 in the clear`,
+    ]);
+    expect(await lineOf(KEYS.new)).toEqual([
+      2,
+      `encryption: 1 with key ${newId} (the first); 2 with key ${oldId}, which is missing; 1 in the clear`,
+    ]);
+    writeFileSync(join(dir, "strange.json"), '{"type":"gemini"}');
+    const { printed } = await run(dir);
+    expect(printed.filter((line) => /^(?:encryption|error): /.test(line))).toEqual([
+      ...["bob", "carl", "dora"].map((name) =>
+        expect.stringMatching(new RegExp(`^error: ${name}\\.json: it is encrypted with key`)),
+      ),
+      expect.stringMatching(/^error: strange\.json/),
+      `encryption: 1 with key ${newId}, which is missing; 2 with key ${oldId}, which is missing; 1 in the clear`,
+    ]);
+  });
+
+  test("2 where there is no such key file, and a warning where others may read it", async () => {
+    const dir = makeFolder();
+    const file = join(makeFolder(), "credential.key");
+    const gone = await run(dir, { "credential-key-file": file });
+    expect(gone).toEqual({
+      code: 2,
+      printed: [expect.stringMatching(/^error: credential-key-file: .*there is no such file/)],
+    });
+    writeFileSync(file, KEYS.new);
+    chmodSync(file, 0o644);
+    const { code, printed } = await run(dir, { "credential-key-file": file });
+    expect(code).toBe(0);
+    expect(printed).toContainEqual(expect.stringMatching(/^warning: credential-key-file: .*0644/));
+    expect(printed.join()).not.toContain(KEYS.new);
   });
 
   test("by which ways requests leave, without a login", async () => {

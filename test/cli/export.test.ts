@@ -8,6 +8,7 @@ import { openSettings } from "../../src/cli/settings.ts";
 import { dict, parseDict } from "../../src/wire/json.ts";
 import { makeFolder } from "../store/folder.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../store/tokens.ts";
+import { KEYS, withNew } from "../support/sealing.ts";
 
 function telling() {
   const printed: string[] = [];
@@ -85,6 +86,22 @@ describe("export", () => {
     });
     expect(statSync(to).mode & 0o777).toBe(0o700);
     expect(statSync(join(to, "c.json")).mode & 0o777).toBe(0o600);
+  });
+
+  test("of encrypted accounts it writes what can be read anywhere, and says so", async () => {
+    const [from, to] = [makeFolder(), join(makeFolder(), "out")];
+    const text = '{"refresh_token":"rt_ann", "weight":2}';
+    writeFileSync(join(from, "a.json"), withNew.seal(text));
+    writeFileSync(join(from, "b.json.disabled"), withNew.seal('{"refresh_token":"rt_bob"}'));
+    const { code, printed } = await run(from, to, { "credential-key": KEYS.new });
+    expect(code).toBe(0);
+    expect(printed.slice(-2)).toEqual([
+      `2 exported, 0 failed; they are in ${to}`,
+      expect.stringMatching(/^warning: these copies are not encrypted/),
+    ]);
+    expect(readFileSync(join(to, "a.json"), "utf8")).toBe(text);
+    expect(contents(to)["b.json"]).toEqual({ refresh_token: "rt_bob", disabled: true });
+    expect((await run(from, to)).code).toBe(1);
   });
 
   test("overwrites nothing, and writes nothing twice", async () => {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { importLogins, ownOffers } from "../../src/cli/import.ts";
 import { openSettings } from "../../src/cli/settings.ts";
 import { makeFolder } from "../store/folder.ts";
 import { accessTokenOf, WORKSPACE } from "../store/tokens.ts";
+import { KEYS, openedOf, withNew, withOld } from "../support/sealing.ts";
 
 async function run(dir: string, paths: readonly string[], flags: Record<string, string> = {}) {
   const printed: string[] = [];
@@ -49,6 +50,26 @@ describe("import", () => {
       expect.stringContaining("1 added, 0 updated, 1 unchanged, 0 failed"),
     ]);
     expect(readdirSync(dir)).toEqual(["bob@example.com.json"]);
+  });
+
+  test("with a key takes in what that key has sealed elsewhere, and writes nothing in the clear", async () => {
+    const [from, dir] = [makeFolder(), makeFolder()];
+    account(from, "a.json", "ann");
+    const path = account(from, "b.json", "bob");
+    writeFileSync(path, withOld.seal(readFileSync(path, "utf8")));
+    const keys = { "credential-key": `${KEYS.new},${KEYS.old}` };
+    const { code, printed } = await run(dir, [from], keys);
+    expect([code, printed.at(-1)]).toEqual([0, expect.stringContaining("2 added")]);
+    for (const user of ["ann", "bob"]) {
+      const sealed = readFileSync(join(dir, `${user}@example.com.json`), "utf8");
+      expect(sealed).not.toContain("rt_secret");
+      expect(openedOf(sealed, withNew)).toContain(`rt_secret_${user}`);
+    }
+    const without = await run(makeFolder(), [path]);
+    expect(without.code).toBe(1);
+    expect(without.complained).toEqual([
+      expect.stringMatching(/^failed: b\.json: it is encrypted with key .* no key is configured/),
+    ]);
   });
 
   test("says of each login what became of it, and counts", async () => {

@@ -3,12 +3,14 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { collectOffers, type OfferPorts } from "../../src/cli/offers.ts";
 import { makeFolder } from "../store/folder.ts";
+import { plain, withNew, withOld } from "../support/sealing.ts";
 
 const encoder = new TextEncoder();
 
 function ports(codexHome?: string, ...input: readonly Uint8Array[]): OfferPorts {
   return {
     codexHome,
+    sealer: withOld,
     input: async function* () {
       yield* input;
     },
@@ -54,6 +56,7 @@ describe("collectOffers", () => {
     const chunk = new Uint8Array(1024 * 1024).fill(32);
     const endless: OfferPorts = {
       codexHome: undefined,
+      sealer: plain,
       input: async function* () {
         for (;;) yield chunk;
       },
@@ -71,5 +74,19 @@ describe("collectOffers", () => {
     const paths = [join(home, "auth.json"), elsewhere];
     expect((await collectOffers(paths, ports(home))).shared).toEqual(["auth.json", "link.json"]);
     expect((await collectOffers(paths, ports(join(home, "gone")))).shared).toEqual([]);
+  });
+
+  test("what was encrypted with a key of ours is opened, anything else that was is told", async () => {
+    const dir = makeFolder();
+    const content = '{"access_token": "at-1"}';
+    writeFileSync(join(dir, "ours.json"), withOld.seal(content));
+    writeFileSync(join(dir, "theirs.json"), withNew.seal(content));
+    writeFileSync(join(dir, "torn.json"), withOld.seal(content).slice(0, -9));
+    const { offers, faults } = await collectOffers([dir], ports());
+    expect(offers).toEqual([{ content, source: join(dir, "ours.json") }]);
+    expect(faults).toEqual([
+      expect.stringMatching(/^theirs\.json: it is encrypted with key /),
+      expect.stringMatching(/^torn\.json: it is encrypted and has been cut off/),
+    ]);
   });
 });

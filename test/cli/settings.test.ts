@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openSettings, type Reading } from "../../src/cli/settings.ts";
 import { makeFolder } from "../store/folder.ts";
+import { KEYS, withBoth } from "../support/sealing.ts";
 
 const HOME = process.cwd();
 afterEach(() => process.chdir(HOME));
@@ -67,6 +68,29 @@ describe("openSettings", () => {
       expect.stringContaining("did you mean max-retry"),
     ]);
     expect(told.every((line) => !line.includes("\n"))).toBe(true);
+  });
+
+  test("the keys of the logins come with it, and one that is none is a fault of its", async () => {
+    const folder = makeFolder();
+    const keys = join(folder, "credential.key");
+    writeFileSync(keys, `${KEYS.new}\n${KEYS.old}\n`, { mode: 0o644 });
+    const flags = { "credential-key-file": keys };
+    const settings = await openSettings(undefined, flags, {});
+    expect(await settings.load()).toMatchObject({
+      ok: true,
+      sealer: { keyIds: withBoth.keyIds },
+      warnings: [expect.stringContaining("mode 0644")],
+    });
+    writeFileSync(keys, "hunter22\n");
+    const told = lines(await settings.load());
+    expect(told).toEqual([expect.stringContaining("credential.key: line 1: found a string of 8")]);
+    const env = { CODEX_PROXY_CREDENTIAL_KEY: KEYS.old };
+    expect(lines(await (await openSettings(undefined, flags, env)).load())).toEqual([
+      expect.stringContaining("credential-key or credential-key-file, not both"),
+    ]);
+    expect(await (await openSettings(undefined, {}, env)).load()).toMatchObject({
+      sealer: { keyIds: [withBoth.keyIds[1]] },
+    });
   });
 
   test("each load reads the file anew", async () => {

@@ -24,7 +24,7 @@ describe("the example file", () => {
     const open = exampleYaml().replace(/^# (?=[a-z-]+:(?: "|$)| {2}[-"])/gm, "");
     const loaded = load(open);
     const faulty = loaded.ok ? [] : loaded.faults.map(({ key }) => key);
-    expect(faulty).toEqual(["api-keys", "admin-key"]);
+    expect(faulty).toEqual(["api-keys", "admin-key", "credential-key"]);
   });
 
   test("fits a terminal", () => {

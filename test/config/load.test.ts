@@ -333,6 +333,48 @@ describe("policies by status", () => {
   });
 });
 
+describe("keys that say the same in two ways", () => {
+  const CREDENTIAL = Buffer.alloc(32, "of the tests").toString("base64");
+  const list = `credential-key:\n  - "${CREDENTIAL}"\n`;
+
+  test("are a fault together, wherever they come from, told at the file", () => {
+    const told =
+      "credential-key-file: found credential-key beside it, allowed: credential-key or credential-key-file, not both";
+    expect(faultsOf(load(`${list}credential-key-file: a.key\n`))).toEqual([
+      `config.yaml:3: ${told}`,
+    ]);
+    expect(faultsOf(load(list, {}, { "credential-key-file": "a.key" }))).toEqual([`--${told}`]);
+  });
+
+  test("are none where one of them says nothing", () => {
+    for (const text of [
+      "credential-key: []\ncredential-key-file: a.key\n",
+      `${list}credential-key-file: ""\n`,
+    ]) {
+      expect(faultsOf(load(text))).toEqual([]);
+    }
+  });
+
+  test("a key that is none is refused with how to make one, and not shown; so is a blank", () => {
+    for (const [text, found] of [
+      [
+        "credential-key: [hunter22hunter22]\n",
+        /entry 1: found a string of 16 characters, allowed: .*openssl rand -base64 32/,
+      ],
+      [`credential-key: "${CREDENTIAL}"\n`, /found a string of 44 characters.*line of its own/],
+      ['credential-key: ""\n', /found an empty string/],
+    ] as const) {
+      const [fault, ...more] = faultsOf(load(text));
+      expect([fault, more]).toEqual([expect.stringMatching(found), []]);
+      expect(fault).not.toContain("hunter22");
+      expect(fault).not.toContain(CREDENTIAL);
+    }
+    expect(faultsOf(load("", { CODEX_PROXY_CREDENTIAL_KEY: "" }))).toHaveLength(1);
+    const two = { CODEX_PROXY_CREDENTIAL_KEY: `${CREDENTIAL}, ${"0f1e".repeat(16)}` };
+    expect(configOf(load("", two))["credential-key"]).toEqual([CREDENTIAL, "0f1e".repeat(16)]);
+  });
+});
+
 describe("keys that mean something only together", () => {
   test("may be there both, or neither, whatever they come from", () => {
     const both = load("tls-cert: a.pem\n", {}, { "tls-key": "b.pem" });

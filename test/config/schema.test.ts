@@ -120,6 +120,8 @@ describe("schema", () => {
       "auth-dir",
       "backend-domain",
       "base-url",
+      "credential-key",
+      "credential-key-file",
       "db-conn-max-lifetime-sec",
       "db-driver",
       "db-dsn",

@@ -95,6 +95,8 @@ export function createVault(...logins: readonly Login[]): Vault {
     },
     canAdd: async () => verdict(vault.unwritable),
     trouble: () => undefined,
+    sealing: async () => [],
+    reseal: async () => ({ ok: true, isChanged: false }),
     watch: () => () => {},
   };
   return vault;

@@ -17,11 +17,13 @@ import { basename, join } from "node:path";
 import { besideOf } from "../../src/store/beside.ts";
 import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { openFileStore } from "../../src/store/files.ts";
+import { type Sealer, unsealing } from "../../src/store/seal.ts";
 import { openStateFile, stateHead } from "../../src/store/state.ts";
 import type { Saved, Snapshot, Store, Stored } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
 import { createManualClock } from "../support/clock.ts";
+import { plain, readOpened, withBoth, withNew, withOld } from "../support/sealing.ts";
 import { makeFolder } from "./folder.ts";
 import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
 
@@ -39,11 +41,37 @@ function put(dir: string, name: string, record: unknown): string {
   return path;
 }
 
+/** How a store writes logins, and in which form their owner has put them there. */
+type Way = {
+  readonly sealer: Sealer;
+  readonly open: typeof open;
+  readonly put: typeof put;
+  /** What a file holds, in the clear. */
+  readonly shown: (path: string) => string;
+};
+
+function wayOf(sealer: Sealer, owner: Sealer): Way {
+  return {
+    sealer,
+    open: (dir, clock = systemClock) =>
+      openFileStore({ dir, sealer, clock, scanIntervalMs: () => DAY_MS }),
+    put: (dir, name, record) =>
+      put(dir, name, owner.seal(typeof record === "string" ? record : JSON.stringify(record))),
+    shown: readOpened,
+  };
+}
+
+const WAYS: readonly [name: string, way: Way][] = [
+  ["in the clear", wayOf(plain, plain)],
+  ["with a key, files in the clear", wayOf(withBoth, plain)],
+  ["with a key, files under an older one", wayOf(withBoth, withOld)],
+];
+
 function tokensOf({ logins }: Snapshot): readonly (string | undefined)[] {
   return logins.map(({ credential }) => credential.accessToken);
 }
 
-describe("read", () => {
+describe.each(WAYS)("read, %s", (_way, { open, put }) => {
   test("makes a missing folder, for the owner's eyes only", async () => {
     const dir = join(makeFolder(), "deep", "auths");
     const store = await open(dir);
@@ -210,7 +238,7 @@ describe("read", () => {
   });
 });
 
-describe("save", () => {
+describe.each(WAYS)("save, %s", (_way, { open, put, shown }) => {
   test("what was written is read back, here and by others", async () => {
     const dir = makeFolder();
     const path = put(dir, "a.json", { access_token: "at-1", refresh_token: "rt_1", weight: 3 });
@@ -219,7 +247,7 @@ describe("save", () => {
     const credential = { accessToken: "at-2", refreshToken: "rt_2", expiresAtMs: NOON + DAY_MS };
     expect(await store.canSave(path)).toEqual({ ok: true });
     expect(await store.save(path, credential, NOON)).toEqual({ ok: true });
-    expect(parseDict(readFileSync(path, "utf8"))?.["weight"]).toBe(3);
+    expect(parseDict(shown(path))?.["weight"]).toBe(3);
     for (const reader of [store, await open(dir)]) {
       expect((await reader.read()).logins[0]).toMatchObject({ credential, lastRefreshedMs: NOON });
       expect(await reader.reread(path)).toMatchObject({ credential });
@@ -281,7 +309,7 @@ describe("save", () => {
     const store = await open(dir);
     const saved = await store.save(path, { accessToken: accessTokenOf({ user: "me" }) }, NOON);
     expect(saved).toEqual({ ok: false, reason: expect.stringMatching(told) });
-    expect(existsSync(path) ? readFileSync(path, "utf8") : undefined).toBe(content);
+    expect(existsSync(path) ? shown(path) : undefined).toBe(content);
   });
 
   test("canSave says no before a refresh token is spent on a file that could not take the new one", async () => {
@@ -294,37 +322,40 @@ describe("save", () => {
   });
 });
 
-describe("a login whose file asks for a proxy that is none", () => {
-  const BAD = { access_token: "at-1", refresh_token: "rt-1", email: "a@b.c", proxy_url: "x://h" };
-  const FRESH = { accessToken: "at-2", refreshToken: "rt-2" };
+describe.each(WAYS)(
+  "a login whose file asks for a proxy that is none, %s",
+  (_way, { open, put, shown }) => {
+    const BAD = { access_token: "at-1", refresh_token: "rt-1", email: "a@b.c", proxy_url: "x://h" };
+    const FRESH = { accessToken: "at-2", refreshToken: "rt-2" };
 
-  test("is no account, and nothing is spent for it", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", BAD);
-    const store = await open(dir);
-    expect(await store.read()).toMatchObject({ logins: [], faults: [{ isBarring: true }] });
-    expect(await store.reread(path)).toBeUndefined();
-    expect(await store.canSave(path)).toMatchObject({ ok: false });
-  });
-
-  test("keeps the tokens that were under way when it was written so", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", { ...BAD, proxy_url: "" });
-    const store = await open(dir);
-    await store.read();
-    await store.locked(path, { holdMs: 60_000, waitMs: 1000 }, async () => {
-      expect(await store.canSave(path)).toEqual({ ok: true });
-      put(dir, "a.json", BAD);
-      expect(await store.save(path, FRESH, NOON)).toEqual({ ok: true });
+    test("is no account, and nothing is spent for it", async () => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", BAD);
+      const store = await open(dir);
+      expect(await store.read()).toMatchObject({ logins: [], faults: [{ isBarring: true }] });
+      expect(await store.reread(path)).toBeUndefined();
+      expect(await store.canSave(path)).toMatchObject({ ok: false });
     });
-    expect(parseDict(readFileSync(path, "utf8"))).toMatchObject({
-      refresh_token: "rt-2",
-      proxy_url: "x://h",
-    });
-  });
-});
 
-describe("locked", () => {
+    test("keeps the tokens that were under way when it was written so", async () => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", { ...BAD, proxy_url: "" });
+      const store = await open(dir);
+      await store.read();
+      await store.locked(path, { holdMs: 60_000, waitMs: 1000 }, async () => {
+        expect(await store.canSave(path)).toEqual({ ok: true });
+        put(dir, "a.json", BAD);
+        expect(await store.save(path, FRESH, NOON)).toEqual({ ok: true });
+      });
+      expect(parseDict(shown(path))).toMatchObject({
+        refresh_token: "rt-2",
+        proxy_url: "x://h",
+      });
+    });
+  },
+);
+
+describe.each(WAYS)("locked, %s", (_way, { open, put, sealer, shown }) => {
   const WISH = { holdMs: 60_000, waitMs: 0 };
   const OLD = { access_token: "at-1", refresh_token: "rt_1" };
 
@@ -398,10 +429,10 @@ describe("locked", () => {
     const path = put(dir, "a.json", before);
     const store = await open(dir);
     expect(await renew(store, path)).toEqual({ ok: true });
-    expect(readFileSync(copyOf(path), "utf8")).toBe(before);
+    expect(shown(copyOf(path))).toBe(before);
     expect(statSync(copyOf(path)).mode & 0o777).toBe(0o600);
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(readFileSync(path, "utf8")).toContain('"weight": 1e3');
+    expect(shown(path)).toContain('"weight": 1e3');
     expect(tokensOf(await store.read())).toEqual(["at-2"]);
     await store.proved(path);
     expect(readdirSync(dir)).toEqual(["a.json"]);
@@ -458,6 +489,7 @@ describe("locked", () => {
       const steps = { ...diskSteps, reserve };
       const store = await openFileStore({
         dir,
+        sealer,
         clock: systemClock,
         scanIntervalMs: () => 0,
         steps,
@@ -489,7 +521,7 @@ describe("locked", () => {
     const store = await open(dir);
     expect(await store.read()).toMatchObject({ logins: [], faults: [{ source: path }] });
     expect(await renew(store, path)).toMatchObject({ ok: false });
-    expect(readFileSync(path, "utf8")).toBe("");
+    expect(shown(path)).toBe("");
   });
 
   test("a file that its owner deleted is not brought back, and its copy goes in time", async () => {
@@ -521,14 +553,14 @@ describe("locked", () => {
     const switching = () =>
       put(dir, "a.json", { ...OLD, disabled: true, note: "long ".repeat(50) });
     await renew(store, path, undefined, () => void switching());
-    expect(parseDict(readFileSync(path, "utf8"))).toMatchObject({
+    expect(parseDict(shown(path))).toMatchObject({
       refresh_token: "rt_2",
       disabled: true,
       note: "long ".repeat(50),
     });
     await renew(store, path, { accessToken: "at-3" }, () => void put(dir, "a.json", OLD));
     expect(await store.reread(path)).toMatchObject({ credential: { accessToken: "at-3" } });
-    expect(readFileSync(path, "utf8")).not.toMatch(/\s$/);
+    expect(shown(path)).not.toMatch(/\s$/);
   });
 
   test("so is what is done through this store", async () => {
@@ -679,9 +711,9 @@ describe("locked", () => {
       ok: false,
       reason: expect.stringContaining("another login by now"),
     });
-    expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
+    expect(parseDict(shown(path))).toEqual(theirs);
     await store.locked(path, WISH, async () => {});
-    expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
+    expect(parseDict(shown(path))).toEqual(theirs);
     expect(readdirSync(dir).filter((name) => name.endsWith(".next"))).toEqual([]);
   });
 
@@ -716,13 +748,13 @@ describe("locked", () => {
           reason: expect.stringContaining("another login by now"),
         });
         for (const find of [store, await open(dir)]) await find.read();
-        expect(parseDict(readFileSync(path, "utf8"))).toEqual(theirs);
+        expect(parseDict(shown(path))).toEqual(theirs);
       }
       // Where nothing was put there, they are stored.
       const dir = makeFolder();
       const path = put(dir, "a.json", before);
       expect(await renew(await open(dir), path, ours)).toEqual({ ok: true });
-      expect(parseDict(readFileSync(path, "utf8"))).toMatchObject({ refresh_token: "rt_2" });
+      expect(parseDict(shown(path))).toMatchObject({ refresh_token: "rt_2" });
     },
   );
 
@@ -779,7 +811,7 @@ describe("locked", () => {
         const store = await open(dir);
         if (find === "read") await store.read();
         else await store.locked(path, WISH, async () => {});
-        if (isAdopted) expect(readFileSync(path, "utf8")).toBe(next);
+        if (isAdopted) expect(shown(path)).toBe(next);
         const refreshToken = isAdopted ? "rt_2" : "rt_1";
         expect(await store.reread(path)).toMatchObject({ credential: { refreshToken } });
         expect(readdirSync(dir)).toEqual(["a.json"]);
@@ -806,7 +838,13 @@ describe("locked", () => {
       throw Object.assign(new Error("full"), { code: "ENOSPC" });
     };
     const steps = { ...diskSteps, reserve };
-    const store = await openFileStore({ dir, clock: systemClock, scanIntervalMs: () => 0, steps });
+    const store = await openFileStore({
+      dir,
+      sealer,
+      clock: systemClock,
+      scanIntervalMs: () => 0,
+      steps,
+    });
     expect(await renew(store, path)).toEqual({
       ok: false,
       reason: "a.json: cannot be written, because the disk is full. Free some space.",
@@ -823,7 +861,13 @@ describe("locked", () => {
       return diskSteps.rename(from, to);
     };
     const steps = { ...diskSteps, rename };
-    const store = await openFileStore({ dir, clock: systemClock, scanIntervalMs: () => 0, steps });
+    const store = await openFileStore({
+      dir,
+      sealer,
+      clock: systemClock,
+      scanIntervalMs: () => 0,
+      steps,
+    });
     expect(await renew(store, path)).toMatchObject({
       ok: false,
       reason: expect.stringContaining("the disk reports an error"),
@@ -847,7 +891,7 @@ describe("locked", () => {
   });
 });
 
-describe("the owner's list of files", () => {
+describe.each(WAYS)("the owner's list of files, %s", (_way, { open, put, sealer, shown }) => {
   test("only these count, by name or by path, and what is missing is told", async () => {
     const [dir, elsewhere] = [makeFolder(), makeFolder()];
     put(dir, "a.json", { access_token: "at-a" });
@@ -855,7 +899,7 @@ describe("the owner's list of files", () => {
     const far = put(elsewhere, "far.json", { access_token: "at-far" });
     const files = ["b.json", far, "gone.json", join(dir, "b.json")];
     const clock = createManualClock(NOON);
-    const store = await openFileStore({ dir, files, clock, scanIntervalMs: () => DAY_MS });
+    const store = await openFileStore({ dir, sealer, files, clock, scanIntervalMs: () => DAY_MS });
     const snapshot = await store.read();
     expect([...tokensOf(snapshot)].sort()).toEqual(["at-b", "at-far"]);
     expect(snapshot.faults).toEqual([
@@ -884,6 +928,7 @@ describe("the owner's list of files", () => {
     put(elsewhere, "strange.json.disabled", { access_token: "at-strange" });
     const store = await openFileStore({
       dir,
+      sealer,
       files: ["b.json", far],
       clock: systemClock,
       scanIntervalMs: () => 0,
@@ -912,6 +957,7 @@ describe("the owner's list of files", () => {
     utimesSync(besideOf(other, "next"), 0, 0);
     const store = await openFileStore({
       dir,
+      sealer,
       files: [far],
       clock: systemClock,
       scanIntervalMs: () => 0,
@@ -919,7 +965,7 @@ describe("the owner's list of files", () => {
     expect((await store.read()).logins).toMatchObject([{ credential: { refreshToken: "rt_2" } }]);
     expect(readdirSync(elsewhere)).toEqual(["far.json"]);
     // It was the only place of another proxy's newest tokens.
-    expect(parseDict(readFileSync(other, "utf8"))).toMatchObject({ refresh_token: "rt_2" });
+    expect(parseDict(shown(other))).toMatchObject({ refresh_token: "rt_2" });
   });
 
   test("a new file says that it is not among them, unless it is", async () => {
@@ -927,6 +973,7 @@ describe("the owner's list of files", () => {
     const content = '{"access_token": "at-1"}';
     const store = await openFileStore({
       dir,
+      sealer,
       files: ["ann.json"],
       clock: systemClock,
       scanIntervalMs: () => 0,
@@ -1184,4 +1231,420 @@ describe("watch", () => {
     const child = Bun.spawn([process.execPath, "-e", script], { stderr: "inherit" });
     expect(await child.exited).toBe(0);
   }, 20_000);
+});
+
+describe("a store with a key", () => {
+  const WISH = { holdMs: 60_000, waitMs: 0 };
+  const tokenOf = (iat: number) =>
+    accessTokenOf({ user: "u", workspace: WORKSPACE, iat, exp: iat + 900 });
+  const OLD = { access_token: tokenOf(1000), refresh_token: "rt_old-one" };
+  const FRESH = { accessToken: tokenOf(3000), refreshToken: "rt_fresh-one" };
+
+  function openWith(dir: string, sealer: Sealer, steps: Steps = diskSteps): Promise<Store> {
+    return openFileStore({ dir, sealer, clock: systemClock, scanIntervalMs: () => 0, steps });
+  }
+
+  function putSealed(dir: string, name: string, record: unknown, sealer: Sealer): string {
+    return put(dir, name, sealer.seal(JSON.stringify(record)));
+  }
+
+  async function renew(store: Store, path: string): Promise<Stored> {
+    const done = await store.locked(path, WISH, async () => {
+      const can = await store.canSave(path);
+      return can.ok ? store.save(path, FRESH, NOON) : can;
+    });
+    return done.ok ? done.value : done;
+  }
+
+  /** Everything that lies in the folder, as it lies there. */
+  function bytesIn(dir: string): string {
+    return readdirSync(dir)
+      .map((name) => readFileSync(join(dir, name), "latin1"))
+      .join("\n");
+  }
+
+  /** The disk, looked at before and after every step of it. */
+  function watched(look: (step: string) => void): Steps {
+    const around = async <T>(name: string, step: () => Promise<T>): Promise<T> => {
+      look(`before ${name}`);
+      const value = await step();
+      look(`after ${name}`);
+      return value;
+    };
+    return {
+      put: (...given) => around("put", () => diskSteps.put(...given)),
+      link: (...given) => around("link", () => diskSteps.link(...given)),
+      create: (...given) => around("create", () => diskSteps.create(...given)),
+      rename: (...given) => around("rename", () => diskSteps.rename(...given)),
+      syncFolder: (...given) => around("syncFolder", () => diskSteps.syncFolder(...given)),
+      remove: (...given) => around("remove", () => diskSteps.remove(...given)),
+      reserve: async (...given) => {
+        const slot = await around("reserve", () => diskSteps.reserve(...given));
+        const write = (content: string): void => {
+          slot.write(content.slice(0, content.length / 2));
+          look("half-way through the write");
+          slot.write(content);
+          look("after the write");
+        };
+        return { ...slot, write, settle: () => around("settle", slot.settle) };
+      },
+    };
+  }
+
+  test("no token lies in the folder at any step of a renewal, nor before or after it", async () => {
+    const dir = makeFolder();
+    const path = putSealed(dir, "a.json", OLD, withOld);
+    const secrets = [OLD.access_token, OLD.refresh_token, FRESH.accessToken, FRESH.refreshToken];
+    const steps: string[] = [];
+    const look = (step: string): void => {
+      steps.push(step);
+      const bytes = bytesIn(dir);
+      expect([step, secrets.filter((secret) => bytes.includes(secret))]).toEqual([step, []]);
+    };
+    const store = await openWith(dir, withBoth, watched(look));
+    await store.read();
+    expect(await renew(store, path)).toEqual({ ok: true });
+    expect(steps).toContain("half-way through the write");
+    expect(steps).toContain("after reserve");
+    expect(steps.length).toBeGreaterThan(20);
+    expect(readdirSync(dir)).toContain(basename(besideOf(path, "last")));
+    await store.switchOff(path, true);
+    await store.setAside(path);
+    await store.bringBack(`${path}.disabled`);
+    await store.proved(path);
+    look("at the end");
+    expect(parseDict(readOpened(path))).toMatchObject({
+      refresh_token: FRESH.refreshToken,
+      disabled: true,
+    });
+  });
+
+  test("of a file in the clear, nothing but what its owner wrote ever lies there, and that until the new one does", async () => {
+    const dir = makeFolder();
+    const path = put(dir, "a.json", OLD);
+    const look = (step: string): void => {
+      const bytes = bytesIn(dir);
+      const ours = readdirSync(dir).filter((name) => name !== "a.json");
+      const copies = ours.map((name) => readFileSync(join(dir, name), "latin1")).join();
+      expect([step, bytes.includes(FRESH.refreshToken)]).toEqual([step, false]);
+      expect([step, copies.includes(OLD.refresh_token)]).toEqual([step, false]);
+    };
+    const store = await openWith(dir, withNew, watched(look));
+    expect(await renew(store, path)).toEqual({ ok: true });
+    expect(bytesIn(dir)).not.toContain("rt_");
+  });
+
+  test("seals what is added, saved without a lock, and switched off", async () => {
+    const dir = makeFolder();
+    const store = await openWith(dir, withNew);
+    const added = await store.add("me", JSON.stringify(OLD));
+    const path = added.ok ? added.source : "";
+    expect(bytesIn(dir)).not.toContain("rt_");
+    expect(await store.content(path)).toBe(JSON.stringify(OLD));
+    put(dir, "me.json", OLD);
+    await store.save(path, FRESH, NOON);
+    expect(bytesIn(dir)).not.toContain("rt_");
+    put(dir, "me.json", OLD);
+    await store.switchOff(path, true);
+    expect(bytesIn(dir)).not.toContain("rt_");
+    expect(parseDict(readOpened(path))).toEqual({ ...OLD, disabled: true });
+    await store.setAside(path);
+    expect((await store.aside()).map(({ credential }) => credential.refreshToken)).toEqual([
+      OLD.refresh_token,
+    ]);
+  });
+
+  test("what it seals is no change to it", async () => {
+    const dir = makeFolder();
+    const paths = Array.from({ length: 30 }, (_, at) =>
+      put(dir, `${at}.json`, { refresh_token: `rt_${at}` }),
+    );
+    const clock = createManualClock(NOON);
+    const given = { dir, sealer: withNew, clock, scanIntervalMs: () => 1000 };
+    const store = await openFileStore(given);
+    await store.read();
+    const changes = listen();
+    const stop = store.watch(changes.onChange);
+    for (const path of paths) {
+      clock.advance(1000);
+      expect(await store.reseal(path)).toEqual({ ok: true, isChanged: true });
+    }
+    expect(changes.count).toBe(0);
+    put(dir, "new.json", { access_token: "at-b" });
+    clock.advance(1000);
+    await changes.next();
+    expect(changes.count).toBe(1);
+    stop();
+  });
+
+  const strangers: [name: string, sealer: Sealer, told: RegExp][] = [
+    ["no key", plain, /^a\.json: it is encrypted with key \w{8}, but no key is configured/],
+    ["another key", withNew, /^a\.json: it is encrypted with key \w{8}, but the configured key is/],
+  ];
+  describe.each(strangers)("that has %s", (_name, sealer, told) => {
+    test("tells it by name, and nothing happens to the file", async () => {
+      const dir = makeFolder();
+      const path = putSealed(dir, "a.json", OLD, withOld);
+      const before = readFileSync(path, "utf8");
+      const store = await openWith(dir, sealer);
+      const refused = { ok: false, reason: expect.stringMatching(told) } as const;
+      const snapshot = await store.read();
+      expect(snapshot).toMatchObject({ logins: [], complete: true });
+      expect(snapshot.faults).toEqual([{ source: path, reason: expect.stringMatching(told) }]);
+      expect(await store.read()).toEqual(snapshot);
+      expect(await store.reread(path)).toBeUndefined();
+      expect(await store.content(path)).toBeUndefined();
+      expect(await store.canSave(path)).toEqual(refused);
+      expect(await store.save(path, FRESH, NOON)).toEqual(refused);
+      expect(await renew(store, path)).toEqual(refused);
+      expect(await store.switchOff(path, true)).toEqual(refused);
+      expect(await store.reseal(path)).toEqual(refused);
+      await store.proved(path);
+      expect([readdirSync(dir), readFileSync(path, "utf8")]).toEqual([["a.json"], before]);
+      // Whoever has the key goes on as if nothing had been.
+      expect(tokensOf(await (await openWith(dir, withOld)).read())).toEqual([OLD.access_token]);
+    });
+
+    test("does not go back to an older copy of it that it could read: those tokens are spent", async () => {
+      const dir = makeFolder();
+      const path = putSealed(dir, "a.json", { ...OLD, refresh_token: "rt_2" }, withOld);
+      writeFileSync(besideOf(path, "last"), JSON.stringify(OLD));
+      expect((await (await openWith(dir, sealer)).read()).logins).toEqual([]);
+      expect(existsSync(besideOf(path, "last"))).toBe(true);
+    });
+
+    test("B7-6: what a killed renewal left sealed is not thrown away, and the token before it not spent", async () => {
+      for (const [fileBy, nextBy] of [
+        [plain, withOld],
+        [withOld, withOld],
+        [withOld, sealer],
+      ] as const) {
+        const dir = makeFolder();
+        const path = putSealed(dir, "a.json", OLD, fileBy);
+        const before = readFileSync(path, "utf8");
+        const next = besideOf(path, "next");
+        const fresh = { access_token: FRESH.accessToken, refresh_token: FRESH.refreshToken };
+        writeFileSync(next, nextBy.seal(JSON.stringify(fresh)).padEnd(16_384));
+        utimesSync(next, 0, 0);
+        const store = await openWith(dir, sealer);
+        await store.read();
+        let isRun = false;
+        const done = await store.locked(path, WISH, async () => {
+          isRun = true;
+        });
+        expect(isRun).toBe(false);
+        expect(done).toMatchObject({
+          ok: false,
+          reason: expect.stringMatching(
+            /^a\.json: its new tokens lie beside it.* encrypted with key/,
+          ),
+        });
+        expect(await store.reseal(path)).toMatchObject({ ok: false });
+        expect(existsSync(next)).toBe(true);
+        expect(readFileSync(path, "utf8")).toBe(before);
+        await (await openWith(dir, withBoth)).read();
+        expect(parseDict(readOpened(path))).toEqual(fresh);
+        expect(readdirSync(dir)).toEqual(["a.json"]);
+      }
+    });
+
+    test("B7-6: nor where its account has got another name since, or may be one that cannot be opened", async () => {
+      for (const [nextBy, fileBy] of [
+        [withOld, plain],
+        [sealer, withOld],
+      ] as const) {
+        const dir = makeFolder();
+        putSealed(dir, "renamed.json", OLD, fileBy);
+        const next = besideOf(join(dir, "a.json"), "next");
+        writeFileSync(next, nextBy.seal(JSON.stringify({ ...OLD, refresh_token: "rt_2" })));
+        utimesSync(next, 0, 0);
+        await (await openWith(dir, sealer)).read();
+        expect(existsSync(next)).toBe(true);
+      }
+    });
+
+    test("B7-6: room that was taken and not used is no token, and goes", async () => {
+      const dir = makeFolder();
+      const path = putSealed(dir, "a.json", OLD, withOld);
+      const half = withOld.seal(JSON.stringify(OLD)).slice(0, 150);
+      for (const left of [" ".repeat(16_384), half.padEnd(16_384)]) {
+        writeFileSync(besideOf(path, "next"), left);
+        await (await openWith(dir, sealer)).read();
+        expect(readdirSync(dir)).toEqual(["a.json"]);
+      }
+    });
+  });
+
+  const damages: [name: string, spoil: (sealed: string) => string][] = [
+    ["cut off", (sealed) => sealed.slice(0, -20)],
+    [
+      "changed in one letter",
+      (sealed) => sealed.replace(/(?<="data":")./, (letter) => (letter === "A" ? "B" : "A")),
+    ],
+  ];
+  test.each(damages)(
+    "B7-6: a sealed file that was %s is told, left alone, and read from its copy where there is one",
+    async (_name, spoil) => {
+      const dir = makeFolder();
+      const path = putSealed(dir, "a.json", OLD, withNew);
+      const spoilt = spoil(readFileSync(path, "utf8"));
+      put(dir, "a.json", spoilt);
+      const store = await openWith(dir, withNew);
+      expect(await store.read()).toMatchObject({
+        logins: [],
+        faults: [
+          { reason: expect.stringMatching(/^a\.json: it is encrypted and has been cut off/) },
+        ],
+      });
+      expect(await renew(store, path)).toMatchObject({ ok: false });
+      expect(await store.reseal(path)).toMatchObject({ ok: false });
+      expect(readFileSync(path, "utf8")).toBe(spoilt);
+      writeFileSync(besideOf(path, "last"), withOld.seal(JSON.stringify(OLD)));
+      const mending = await openWith(dir, withBoth);
+      const snapshot = await mending.read();
+      expect(tokensOf(snapshot)).toEqual([OLD.access_token]);
+      expect(snapshot.faults[0]?.reason).toContain("is used instead");
+      expect(await mending.reseal(path)).toMatchObject({ ok: false });
+      expect(readFileSync(path, "utf8")).toBe(spoilt);
+      expect(await renew(mending, path)).toEqual({ ok: true });
+      expect(readFileSync(`${path}.broken`, "utf8")).toBe(spoilt);
+      expect(await mending.reread(path)).toMatchObject({ credential: FRESH });
+    },
+  );
+
+  test("a copy that lay there in the clear is sealed with the next renewal, and outlives one that fails", async () => {
+    for (const content of ["", JSON.stringify(OLD)]) {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", content);
+      const copy = besideOf(path, "last");
+      writeFileSync(copy, JSON.stringify(OLD));
+      const store = await openWith(dir, withNew);
+      await store.locked(path, WISH, () => store.canSave(path));
+      expect(readFileSync(copy, "utf8")).not.toContain("rt_");
+      expect(readOpened(copy)).toBe(JSON.stringify(OLD));
+    }
+  });
+
+  test("the largest account that is read in the clear is read sealed, too", async () => {
+    const dir = makeFolder();
+    const room = 1024 * 1024 - JSON.stringify({ ...OLD, note: "" }).length;
+    const path = put(dir, "a.json", { ...OLD, note: "x".repeat(room) });
+    put(dir, "b.json", { refresh_token: "rt_b", note: "x".repeat(1024 * 1024) });
+    const store = await openWith(dir, withNew);
+    expect(await store.reseal(path)).toEqual({ ok: true, isChanged: true });
+    const { logins, faults } = await store.read();
+    expect(logins.map(({ source }) => source)).toEqual([path]);
+    expect(faults).toMatchObject([{ reason: expect.stringMatching(/^b\.json: .*1 MiB/) }]);
+  });
+
+  describe("reseal", () => {
+    /** A folder with every kind of file that may hold a login. */
+    function fill(dir: string): readonly string[] {
+      const paths = [
+        put(dir, "a.json", OLD),
+        putSealed(dir, "b.json", { refresh_token: "rt_b" }, withOld),
+        putSealed(dir, "c.json", { refresh_token: "rt_c" }, withNew),
+        // The same login as in a.json, and one whose proxy bars it.
+        putSealed(dir, "d.json", OLD, withOld),
+        put(dir, "e.json", { refresh_token: "rt_e", proxy_url: "x://h" }),
+        put(dir, "f.json.disabled", { refresh_token: "rt_f" }),
+        putSealed(dir, "g.json.disabled.2", { refresh_token: "rt_g" }, withOld),
+        besideOf(join(dir, "gone.json"), "next"),
+      ];
+      writeFileSync(besideOf(join(dir, "b.json"), "last"), '{"refresh_token":"rt_b_last"}');
+      writeFileSync(besideOf(join(dir, "gone.json"), "next"), '{"refresh_token":"rt_h"}   ');
+      return paths;
+    }
+
+    test("of all that sealing lists leaves nothing in the clear or under another key, and a second time nothing to do", async () => {
+      const dir = makeFolder();
+      const paths = fill(dir);
+      const store = await openWith(dir, withBoth);
+      await store.read();
+      const [newId = "", oldId = ""] = withBoth.keyIds;
+      const keyIds = [undefined, oldId, newId, oldId, undefined, undefined, oldId, undefined];
+      expect(await store.sealing()).toEqual(
+        paths.map((source, at) => ({
+          source,
+          keyId: keyIds[at],
+          isCurrent: keyIds[at] === newId,
+        })),
+      );
+      for (const source of paths) {
+        const isChanged = !source.endsWith("c.json");
+        expect([source, await store.reseal(source)]).toEqual([source, { ok: true, isChanged }]);
+      }
+      expect(bytesIn(dir)).not.toMatch(/rt_|at-/);
+      expect(bytesIn(dir)).not.toContain(oldId);
+      const before = bytesIn(dir);
+      for (const source of paths) {
+        expect(await store.reseal(source)).toEqual({ ok: true, isChanged: false });
+      }
+      expect(bytesIn(dir)).toBe(before);
+      // The old key can go.
+      expect(
+        (await (await openWith(dir, withNew)).sealing()).every(({ fault }) => fault === undefined),
+      ).toBe(true);
+    });
+
+    test("with a sealer that writes in the clear it gives back every byte", async () => {
+      const dir = makeFolder();
+      const texts = ['{"refresh_token":"rt_1",\n  "weight": 1e3}', '{"refresh_token":"rt_2"}\n'];
+      const paths = texts.map((text, at) => put(dir, `${at}.json`, withOld.seal(text)));
+      const store = await openWith(dir, unsealing(withBoth));
+      for (const source of paths) await store.reseal(source);
+      expect(paths.map((path) => readFileSync(path, "utf8"))).toEqual(texts);
+    });
+
+    test("leaves what is no login, and what it cannot open, and says so", async () => {
+      const dir = makeFolder();
+      const rows: [name: string, content: string, told: RegExp][] = [
+        ["a.json", '{"type":"gemini"}', /^a\.json: this is not a Codex account/],
+        ["b.json", '{"refresh_token":', /^b\.json: this is not JSON/],
+        ["c.json", withOld.seal('{"refresh_token":"rt"}'), /^c\.json: it is encrypted with key/],
+        ["d.json", "\xff", /^d\.json: this is not UTF-8/],
+      ];
+      for (const [name, content] of rows) writeFileSync(join(dir, name), content, "latin1");
+      const store = await openWith(dir, withNew);
+      for (const [name, content, told] of rows) {
+        const refused = { ok: false, reason: expect.stringMatching(told) } as const;
+        expect(await store.reseal(join(dir, name))).toEqual(refused);
+        expect(readFileSync(join(dir, name), "latin1")).toBe(content);
+      }
+      expect((await store.sealing()).map(({ fault }) => fault !== undefined)).toEqual(
+        rows.map(() => true),
+      );
+      expect(await store.reseal(join(dir, "gone.json"))).toMatchObject({ ok: false });
+    });
+
+    test("waits for a renewal in another process, and takes the tokens that it brought", async () => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", OLD);
+      const [store, other] = [await openWith(dir, withOld), await openWith(dir, withBoth)];
+      let resealing: Promise<unknown> | undefined;
+      await store.locked(path, WISH, async () => {
+        await store.canSave(path);
+        resealing = other.reseal(path);
+        await store.save(path, FRESH, NOON);
+      });
+      expect(await resealing).toEqual({ ok: true, isChanged: true });
+      expect(withNew.open(readFileSync(path, "utf8"))).toMatchObject({ ok: true, isCurrent: true });
+      expect(await other.reread(path)).toMatchObject({ credential: FRESH });
+    });
+
+    test("a disk that fails leaves the file as it was", async () => {
+      const dir = makeFolder();
+      const path = put(dir, "a.json", OLD);
+      writeFileSync(besideOf(path, "last"), JSON.stringify(OLD));
+      const create: Steps["create"] = async () => {
+        throw Object.assign(new Error("full"), { code: "ENOSPC" });
+      };
+      const store = await openWith(dir, withNew, { ...diskSteps, create });
+      const refused = { ok: false, reason: expect.stringContaining("the disk is full") } as const;
+      expect(await store.reseal(path)).toEqual(refused);
+      rmSync(besideOf(path, "last"));
+      expect(await store.reseal(path)).toEqual(refused);
+      expect(readFileSync(path, "utf8")).toBe(JSON.stringify(OLD));
+    });
+  });
 });

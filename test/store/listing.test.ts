@@ -3,6 +3,7 @@ import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { besideOf } from "../../src/store/beside.ts";
 import { compare, differ, list, readContent, signatureOf } from "../../src/store/listing.ts";
+import { plain } from "../support/sealing.ts";
 import { makeFolder } from "./folder.ts";
 
 describe("list", () => {
@@ -43,7 +44,7 @@ describe("readContent", () => {
     const path = join(makeFolder(), "a.json");
     writeFileSync(path, '{"access_token":"at-2"}');
     writeFileSync(besideOf(path, "last"), '{"access_token":"at-1"}');
-    const content = await readContent(path);
+    const content = await readContent(path, plain);
     expect(content).toMatchObject({ ok: true, content: '{"access_token":"at-2"}' });
     expect(content).not.toHaveProperty("warning");
   });
@@ -52,7 +53,7 @@ describe("readContent", () => {
     const path = join(makeFolder(), "a.json");
     writeFileSync(path, "");
     writeFileSync(besideOf(path, "last"), "{}");
-    expect(await readContent(path)).toMatchObject({ ok: true, content: "" });
+    expect(await readContent(path, plain)).toMatchObject({ ok: true, content: "" });
   });
 });
 

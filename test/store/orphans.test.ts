@@ -14,6 +14,7 @@ import { openFileStore } from "../../src/store/files.ts";
 import { begunIn, orphansOf } from "../../src/store/orphans.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
+import { plain } from "../support/sealing.ts";
 import { makeFolder } from "./folder.ts";
 import { accessTokenOf, WORKSPACE } from "./tokens.ts";
 
@@ -105,6 +106,6 @@ describe("what a killed renewal left two hours ago", () => {
 test("a folder without hidden contents is not looked into", async () => {
   const folder = { names: ["a.json"], copies: [] };
   expect(begunIn("/nowhere", folder)).toEqual([]);
-  expect(await orphansOf("/nowhere", folder)).toEqual([]);
+  expect(await orphansOf("/nowhere", folder, plain)).toEqual([]);
   expect(existsSync("/nowhere")).toBe(false);
 });

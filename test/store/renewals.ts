@@ -11,12 +11,14 @@ import { exchange } from "../../src/upstream/oauth.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { createManualClock } from "../support/clock.ts";
 import { ask } from "../support/egress.ts";
+import { plain, withBoth } from "../support/sealing.ts";
 
 // Renews every account of a folder, once or for ever, for a test that kills it:
-// `bun renewals.ts FOLDER ISSUER once|forever [POINT]`. With a POINT it kills itself there, of all the points between
-// two steps counted in the order in which they are passed. Standard output has a line for whatever the test must know
-// of a process that is no more: each is in the pipe before anything else happens.
-const [dir = "", issuer = "", mode = "once", point = "0"] = process.argv.slice(2);
+// `bun renewals.ts FOLDER ISSUER once|forever plain|sealed [POINT]`. With a POINT it kills itself there, of all the
+// points between two steps counted in the order in which they are passed. Standard output has a line for whatever the
+// test must know of a process that is no more: each is in the pipe before anything else happens.
+const [dir = "", issuer = "", mode = "once", form = "plain", point = "0"] = process.argv.slice(2);
+const sealer = form === "sealed" ? withBoth : plain;
 const deadly = Number(point);
 // Something must keep a waiting process alive.
 setInterval(() => {}, 1000);
@@ -78,7 +80,13 @@ const steps: Steps = {
 };
 
 const clock = createManualClock(systemClock.now());
-const store = await openFileStore({ dir, clock: systemClock, scanIntervalMs: () => 0, steps });
+const store = await openFileStore({
+  dir,
+  sealer,
+  clock: systemClock,
+  scanIntervalMs: () => 0,
+  steps,
+});
 const pool = createPool(() => ({
   policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
   selector: "round-robin",

@@ -10,8 +10,10 @@ import {
   setAside,
   switchOff,
 } from "../../src/store/shelf.ts";
+import { plain } from "../support/sealing.ts";
 import { makeFolder } from "./folder.ts";
 
+const PEN = { steps: diskSteps, sealer: plain };
 const ACCOUNT = '{"access_token": "at-a", "email": "a@example.com"}';
 
 function put(dir: string, name: string, content = ACCOUNT): string {
@@ -26,11 +28,11 @@ describe("setting aside", () => {
     const path = put(dir, "a.json");
     expect(await setAside(path)).toEqual({ ok: true });
     expect(readdirSync(dir)).toEqual(["a.json.disabled"]);
-    const [login] = await listAside(dir);
+    const [login] = await listAside(dir, plain);
     expect(login?.credential.accessToken).toBe("at-a");
     expect(await bringBack(login?.source ?? "")).toEqual({ ok: true });
     expect(readFileSync(path, "utf8")).toBe(ACCOUNT);
-    expect(await listAside(dir)).toEqual([]);
+    expect(await listAside(dir, plain)).toEqual([]);
   });
 
   test("replaces nothing: neither what was set aside before nor an account of that name", async () => {
@@ -44,7 +46,7 @@ describe("setting aside", () => {
     expect(back.ok).toBe(false);
     expect(readFileSync(path, "utf8")).toBe("{}");
     // What is no login is no login aside either.
-    expect((await listAside(dir)).map(({ source }) => source)).toEqual([
+    expect((await listAside(dir, plain)).map(({ source }) => source)).toEqual([
       join(dir, "a.json.disabled.2"),
     ]);
   });
@@ -55,7 +57,7 @@ describe("setting aside", () => {
     expect(gone).toEqual({ ok: false, reason: expect.stringContaining("a.json: not changed") });
     expect(gone).not.toEqual({ ok: false, reason: expect.stringContaining(dir) });
     expect((await bringBack(join(dir, "a.json"))).ok).toBe(false);
-    expect(await listAside(join(dir, "nowhere"))).toEqual([]);
+    expect(await listAside(join(dir, "nowhere"), plain)).toEqual([]);
     const full = await setAside(put(dir, "b.json"), {
       ...diskSteps,
       rename: async () => {
@@ -69,13 +71,13 @@ describe("setting aside", () => {
 test("switching off changes one word of the file", async () => {
   const dir = makeFolder();
   const path = put(dir, "a.json");
-  await switchOff(path, true);
+  await switchOff(path, true, PEN);
   expect(readFileSync(path, "utf8")).toBe(
     '{"access_token": "at-a", "email": "a@example.com", "disabled": true}',
   );
-  await switchOff(path, false);
+  await switchOff(path, false, PEN);
   expect(readFileSync(path, "utf8")).toContain('"disabled": false');
-  expect((await switchOff(put(dir, "b.json", "[]"), true)).ok).toBe(false);
+  expect((await switchOff(put(dir, "b.json", "[]"), true, PEN)).ok).toBe(false);
 });
 
 test("discarding deletes that file and no other", async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type App, startApp } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { readKeys } from "../../src/store/keys.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { type Dict, dict, list, parseDict, text } from "../../src/wire/json.ts";
 import { createLog } from "../../src/wire/log.ts";
@@ -168,7 +169,9 @@ async function startInside(config: Dict, home: string, clock: Clock): Promise<Ru
     clock,
     (line) => lines.push(line),
   );
-  const app: App = await startApp(loaded.config, clock, log);
+  const keys = await readKeys(loaded.config);
+  if (!keys.ok) throw new Error(keys.faults.join("\n"));
+  const app: App = await startApp(loaded.config, clock, log, keys);
   return {
     url: `http://127.0.0.1:${app.port}`,
     logs: () => lines.join(""),

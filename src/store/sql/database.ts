@@ -203,7 +203,8 @@ function settingsOf(
     ...securityOf(place),
     ...(driver === "mysql"
       ? { foundRows: true }
-      : { connection: { application_name: APPLICATION } }),
+      : // A named statement would belong to one of the connections that a pooler such as PgBouncer hands out by turns.
+        { prepare: false, connection: { application_name: APPLICATION } }),
   };
 }
 

@@ -13,7 +13,7 @@ export type Lease = {
    * may have been. False where the lease is held no more.
    */
   readonly announce: (token: string) => Promise<boolean>;
-  /** Gives it up; what was announced is over, whatever came of it. Never throws. */
+  /** Gives it up; what was announced by it is over, whatever came of it. Never throws. */
   readonly release: () => Promise<void>;
 };
 
@@ -26,6 +26,11 @@ export type Leases = {
 const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 500;
 
+// So long a lease lasts without a sign of its holder: one that was killed holds nobody up for longer. While its task
+// runs, the holder puts it off, in time for two tries.
+const LEASE_MS: Millis = 15_000;
+const EXTEND_MS: Millis = 5000;
+
 /** Leases in the rows of the accounts. All times are the database's, so that clocks may differ. */
 export function createLeases(database: Database, clock: Clock, chance: () => number): Leases {
   const { run, dialect } = database;
@@ -34,7 +39,7 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
   const attempt = async (name: string, owner: string, holdMs: Millis): Promise<boolean> => {
     const { count } = await run(
       `UPDATE ${ACCOUNTS} SET lease_owner = ?, lease_until = ${nowMs} + ? WHERE name = ? AND lease_until < ${nowMs}`,
-      [owner, holdMs, name],
+      [owner, Math.min(LEASE_MS, holdMs), name],
     );
     return count > 0;
   };
@@ -42,30 +47,56 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
   const exists = async (name: string): Promise<boolean> =>
     (await run(`SELECT id FROM ${ACCOUNTS} WHERE name = ?`, [name])).rows.length > 0;
 
-  const leaseOf = (name: string, owner: string): Lease => ({
-    isStillOurs: async () => {
-      const { rows } = await run(
-        `SELECT id FROM ${ACCOUNTS} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
-        [name, owner],
-      );
-      return rows.length > 0;
-    },
-    announce: async (token) => {
-      const { count } = await run(
-        `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
-        [token, name, owner],
-      );
-      return count > 0;
-    },
-    release: async () => {
+  /** Puts the lease off again and again, for as long as it is wanted at most. */
+  const extend = (name: string, owner: string, leftMs: Millis): (() => void) => {
+    let isOver = false;
+    const step = async (): Promise<void> => {
       await run(
-        `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0, spending = NULL WHERE name = ? AND lease_owner = ?`,
-        [name, owner],
+        `UPDATE ${ACCOUNTS} SET lease_until = ${nowMs} + ? WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
+        [LEASE_MS, name, owner],
       ).catch(() => {
-        // It ends by itself.
+        // The next try may get through.
       });
-    },
-  });
+      if (!isOver) cancel = extend(name, owner, leftMs - EXTEND_MS);
+    };
+    let cancel = leftMs <= LEASE_MS ? () => {} : clock.after(EXTEND_MS, () => void step());
+    return () => {
+      isOver = true;
+      cancel();
+    };
+  };
+
+  const leaseOf = (name: string, owner: string, holdMs: Millis): Lease => {
+    const stopExtending = extend(name, owner, holdMs);
+    let isAnnounced = false;
+    return {
+      isStillOurs: async () => {
+        const { rows } = await run(
+          `SELECT id FROM ${ACCOUNTS} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
+          [name, owner],
+        );
+        return rows.length > 0;
+      },
+      announce: async (token) => {
+        const { count } = await run(
+          `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
+          [token, name, owner],
+        );
+        isAnnounced = count > 0;
+        return isAnnounced;
+      },
+      release: async () => {
+        stopExtending();
+        await run(
+          // What another one has announced, and not come back from, is for those who come next to know.
+          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${isAnnounced ? ", spending = NULL" : ""} WHERE name = ? AND lease_owner = ?`,
+          [name, owner],
+        ).catch(() => {
+          // It ends by itself.
+        });
+      },
+    };
+  };
 
   return {
     take: async (name, { holdMs, waitMs, isWanted = () => true }) => {
@@ -73,7 +104,7 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
       let waitedMs = 0;
       let pauseMs = FIRST_PAUSE_MS;
       for (;;) {
-        if (await attempt(name, owner, holdMs)) return leaseOf(name, owner);
+        if (await attempt(name, owner, holdMs)) return leaseOf(name, owner, holdMs);
         if (!(await exists(name))) return "gone";
         if (waitedMs >= waitMs || !isWanted()) return "busy";
         // Of many that wait for one, each comes at a moment of its own.

@@ -21,6 +21,9 @@ export type Kept = {
   /** In the clear; undefined where it could not be opened. */
   readonly content: string | undefined;
   readonly reading: Reading;
+  /** How the content lies there; see `Sealing`. */
+  readonly keyId: string | undefined;
+  readonly isCurrent: boolean;
   /** A mark of the refresh token that somebody is spending, or was when they were killed. */
   readonly spending: string | undefined;
   /** How long ago that was written down, by the database's clock. */
@@ -142,10 +145,12 @@ function keptOf(row: Row, sealer: Sealer, before: Kept | undefined): Kept {
   if (opened === undefined || !opened.ok) {
     const why = opened === undefined ? "its row holds nothing." : opened.reason;
     const reading: Reading = { ok: false, fault: { source, reason: `${name}: ${why}` } };
-    return { ...facts, content: undefined, reading };
+    const keyId = opened?.keyId;
+    return { ...facts, content: undefined, reading, keyId, isCurrent: false };
   }
   const content = opened.text;
   // What has not changed is the same object as before: nobody need look at it again.
   const isSame = before?.content === content && before.isAside === isAside && before.name === name;
-  return { ...facts, content, reading: isSame ? before.reading : readLogin(content, source) };
+  const reading = isSame ? before.reading : readLogin(content, source);
+  return { ...facts, content, reading, keyId: opened.keyId, isCurrent: opened.isCurrent };
 }

@@ -6,19 +6,19 @@ import { editJson } from "../edit.ts";
 import { mergeLogins } from "../merge.ts";
 import { accountName, numbered } from "../names.ts";
 import type { Sealer } from "../seal.ts";
-import type { Snapshot, Store, StoreFault } from "../store.ts";
+import type { Resealed, Sealing, Snapshot, Store, StoreFault } from "../store.ts";
 import { type Database, type DatabaseOptions, prepareFile } from "./database.ts";
 import type { Feed } from "./feed.ts";
 import { createLateTokens } from "./late.ts";
 import { createLeases } from "./leases.ts";
 import { exclusively, IMPORTS, migrate } from "./schema.ts";
 import { checkVersion, createDatabase } from "./server.ts";
-import { createShelf, nameOf } from "./shelf.ts";
+import { createShelf, type Kept, nameOf, sourceOf } from "./shelf.ts";
 import { createSpill } from "./spill.ts";
 import { hasForeignColumns, takeOver } from "./takeover.ts";
 import { createTenure, reasonOf } from "./tenure.ts";
 import { DatabaseTrouble } from "./trouble.ts";
-import { createWriter } from "./writer.ts";
+import { ALWAYS_CHANGED, createWriter, GONE, TRIES, whyUnread } from "./writer.ts";
 
 /** What a store in a database needs. */
 export type SqlStorePorts = {
@@ -136,6 +136,17 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     }
   };
 
+  const reseal = async (name: string): Promise<Resealed> => {
+    for (let tried = 0; tried < TRIES; tried++) {
+      const kept = await shelf.fetch(run, name);
+      if (kept === undefined) return { ok: false, reason: `${name}: ${GONE}` };
+      if (kept.content === undefined) return { ok: false, reason: whyUnread(kept) };
+      if (kept.isCurrent || !kept.reading.ok) return { ok: true, isChanged: false };
+      if (await writer.replace(kept, kept.content)) return { ok: true, isChanged: true };
+    }
+    return { ok: false, reason: `${name}: ${ALWAYS_CHANGED}` };
+  };
+
   const add: Store["add"] = (wanted, content) =>
     act(async () => {
       const first = accountName(wanted);
@@ -184,6 +195,11 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
         ),
       ),
     add,
+    sealing: async () => {
+      await takeTurns(DATABASE, readAll);
+      return shelf.all().map(sealingOf);
+    },
+    reseal: (source) => guarded(source, reseal),
     canAdd: () => act(async () => ({ ok: true })),
     trouble: () => fault ?? database.trouble(),
     watch: feed.watch,
@@ -207,6 +223,12 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
       );
     },
   };
+}
+
+function sealingOf({ name, isAside, keyId, isCurrent, content, reading }: Kept): Sealing {
+  const source = sourceOf(name, isAside);
+  const isShut = content === undefined && !reading.ok;
+  return { source, keyId, isCurrent, ...(isShut ? { fault: reading.fault.reason } : {}) };
 }
 
 async function saved(work: Promise<void>): Promise<{ readonly ok: true }> {

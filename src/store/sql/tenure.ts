@@ -34,7 +34,10 @@ export type TenurePorts = {
 /** Accounts for one task at a time, among all instances, and the change of their tokens within it. */
 export type Tenure = Pick<Store, "locked" | "canSave" | "save"> & {
   /** Does `job` while nobody else has the account: under its lease, which the task that asks may have already. */
-  readonly guarded: (source: string, job: (name: string) => Promise<Saved>) => Promise<Saved>;
+  readonly guarded: <T extends Saved>(
+    source: string,
+    job: (name: string) => Promise<T>,
+  ) => Promise<T | Extract<Saved, { ok: false }>>;
   /** What comes of `work`, or why the database cannot be used. */
   readonly act: <T extends Saved>(
     work: () => Promise<T>,

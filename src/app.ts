@@ -6,10 +6,11 @@ import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { createCheckQuota } from "./engine/check-quota.ts";
-import { startChores } from "./engine/chores.ts";
+import { type Chore, startChores } from "./engine/chores.ts";
 import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
+import { BEAT_MS, createFleet, type Fleet, HOMES_MS } from "./engine/fleet.ts";
 import { createFolderImport } from "./engine/folder.ts";
 import { createGauge } from "./engine/gauge.ts";
 import { createHealth } from "./engine/health.ts";
@@ -81,6 +82,8 @@ export type Provision = {
   /** How logins are written and read where they are kept. */
   readonly sealer: Sealer;
   readonly certificate?: Certificate | undefined;
+  /** The program's own, for instances that share a database. */
+  readonly version?: string;
 };
 
 const SECOND = 1000;
@@ -104,7 +107,7 @@ export async function startApp(
   initial: Config,
   clock: Clock,
   log: Log,
-  { sealer, certificate }: Provision,
+  { sealer, certificate, version = "from source" }: Provision,
 ): Promise<App> {
   let config = initial;
   // The runtime's own idle timer cannot be set anew, and both go by the same key.
@@ -143,8 +146,20 @@ export async function startApp(
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
   const { store } = opened;
-  const affinity = createAffinity(() => perConfig.pool.affinityTtlMs, MOST_BINDINGS);
-  const pool = createPool(() => perConfig.pool, affinity);
+  const affinityTtlMs = (): Millis => perConfig.pool.affinityTtlMs;
+  const affinity = createAffinity(affinityTtlMs, MOST_BINDINGS, (key) => fleet?.homeElsewhere(key));
+  const pool = createPool(() => perConfig.pool, affinity, {
+    onChange: (before, after) => fleet?.note(before, after),
+    isApart: () => fleet?.isApart() === true,
+  });
+  const fleet: Fleet | undefined =
+    opened.shared &&
+    createFleet({
+      ...{ pool, affinity, affinityTtlMs, clock, log },
+      sharing: opened.shared.sharing,
+      self: { id: crypto.randomUUID(), version },
+    });
+  const isMine = (accountId: string): boolean => fleet?.isMine(accountId) ?? true;
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
     pool.settle(accountId, outcome, clock.now());
   const ledger = createLedger(clock.now);
@@ -155,6 +170,7 @@ export async function startApp(
   const reload = async (): Promise<void> => {
     await reread();
     state.restore();
+    fleet?.welcome();
   };
   const renewer = createRenewer({
     pool,
@@ -163,6 +179,7 @@ export async function startApp(
     clock,
     log,
     dead,
+    isMine,
     options: () => perConfig.renew,
     chance: Math.random,
     exchange: (token, reason, stop, proxy) => {
@@ -170,7 +187,7 @@ export async function startApp(
       return exchange(token, reason, { issuer: issuerUrl(initial), headers, ask, proxy }, stop);
     },
   });
-  const recovery = createRecovery({ pool, store, clock, log, reload, renewer });
+  const recovery = createRecovery({ pool, store, clock, log, reload, renewer, isMine });
   const refresh = createRefresh({ pool, clock, log, renewByHand: renewer.renewByHand });
   const models = createModels({
     pool,
@@ -202,8 +219,8 @@ export async function startApp(
     },
   });
   const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;
-  const meter = createMeter({ pool, clock, gauge, most: mostReadings });
-  const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health });
+  const meter = createMeter({ pool, clock, gauge, most: mostReadings, isMine });
+  const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health, isMine });
   const keepWarm = async (): Promise<void> => {
     // Nobody's turns could go out.
     const isUsed = pool.view(clock.now()).some(({ standing }) => standing.kind === "ready");
@@ -331,7 +348,10 @@ export async function startApp(
   link.configure();
   await models.restore();
   await state.open();
-  if (!initial["startup-async-load"]) await loading.need();
+  if (!initial["startup-async-load"]) {
+    await loading.need();
+    await fleet?.begin();
+  }
   const server = startServer(
     {
       access,
@@ -370,6 +390,7 @@ export async function startApp(
   );
   for (const line of unmet(initial)) log.warn(line);
   await loading.begin();
+  if (initial["startup-async-load"]) void fleet?.begin();
 
   const unwatchStore = store.watch(() => inBackground("reload", follow()));
   const unwatchFolder = opened.shared?.folder.watch(() => inBackground("import", takeFolder()));
@@ -386,6 +407,7 @@ export async function startApp(
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },
+      ...(fleet === undefined ? [] : fleetChores(fleet)),
       { name: "keepalive", everyMs: () => perConfig.egress.keep.pingEveryMs, run: keepWarm },
     ],
     clock,
@@ -421,10 +443,18 @@ export async function startApp(
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await Promise.all([renewer.settled(), adopted]);
       await state.save();
+      await fleet?.stop();
       await opened.close();
       await egress.close();
     },
   };
+}
+
+function fleetChores(fleet: Fleet): readonly Chore[] {
+  return [
+    { name: "beat", everyMs: () => BEAT_MS, run: fleet.beat },
+    { name: "homes", everyMs: () => HOMES_MS, run: fleet.tellHomes },
+  ];
 }
 
 /** Where a configuration's accounts are: the running program and each command must see the same ones. */

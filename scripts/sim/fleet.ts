@@ -75,7 +75,6 @@ export function simulateFleet(scene: FleetScene): FleetReport {
     policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
     selector: "round-robin",
     affinityTtlMs: HOUR_MS,
-    isApart: way.isRanked,
   };
   const accounts = Array.from(
     { length: scene.accounts },
@@ -89,7 +88,10 @@ export function simulateFleet(scene: FleetScene): FleetReport {
   const byId = new Map(accounts.map((account) => [account.id, account]));
   const instances = Array.from({ length: way.instances }, (): Instance => {
     const affinity = createAffinity(() => options.affinityTtlMs, 20_000);
-    const pool = createPool(() => options, affinity);
+    const pool = createPool(() => options, affinity, {
+      onChange: () => {},
+      isApart: () => way.isRanked,
+    });
     pool.sync(accounts.map(loginOf), START_MS);
     return { pool, affinity, fresh: new Set() };
   });

@@ -38,7 +38,11 @@ export async function serve(settings: Settings, version: string): Promise<number
 
   let app: App;
   try {
-    app = await startApp(config, systemClock, log, { sealer, certificate: tls.certificate });
+    app = await startApp(config, systemClock, log, {
+      sealer,
+      version,
+      certificate: tls.certificate,
+    });
   } catch (cause) {
     return fail([describeStart(cause, config)], 1);
   }

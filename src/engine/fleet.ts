@@ -173,6 +173,7 @@ export function createFleet(ports: FleetPorts): Fleet {
   const pull = async (): Promise<void> => {
     const pulled = await sharing.pull(position);
     learnTime(pulled.moment);
+    if (pulled.isAnew) for (const replica of replicas.values()) replica.lost();
     for (const state of pulled.states) take(state);
     homes.learn(pulled.homes);
     // Only now: what was not taken in is read again.
@@ -317,7 +318,7 @@ export function createFleet(ports: FleetPorts): Fleet {
       if (!isStopped) unwatch = sharing.watch(() => planPull(gapMs()));
     },
     beat: async () => {
-      await attempt(goOn);
+      if (!isStopped) await attempt(goOn);
     },
     tellHomes: async () => {
       if (members.count() > 1 && trouble === undefined) await attempt(homes.tell);

@@ -16,17 +16,19 @@ const LONGEST_MODEL = 200;
 const LONGEST_REST_MS: Millis = 32 * 24 * 3_600_000;
 
 /** What is known, as text. `former` is what was there before. */
-export function encodeKnown({ found, over, quota }: Known, former?: string): string {
+export function encodeKnown({ found, over, spentMs, quota }: Known, former?: string): string {
   const body: Dict = {
     v: FORM,
     found: found.flatMap(encodeFinding),
     over: Object.fromEntries([...over].filter(([trouble]) => isKey(trouble))),
+    ...(spentMs === 0 ? {} : { spent: spentMs }),
     ...(quota === undefined ? {} : { quota: encodeQuota(quota) }),
   };
   const {
     v: _v,
     found: _found,
     over: _over,
+    spent: _spent,
     quota: _quota,
     ...others
   } = dict(parseDict(former ?? ""));
@@ -47,6 +49,7 @@ export function decodeKnown(content: string, now: Millis): Known | undefined {
       .filter(isDict)
       .flatMap((each) => decodeFinding(each, now)),
     over,
+    spentMs: past(moment(body["spent"]) ?? 0, now),
     quota: isDict(body["quota"]) ? decodeQuota(body["quota"]) : undefined,
   };
 }

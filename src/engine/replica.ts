@@ -14,6 +14,7 @@ import {
   NOTHING_KNOWN,
   shiftFinding,
   shiftQuota,
+  spentBy,
   TROUBLES,
   type TroubleKey,
   unrefuted,
@@ -46,6 +47,8 @@ export type Replica = {
   readonly worth: (account: Account, clocks: Clocks) => Worth;
   /** What is to be written in place of what was last taken; undefined where that need not, or must not, be replaced. */
   readonly next: (account: Account, clocks: Clocks) => string | undefined;
+  /** The database has lost what it held: all that is known is to be told again. */
+  readonly lost: () => void;
   /** What was last taken; "" for nothing. */
   readonly body: () => string;
   /** How the account stands for all. */
@@ -106,14 +109,10 @@ export function createReplica(): Replica {
   const modelFinding = (model: string, untilMs: Millis, clocks: Clocks): Finding => {
     const trouble = modelTrouble(model);
     const pair = pairs.get(trouble);
-    const isKnown = pair?.own.untilMs === untilMs && !hasEnded(pair.theirs);
-    if (isKnown) return pair.theirs;
+    if (pair?.own.untilMs === untilMs) return pair.theirs;
     const reason = "the backend limits this model";
     return theirsOf({ trouble, sinceMs: clocks.ownMs, untilMs, reason, tokens: undefined }, clocks);
   };
-
-  const hasEnded = ({ trouble, sinceMs }: Finding): boolean =>
-    sinceMs <= (known.over.get(trouble) ?? Number.NEGATIVE_INFINITY);
 
   const ownFindings = (account: Account, clocks: Clocks): readonly Finding[] => {
     const finding = findingOf(account, markOf(account.login));
@@ -132,12 +131,15 @@ export function createReplica(): Replica {
     const ended = new Map<string, Millis>(Object.entries(account.ended ?? {}));
     for (const [trouble, { own, theirs }] of pairs) {
       const model = modelOf(trouble);
-      // A model that rested here, and does not any more: a reading has shown room, or the owner wants it used.
-      const isOver =
-        model === undefined
-          ? (ended.get(trouble) ?? Number.NEGATIVE_INFINITY) >= own.sinceMs
-          : own.untilMs > ownMs && !account.modelCooldowns.has(model);
-      if (isOver) over.set(trouble, theirs.sinceMs);
+      if (model === undefined) {
+        const isOver = (ended.get(trouble) ?? Number.NEGATIVE_INFINITY) >= own.sinceMs;
+        if (isOver) over.set(trouble, theirs.sinceMs);
+      } else if (!account.modelCooldowns.has(model) || own.untilMs <= ownMs) {
+        // It rested here, and does not any more: a reading has shown room, or the owner wants it used. If it comes to
+        // rest once more, that is another rest, whenever it ends.
+        pairs.delete(trouble);
+        if (own.untilMs > ownMs) over.set(trouble, theirs.sinceMs);
+      }
     }
     return over;
   };
@@ -168,7 +170,7 @@ export function createReplica(): Replica {
   /** All that was found here and is not told yet, also what something heavier has taken the place of since. */
   const own = (account: Account, clocks: Clocks): Known => {
     const found = ownFindings(account, clocks);
-    const now = { found, over: ownEnds(account, found, clocks) };
+    const now = { found, over: ownEnds(account, found, clocks), spentMs: spentBy(found) };
     untold = joinFindings(untold, now, clocks.ownMs + clocks.aheadMs);
     return { ...untold, quota: ownQuota(account, clocks) };
   };
@@ -199,10 +201,10 @@ export function createReplica(): Replica {
     return theirs !== undefined && theirs.measuredAtMs >= ours.measuredAtMs ? theirs : ours;
   };
 
-  const quotaFor = (account: Account, found: Known["found"], clocks: Clocks): Quota | undefined => {
+  const quotaFor = (account: Account, findings: Findings, clocks: Clocks): Quota | undefined => {
     const here = ownQuota(account, clocks);
     const chosen = chosenQuota(account, here, clocks);
-    const counts = unrefuted(chosen, { found }, clocks.ownMs + clocks.aheadMs);
+    const counts = unrefuted(chosen, findings, clocks.ownMs + clocks.aheadMs);
     if (counts === undefined) return undefined;
     const isShown =
       shownQuota?.theirs === counts && Math.abs(shownQuota.aheadMs - clocks.aheadMs) < SET_MS;
@@ -227,6 +229,17 @@ export function createReplica(): Replica {
       known = read ?? NOTHING_KNOWN;
       return !isStrange;
     },
+    lost: () => {
+      untold = {
+        found: [...untold.found, ...known.found],
+        over: new Map([...known.over, ...untold.over]),
+        spentMs: Math.max(known.spentMs, untold.spentMs),
+      };
+      known = NOTHING_KNOWN;
+      body = "";
+      shownQuota = undefined;
+      toldQuota = undefined;
+    },
     body: () => body,
     worth: (account, clocks) => (isStrange ? undefined : worthOf(joined(account, clocks), clocks)),
     next: (account, clocks) => {
@@ -239,9 +252,10 @@ export function createReplica(): Replica {
     show: (account, clocks) => {
       const nowMs = clocks.ownMs + clocks.aheadMs;
       const mine = own(account, clocks);
-      const { found } = joinFindings(known, mine, nowMs);
+      const findings = joinFindings(known, mine, nowMs);
+      const { found } = findings;
       const first = heaviest({ found }, markOf(account.login), nowMs);
-      const quota = quotaFor(account, found, clocks);
+      const quota = quotaFor(account, findings, clocks);
       const models = modelRestsBy({ found }, nowMs);
       const modelCooldowns = new Map<string, Millis>();
       for (const finding of found) {

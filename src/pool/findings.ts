@@ -30,13 +30,15 @@ export type Findings = {
   readonly found: readonly Finding[];
   /** Up to when each trouble is over. */
   readonly over: ReadonlyMap<TroubleKey, Millis>;
+  /** When the backend last refused it for want of quota, over or not; 0 for never. */
+  readonly spentMs: Millis;
 };
 
 /** All that is known of an account that several instances use. */
 export type Known = Findings & { readonly quota: Quota | undefined };
 
 /** Nothing is known. */
-export const NOTHING_KNOWN: Known = { found: [], over: new Map(), quota: undefined };
+export const NOTHING_KNOWN: Known = { found: [], over: new Map(), spentMs: 0, quota: undefined };
 
 // More than can be at a time, unless something goes very wrong.
 const MOST = 64;
@@ -68,7 +70,13 @@ export function joinFindings(one: Findings, other: Findings, now: Millis): Findi
   for (const [trouble, atMs] of over) {
     if (modelOf(trouble) !== undefined && atMs + MODEL_MS <= now) over.delete(trouble);
   }
-  return { found: withoutNeedless(alive), over };
+  return { found: withoutNeedless(alive), over, spentMs: Math.max(one.spentMs, other.spentMs) };
+}
+
+/** When the backend refused the account for want of quota, by what was found. */
+export function spentBy(found: readonly Finding[]): Millis {
+  const spent = found.filter(({ trouble }) => trouble === "quota");
+  return Math.max(0, ...spent.map(({ sinceMs }) => sinceMs));
 }
 
 /** Those that another one does not say as well: it lasts as long, and is as young, so that it ends with it or later. */
@@ -122,14 +130,11 @@ export function joinQuota(one: Quota | undefined, other: Quota | undefined): Quo
 /** A reading, unless it shows room and a refusal for want of it came after. */
 export function unrefuted(
   quota: Quota | undefined,
-  { found }: Pick<Findings, "found">,
+  { spentMs }: Pick<Findings, "spentMs">,
   now: Millis,
 ): Quota | undefined {
   if (quota === undefined || exhaustedUntil(quota, now) !== undefined) return quota;
-  const isRefuted = found.some(
-    ({ trouble, sinceMs }) => trouble === "quota" && sinceMs >= quota.measuredAtMs,
-  );
-  return isRefuted ? undefined : quota;
+  return quota.measuredAtMs <= spentMs ? undefined : quota;
 }
 
 /** What an account's own state says. `tokens` is the mark of its tokens. Its owner's switch is no finding. */

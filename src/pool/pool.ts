@@ -41,11 +41,6 @@ export type PoolOptions = {
   readonly affinityTtlMs: Millis;
   /** How many requests an account serves at a time, at most; 0 or absent: as many as come. */
   readonly mostInFlight?: number;
-  /**
-   * Other instances choose from these accounts too, and cannot be told where conversations are placed: one that is
-   * placed anew goes where each of them would place it.
-   */
-  readonly isApart?: boolean;
 };
 
 /** Who is asking for an account. */
@@ -125,6 +120,18 @@ export type Pool = {
 /** Told of each change of an account that happens here; not of what other instances have found out. */
 export type OnChange = (before: Account, after: Account) => void;
 
+/** How a pool goes with those of other instances. */
+export type PoolPeers = {
+  readonly onChange: OnChange;
+  /**
+   * Whether others choose from these accounts that cannot be told where conversations are placed: one that is placed
+   * anew then goes where each of them would place it.
+   */
+  readonly isApart: () => boolean;
+};
+
+const NO_PEERS: PoolPeers = { onChange: () => {}, isApart: () => false };
+
 type Slot = Placed & {
   id: string;
   /** Stands for it where all instances are to choose alike. */
@@ -176,7 +183,7 @@ const LOWEST = Math.max(...Object.values(LEVELS));
 export function createPool(
   options: () => PoolOptions,
   affinity: Affinity = createAffinity(() => options().affinityTtlMs, MOST_BINDINGS),
-  onChange: OnChange = () => {},
+  { onChange, isApart }: PoolPeers = NO_PEERS,
 ): Pool {
   const slots = new Map<string, Slot>();
   const measured = createLine();
@@ -390,7 +397,7 @@ export function createPool(
     }
     const settled = bound ?? owner;
     if (settled !== undefined) return settleOn(settled, wish, home, now);
-    return options().isApart === true ? agreed(wish, now) : best(wish, now);
+    return isApart() ? agreed(wish, now) : best(wish, now);
   };
 
   const usable = (id: string | undefined, wish: Wish, now: Millis): Slot | undefined => {

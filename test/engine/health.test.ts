@@ -24,6 +24,7 @@ function checked(options: Partial<HealthOptions>, ...names: readonly string[]) {
     log,
     gauge,
     options: () => ({ ...OPTIONS, ...options }),
+    isMine: () => true,
   });
   startChores([{ name: "health", everyMs: health.everyMs, run: health.round }], clock, log);
   return Object.assign(stage, { told: lines });
@@ -205,7 +206,10 @@ describe("createHealth", () => {
     const clock = { now: () => stage.clock.now() - backMs };
     const { pool, gauge } = stage;
     const options = () => OPTIONS;
-    const health = createHealth({ pool, clock, log: listen().log, gauge, options });
+    const health = createHealth({
+      ...{ pool, clock, log: listen().log, gauge, options },
+      isMine: () => true,
+    });
     await Promise.all([health.round(), stage.pass(5000)]);
     expect(stage.asked).toHaveLength(1);
     backMs = 86_400_000;

@@ -14,7 +14,7 @@ import { reading, refusal, type Stage, stageOf } from "./readings.ts";
 function metered(...names: readonly string[]): Stage {
   const stage = stageOf(...names);
   const { pool, clock, gauge } = stage;
-  const meter = createMeter({ pool, clock, gauge, most: () => 3 });
+  const meter = createMeter({ pool, clock, gauge, most: () => 3, isMine: () => true });
   startChores([{ name: "quota", everyMs: meter.everyMs, run: meter.look }], clock, listen().log);
   return stage;
 }

@@ -74,6 +74,7 @@ export function stage(
       ...options,
     }),
     chance: () => 0,
+    isMine: () => true,
     exchange: async (token, reason, stop) => {
       spent.push(token);
       reasons.push(reason);

@@ -73,10 +73,38 @@ const DEAD_MS: Millis = 3_600_000;
 // As long as the state file remembers an account that is away.
 const STATES_MS: Millis = 30 * 24 * 3_600_000;
 
-/** Sharing in a database. `feed` is the one about it. */
-export function createSharing(database: Database, feed: Feed, clock: Pick<Clock, "now">): Sharing {
-  const { run, begin, dialect } = database;
+/** What sharing needs. */
+export type SharingPorts = {
+  readonly database: Database;
+  /** The one about the sharing. */
+  readonly feed: Feed;
+  readonly clock: Pick<Clock, "now">;
+  /** Waits until the tables are there. @throws DatabaseTrouble */
+  readonly ready: () => Promise<void>;
+};
+
+/** Sharing in a database. */
+export function createSharing({ database, feed, clock, ready }: SharingPorts): Sharing {
+  const { dialect } = database;
   const { nowMs } = dialect;
+  // The furthest that the changes have come, by others' and by this instance's own.
+  let highest = 0;
+
+  const mark = async (own: Run): Promise<number> => {
+    const revision = await feed.mark(own);
+    highest = Math.max(highest, revision);
+    return revision;
+  };
+
+  const run: Run = async (statement, params) => {
+    await ready();
+    return database.run(statement, params);
+  };
+
+  const begin: Database["begin"] = async (task) => {
+    await ready();
+    return database.begin(task);
+  };
 
   /** One statement whose rows tell the database's time as `now`. */
   const timed = async (
@@ -120,7 +148,8 @@ export function createSharing(database: Database, feed: Feed, clock: Pick<Clock,
 
   const pull: Sharing["pull"] = async (since) => {
     const { moment, revision } = await cursor();
-    const isAnew = since !== undefined && revision < Math.max(since.states, since.homes);
+    const isAnew = since !== undefined && revision < highest;
+    highest = revision;
     const from = isAnew ? undefined : since;
     if (from?.states === revision && from.homes === revision) {
       return { moment, states: [], homes: [], position: from, isAnew };
@@ -189,7 +218,7 @@ export function createSharing(database: Database, feed: Feed, clock: Pick<Clock,
     pull,
     writeStates: (accounts, make) =>
       begin(async (own) => {
-        const revision = await feed.mark(own);
+        const revision = await mark(own);
         const { moment } = await timed(own, `SELECT ${nowMs} AS now`);
         const rows = await among(own, STATES, "account", "body", accounts);
         const present = new Map(rows.map(stateOf).map(({ account, body }) => [account, body]));
@@ -203,7 +232,7 @@ export function createSharing(database: Database, feed: Feed, clock: Pick<Clock,
       }),
     writeHomes: (homes) =>
       begin(async (own) => {
-        const revision = await feed.mark(own);
+        const revision = await mark(own);
         const keys = homes.map(({ conversation }) => conversation);
         const rows = await among(own, HOMES, "conversation", "used_ms", keys);
         const used = new Map(

@@ -107,8 +107,6 @@ export function createFleet(ports: FleetPorts): Fleet {
   const attempt = async (work: () => Promise<void>): Promise<boolean> => {
     try {
       await inTurn("database", work);
-      if (trouble !== undefined) log.info("instances exchange again what they know of accounts");
-      trouble = undefined;
       return true;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -299,6 +297,8 @@ export function createFleet(ports: FleetPorts): Fleet {
     const wasAway = trouble !== undefined;
     await beatOnce();
     if (position === undefined || wasAway) await pull();
+    if (wasAway) log.info("this instance is among the others again");
+    trouble = undefined;
     await sweepNow();
   };
 

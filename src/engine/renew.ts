@@ -28,7 +28,7 @@ export type RenewPorts = KeeperPorts & {
   readonly chance: () => number;
   /**
    * Whether it is this instance that renews an account's token in good time. One that is about to end is renewed by
-   * whoever needs it.
+   * anybody.
    */
   readonly isMine: (accountId: string) => boolean;
 };
@@ -233,7 +233,9 @@ export function createRenewer(ports: RenewPorts): Renewer {
       const { kind } = account.availability;
       const isOut = kind === "disabled" || kind === "needs-login";
       if (isOut || !isDue(account, clock.now())) continue;
-      if (!ports.isMine(account.login.identity)) continue;
+      // Whoever should have renewed it in good time has not.
+      const isLate = isEnding(account.login.credential, clock.now());
+      if (!isLate && !ports.isMine(account.login.identity)) continue;
       due.push(once(account.login.identity, PROACTIVE).done);
     }
     await Promise.allSettled(due);

@@ -90,20 +90,20 @@ export function createSharing({ database, feed, clock, ready }: SharingPorts): S
   // The furthest that the changes have come, by others' and by this instance's own.
   let highest = 0;
 
-  const mark = async (own: Run): Promise<number> => {
-    const revision = await feed.mark(own);
-    highest = Math.max(highest, revision);
-    return revision;
-  };
-
   const run: Run = async (statement, params) => {
     await ready();
     return database.run(statement, params);
   };
 
-  const begin: Database["begin"] = async (task) => {
+  /** One change: `task` is given its number. */
+  const change = async (task: (own: Run, revision: number) => Promise<void>): Promise<void> => {
     await ready();
-    return database.begin(task);
+    const revision = await database.begin(async (own) => {
+      const number = await feed.mark(own);
+      await task(own, number);
+      return number;
+    });
+    highest = Math.max(highest, revision);
   };
 
   /** One statement whose rows tell the database's time as `now`. */
@@ -217,8 +217,7 @@ export function createSharing({ database, feed, clock, ready }: SharingPorts): S
   return {
     pull,
     writeStates: (accounts, make) =>
-      begin(async (own) => {
-        const revision = await mark(own);
+      change(async (own, revision) => {
         const { moment } = await timed(own, `SELECT ${nowMs} AS now`);
         const rows = await among(own, STATES, "account", "body", accounts);
         const present = new Map(rows.map(stateOf).map(({ account, body }) => [account, body]));
@@ -231,8 +230,7 @@ export function createSharing({ database, feed, clock, ready }: SharingPorts): S
         );
       }),
     writeHomes: (homes) =>
-      begin(async (own) => {
-        const revision = await mark(own);
+      change(async (own, revision) => {
         const keys = homes.map(({ conversation }) => conversation);
         const rows = await among(own, HOMES, "conversation", "used_ms", keys);
         const used = new Map(

@@ -26,6 +26,13 @@ export const CLIENTS = {
     // Its installation script would put the program of the platform's package into `.bin`; no scripts are run here.
     program: "node_modules/@anthropic-ai/claude-code-*/claude{,.exe}",
   },
+  opencode: {
+    name: "opencode-ai",
+    version: "1.18.33",
+    command: "opencode",
+    // The same here. Of several builds for one processor any will do.
+    program: "node_modules/opencode-{linux,darwin,windows}-*/bin/opencode{,.exe}",
+  },
 } as const satisfies Record<string, ClientPackage>;
 
 /** Where a client's command is, or why it could not be had. */

@@ -43,6 +43,10 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
     isAllowed: (path) => path === "src/tokens/vocabulary.ts",
     where: "src/tokens/vocabulary.ts",
   },
+  "prom-client": {
+    isAllowed: (path) => path === "src/engine/metrics.ts",
+    where: "src/engine/metrics.ts",
+  },
   yaml: { isAllowed: (path) => path === "src/config/load.ts", where: "src/config/load.ts" },
   bun: { isAllowed: isAboveCore, where: "floor 3 and above" },
   node: { isAllowed: isAboveCore, where: "floor 3 and above" },

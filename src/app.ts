@@ -2,9 +2,17 @@ import { join } from "node:path";
 import { readPlace } from "./config/database.ts";
 import { readEndpoint } from "./config/endpoint.ts";
 import { readProxy, showProxy } from "./config/proxy-url.ts";
-import { baseUrl, type Config, defaults, issuerUrl, parseListen } from "./config/schema.ts";
+import {
+  baseUrl,
+  type Config,
+  defaults,
+  issuerUrl,
+  keyDigestOf,
+  parseListen,
+} from "./config/schema.ts";
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
+import { type Client, createAllowances } from "./engine/allowance.ts";
 import { createCheckQuota } from "./engine/check-quota.ts";
 import { type Chore, startChores } from "./engine/chores.ts";
 import { createDeadTokens } from "./engine/dead.ts";
@@ -20,6 +28,7 @@ import { createLoading } from "./engine/loading.ts";
 import type { LoginPorts } from "./engine/login.ts";
 import { createLogins } from "./engine/logins.ts";
 import { createMeter } from "./engine/meter.ts";
+import { createMetrics } from "./engine/metrics.ts";
 import { createModels } from "./engine/models.ts";
 import { createPacer, USUAL_MOST } from "./engine/pacer.ts";
 import { createRecovery } from "./engine/recover.ts";
@@ -28,9 +37,11 @@ import { createRefusedParameters } from "./engine/refused.ts";
 import { createReload } from "./engine/reload.ts";
 import { createRenewer } from "./engine/renew.ts";
 import { isError, reportFault, reportRequest } from "./engine/report.ts";
+import { tellRests } from "./engine/rests.ts";
 import { createSmallCalls } from "./engine/small-calls.ts";
 import { createState } from "./engine/state.ts";
 import { createCounter } from "./engine/totals.ts";
+import { createTracer } from "./engine/tracer.ts";
 import { createWaits } from "./engine/waits.ts";
 import { createWays } from "./engine/ways.ts";
 import { askWith } from "./net/connections.ts";
@@ -46,10 +57,12 @@ import { createResponseMemory } from "./protocols/responses/memory.ts";
 import type { AdminPorts } from "./server/admin.ts";
 import type { Certificate } from "./server/certificate.ts";
 import { readBody } from "./server/intake.ts";
+import { nameByDigest } from "./server/keys.ts";
 import { type Listening, unmet } from "./server/listen.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
+import { WEBSOCKET } from "./server/socket.ts";
 import { createSockets } from "./server/sockets.ts";
 import type { ProxyPorts } from "./server/visit.ts";
 import { type OpenPorts, openStore, type StorePlace } from "./store/open.ts";
@@ -58,6 +71,7 @@ import { openStateFile } from "./store/state.ts";
 import type { Store } from "./store/store.ts";
 import { SEED_CATALOG } from "./turn/catalog.ts";
 import { resolveModel } from "./turn/model.ts";
+import { createCollector } from "./upstream/collector.ts";
 import { lowerNames } from "./upstream/headers.ts";
 import { fetchModels } from "./upstream/models.ts";
 import { exchange } from "./upstream/oauth.ts";
@@ -71,18 +85,19 @@ import type { Log } from "./wire/log.ts";
 /** The running program. */
 export type App = {
   readonly port: number;
+  /** How many accounts there are now, and how many of them can be used. */
+  readonly accounts: () => { readonly total: number; readonly ready: number };
   /** Puts a new configuration into effect, as far as that can be done live. */
   readonly configure: (config: Config) => void;
   /** Refuses new requests, lets running ones end, and cuts what is left at the deadline. */
   readonly stop: () => Promise<void>;
 };
 
-/** What a configuration names and does not hold, read before the start. */
+/** What the program is started with beside its configuration, and what that names and does not hold. */
 export type Provision = {
   /** How logins are written and read where they are kept. */
   readonly sealer: Sealer;
   readonly certificate?: Certificate | undefined;
-  /** The program's own, for instances that share a database. */
   readonly version?: string;
 };
 
@@ -92,6 +107,9 @@ const MODELS_EVERY_MS = 3_600_000;
 const SAVE_EVERY_MS = 30_000;
 // What the program has learnt is on disk so soon after it.
 const STATE_EVERY_MS = 5 * SECOND;
+const TRACES_EVERY_MS = SECOND;
+// At the end the collector is waited for so long at most.
+const LAST_TRACES_MS = 2 * SECOND;
 // At the end, logins that are being stored are waited for so long at most: one of them may wait for a renewal.
 const ADOPT_MS = 30 * SECOND;
 // A proxy that has not opened a connection by then is taken to be down.
@@ -148,24 +166,46 @@ export async function startApp(
   const { store } = opened;
   const affinityTtlMs = (): Millis => perConfig.pool.affinityTtlMs;
   const affinity = createAffinity(affinityTtlMs, MOST_BINDINGS, (key) => fleet?.homeElsewhere(key));
-  const pool = createPool(() => perConfig.pool, affinity, {
+  const accounts = createPool(() => perConfig.pool, affinity, {
     onChange: (before, after) => fleet?.note(before, after),
     isApart: () => fleet?.isApart() === true,
   });
   const fleet: Fleet | undefined =
     opened.shared &&
     createFleet({
-      ...{ pool, affinity, affinityTtlMs, clock, log },
+      // Not the one that counts rests: those that others have found are counted there.
+      ...{ pool: accounts, affinity, affinityTtlMs, clock, log },
       sharing: opened.shared.sharing,
       self: { id: crypto.randomUUID(), version },
     });
   const isMine = (accountId: string): boolean => fleet?.isMine(accountId) ?? true;
+  const pool = tellRests(accounts, (reason) => metrics.rested(reason));
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
     pool.settle(accountId, outcome, clock.now());
   const ledger = createLedger(clock.now);
+  const allowances = createAllowances(clock);
+  const configureClients = (): void => {
+    const { clients } = perConfig.access;
+    allowances.configure(clients);
+    for (const { name: client, expiresMs } of clients.values()) {
+      if (expiresMs === undefined || expiresMs > clock.now()) continue;
+      log.warn("an entry of api-keys has expired", { client });
+    }
+  };
+  configureClients();
   const file = openStateFile(stateFileOf(initial), clock.now);
   const dead = createDeadTokens({ now: clock.now, onRefused: () => void state.save() });
-  const state = createState({ pool, affinity, ledger, dead, file, clock, log, giveWay });
+  const state = createState({
+    pool,
+    affinity,
+    ledger,
+    dead,
+    allowances,
+    file,
+    clock,
+    log,
+    giveWay,
+  });
   const reread = createReload({ pool, store, clock, log });
   const reload = async (): Promise<void> => {
     await reread();
@@ -182,9 +222,17 @@ export async function startApp(
     isMine,
     options: () => perConfig.renew,
     chance: Math.random,
-    exchange: (token, reason, stop, proxy) => {
-      const headers = config["upstream-headers"];
-      return exchange(token, reason, { issuer: issuerUrl(initial), headers, ask, proxy }, stop);
+    exchange: async (token, reason, stop, proxy) => {
+      const issuer = {
+        issuer: issuerUrl(initial),
+        headers: config["upstream-headers"],
+        ask,
+        proxy,
+      };
+      const exchanged = await exchange(token, reason, issuer, stop);
+      const outcome = exchanged.ok ? "renewed" : exchanged.isPermanent ? "refused" : "failed";
+      metrics.refreshed(outcome);
+      return exchanged;
     },
   });
   const recovery = createRecovery({ pool, store, clock, log, reload, renewer, isMine });
@@ -246,14 +294,50 @@ export async function startApp(
     options: () => perConfig.line,
   });
 
+  const protocols = createProtocols({ clock, memory, reasoning });
+  const metrics = createMetrics({
+    clock,
+    protocols: [...protocols.map(({ name }) => name), WEBSOCKET],
+    elapsedMs: () => performance.now(),
+    startedMs,
+    version,
+    isKnownModel: (model) => models.catalog().has(model),
+    views: () => pool.view(clock.now()),
+    levels: () => ({
+      connections: connections.counts(),
+      mostIdle: perConfig.link.mostIdle,
+      waits: waits.counts(),
+      waiting: line.count(),
+      sockets: sockets.count(),
+      unsaved: renewer.unsaved().length,
+      isStoreDegraded:
+        renewer.unsaved().length > 0 || state.isFailing() || store.trouble() !== undefined,
+    }),
+    giveWay,
+  });
+
+  const tracer = createTracer({
+    clock,
+    log,
+    endpoint: () => config["otlp-endpoint"],
+    post: createCollector(ask),
+    source: { version },
+    newSpanId: () => Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex"),
+    onSpans: metrics.spans,
+  });
+
   const resolve = (model: string) => resolveModel(model, models.catalog(), aliases());
   const ports: ProxyPorts = {
     clock,
     options: () => perConfig.proxy,
     resolve,
+    enter: allowances.enter,
+    onBegin: metrics.begin,
     onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
       if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
+      metrics.end(record);
+      tracer.keep(record);
       reportRequest(log, record, clock.now());
       explainer.keep(record);
     },
@@ -284,7 +368,6 @@ export async function startApp(
   };
   const newRequestId = (): string => `req_${crypto.randomUUID().replaceAll("-", "")}`;
   const access = () => perConfig.access;
-  const protocols = createProtocols({ clock, memory, reasoning });
   const protocol = protocols.find(({ name }) => name === "responses");
   if (protocol === undefined) throw new Error("WebSockets have no protocol to speak");
   const sockets = createSockets({
@@ -364,6 +447,8 @@ export async function startApp(
         readBody(request, { limitBytes, idleMs: clientIdleMs }, clock),
       localRoutes: createLocalRoutes({ clock, reasoning }, giveWay),
       catalog: models.catalog,
+      resolve,
+      clients: allowances.view,
       admin,
       accounts: {
         refresh,
@@ -371,6 +456,8 @@ export async function startApp(
         checkQuota: createCheckQuota({ pool, gauge, most: mostReadings, clock, log }),
       },
       views: () => pool.view(clock.now()),
+      metrics: metrics.page,
+      onTurnedAway: metrics.turnedAway,
       explain: explainer.find,
       unsaved: renewer.unsaved,
       storeTrouble: store.trouble,
@@ -405,6 +492,7 @@ export async function startApp(
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
+      { name: "traces", everyMs: () => TRACES_EVERY_MS, run: tracer.flush },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },
       ...(fleet === undefined ? [] : fleetChores(fleet)),
@@ -416,11 +504,19 @@ export async function startApp(
   // Side by side: a family of many that are due is renewed slowly, and the models need not wait for that.
   for (const begun of [renewer.sweep(), models.update()]) inBackground("start", begun);
 
+  const stopMeasuring = metrics.start();
+
   return {
     port: server.server?.port ?? 0,
+    accounts: () => {
+      const views = pool.view(clock.now());
+      const ready = views.filter(({ standing }) => standing.kind === "ready");
+      return { total: views.length, ready: ready.length };
+    },
     configure: (next) => {
       config = next;
       perConfig = derive(next, upstream, clientIdleMs);
+      configureClients();
       link.configure();
     },
     stop: async () => {
@@ -428,6 +524,7 @@ export async function startApp(
       unwatchStore();
       unwatchFolder?.();
       stopChores();
+      stopMeasuring();
       admin.logins.cancelAll();
       gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
@@ -443,6 +540,7 @@ export async function startApp(
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await Promise.all([renewer.settled(), adopted]);
       await state.save();
+      await inTime(tracer.flush(), LAST_TRACES_MS, clock);
       await fleet?.stop();
       await opened.close();
       await egress.close();
@@ -548,6 +646,7 @@ function giveWay(): Promise<void> {
 function derive(config: Config, upstream: string, clientIdleMs: Millis) {
   const { "admin-key": adminKey, "model-aliases": aliases } = config;
   const egress = egressOf(config, upstream);
+  const clients = new Map(config["api-keys"].map(clientOf));
   return {
     egress,
     link: {
@@ -613,7 +712,8 @@ function derive(config: Config, upstream: string, clientIdleMs: Millis) {
       isBuiltIn: JSON.stringify(aliases) === JSON.stringify(defaults()["model-aliases"]),
     },
     access: {
-      clientKeys: config["api-keys"].map(sha256),
+      clientKeys: [...clients.keys()],
+      clients,
       adminKey: adminKey === "" ? undefined : sha256(adminKey),
       allowedOrigins: config["allowed-origins"],
       ownHost: parseListen(config.listen)?.hostname,
@@ -626,7 +726,23 @@ function stateDirOf(config: Config): string {
   return join(config["auth-dir"], STATE_DIR);
 }
 
-function stateFileOf(config: Config): string {
+/** A key's digest, and what its entry says of it. */
+function clientOf(entry: Config["api-keys"][number]): [digest: string, client: Client] {
+  const digest = keyDigestOf(entry);
+  const said = typeof entry === "string" ? {} : entry;
+  const client = {
+    name: said.name ?? nameByDigest(digest),
+    models: said.models,
+    expiresMs: said.expires === undefined ? undefined : Date.parse(said.expires),
+    rpm: said.rpm,
+    concurrency: said.concurrency,
+    tokensPerDay: said["tokens-per-day"],
+  };
+  return [digest, client];
+}
+
+/** Where what the program remembers is kept. */
+export function stateFileOf(config: Config): string {
   const named = config["state-file"];
   return named === "" ? join(stateDirOf(config), "state.json") : named;
 }

@@ -1,11 +1,14 @@
 import { type Command, HELP, readArguments } from "./cli/args.ts";
 import { check } from "./cli/check.ts";
+import { doctor, standardDoctor } from "./cli/doctor/doctor.ts";
 import { exportLogins } from "./cli/export.ts";
 import { importLogins } from "./cli/import.ts";
+import { init } from "./cli/init.ts";
 import { login } from "./cli/login.ts";
 import { reseal } from "./cli/reseal.ts";
 import { serve } from "./cli/serve.ts";
 import { openSettings } from "./cli/settings.ts";
+import { setUp } from "./cli/setup/setup.ts";
 import { standardTelling } from "./cli/told.ts";
 import { KEYS } from "./config/schema.ts";
 
@@ -33,8 +36,8 @@ function settleRuntime(): void {
   const isCompiled = !/\bbun(?:\.exe)?$/.test(process.execPath);
   const args = isCompiled ? process.argv.slice(2) : process.argv.slice(1);
   try {
-    // Replaced by itself the process keeps its id.
-    process.execve(process.execPath, [process.execPath, ...args], { ...RUNTIME, ...process.env });
+    // Replaced by itself the process keeps its id, and the name that it was called by.
+    process.execve(process.execPath, [process.argv0, ...args], { ...RUNTIME, ...process.env });
   } catch {
     // Windows has no execve: 256 streams at a time must do there.
   }
@@ -60,11 +63,20 @@ async function main(): Promise<number> {
     case "import":
     case "export":
     case "reseal":
+    case "doctor":
+    case "setup":
       return run(command);
+    case "init":
+      return init(command.configPath, command.flags, standardTelling);
   }
 }
 
-async function run(command: Extract<Command, { readonly configPath: unknown }>): Promise<number> {
+type Configured = Exclude<
+  Extract<Command, { readonly configPath: unknown }>,
+  { readonly name: "init" }
+>;
+
+async function run(command: Configured): Promise<number> {
   if (command.name === "serve") settleRuntime();
   const settings = await openSettings(command.configPath, command.flags, process.env);
   switch (command.name) {
@@ -80,6 +92,10 @@ async function run(command: Extract<Command, { readonly configPath: unknown }>):
       return exportLogins(settings, command.dir, standardTelling);
     case "reseal":
       return reseal(settings, command.isPlain, standardTelling);
+    case "doctor":
+      return doctor(settings, command, standardDoctor(VERSION));
+    case "setup":
+      return setUp(settings, command.wish, standardTelling);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Sealer } from "../store/seal.ts";
 import type { Sealing } from "../store/store.ts";
 import { systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
+import { rightsWarnings } from "./rights.ts";
 import { loadOnce, type Settings } from "./settings.ts";
 import { shownName, shownWayOut, whoOf } from "./told.ts";
 
@@ -27,6 +28,7 @@ export async function check(
   const tlsFaults = tls.ok ? [] : tls.faults;
   for (const warning of tls.ok ? tls.warnings : []) print(`warning: ${warning}`);
   for (const fault of tlsFaults) complain(`error: ${fault}`);
+  for (const warning of await rightsWarnings(config, settings.path)) print(`warning: ${warning}`);
   const address = config["backend-resolve-address"];
   print(`backend: ${baseUrl(config)}${address === "" ? "" : `, dialled at ${address}`}`);
   print(`egress: ${shownWayOut(config) ?? "direct, without a proxy"}`);

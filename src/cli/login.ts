@@ -14,8 +14,9 @@ import { createStop } from "../turn/stop.ts";
 import type { Random } from "../upstream/login.ts";
 import { type Clock, type Millis, systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
+import { invocation } from "./invocation.ts";
 import { loadOnce, type Settings } from "./settings.ts";
-import { outcomeOf, standardTelling, type Telling } from "./told.ts";
+import { liveLine, outcomeOf, standardTelling, type Telling } from "./told.ts";
 
 /** Where a login happens: the terminal, the clock and chance. */
 export type LoginScene = Telling & {
@@ -61,10 +62,15 @@ export async function login(
   const ending = await (isDevice ? byDevice(ports, scene) : byBrowser(ports, scene));
   await egress.close();
   await close();
-  return tell(ending, where, scene);
+  return tell(ending, where, scene, invocation(process.argv0, settings.path));
 }
 
-function tell(ending: Ending, where: string, { print, complain }: Telling): number {
+function tell(
+  ending: Ending,
+  where: string,
+  { print, complain }: Telling,
+  command: string,
+): number {
   if (ending.kind !== "done") {
     complain(ending.reason);
     return 1;
@@ -75,7 +81,8 @@ function tell(ending: Ending, where: string, { print, complain }: Telling): numb
   // What its owner has to do first is in the line itself.
   if (adoption.reason !== undefined) return 0;
   print(`${what} in ${where}. A proxy that runs on it takes notice by itself;`);
-  print("otherwise start one: codex-proxy serve");
+  print(`otherwise start one: ${command} serve`);
+  print(`To lead a client there: ${command} setup codex --write (or claude, opencode)`);
   return 0;
 }
 
@@ -183,12 +190,7 @@ export const standardScene: LoginScene = {
   clock: systemClock,
   random: (count) => crypto.getRandomValues(new Uint8Array(count)),
   callbackPorts: CALLBACK_PORTS,
-  // Behind the text everything is cleared, and the cursor waits at its beginning.
-  live: process.stdout.isTTY
-    ? (text) => {
-        process.stdout.write(`\r${text}\u001b[K${text === "" ? "" : "\r"}`);
-      }
-    : undefined,
+  live: liveLine,
   listen: (onLine, onEnd) => {
     const lines = createInterface({ input: process.stdin, terminal: false });
     lines.on("line", onLine);
@@ -198,13 +200,16 @@ export const standardScene: LoginScene = {
       lines.close();
     };
   },
-  onInterrupt: (onSignal) => {
-    // The clock's timers let the process end; somebody may wait here without a listener or an open input.
-    const hold = setInterval(() => {}, MINUTE);
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
-    return () => {
-      clearInterval(hold);
-      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, onSignal);
-    };
-  },
+  onInterrupt,
 };
+
+/** Calls `onSignal` when the process is told to end, and keeps it running till then. */
+export function onInterrupt(onSignal: () => void): () => void {
+  // The clock's timers let the process end; somebody may wait here without a listener or an open input.
+  const hold = setInterval(() => {}, MINUTE);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  return () => {
+    clearInterval(hold);
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, onSignal);
+  };
+}

@@ -2,7 +2,6 @@ import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { type App, startApp } from "../app.ts";
 import { changes } from "../config/changes.ts";
-import { isLoopback } from "../config/rules.ts";
 import { type Config, parseListen } from "../config/schema.ts";
 import { reportFault } from "../engine/report.ts";
 import { readCertificate } from "../server/certificate.ts";
@@ -10,8 +9,12 @@ import { codeOf } from "../store/durable.ts";
 import { systemClock } from "../wire/clock.ts";
 import { createLog, type Log } from "../wire/log.ts";
 import { openStandardError } from "../wire/output.ts";
+import { isOpenToAll } from "./address.ts";
+import { bannerOf } from "./banner.ts";
+import { invocation } from "./invocation.ts";
+import { rightsWarnings } from "./rights.ts";
 import type { Settings } from "./settings.ts";
-import { shownWayOut } from "./told.ts";
+import { shownWayOut, unusedProxy } from "./told.ts";
 
 /** Runs the proxy until it is told to stop; resolves with the exit code. */
 export async function serve(settings: Settings, version: string): Promise<number> {
@@ -40,8 +43,8 @@ export async function serve(settings: Settings, version: string): Promise<number
   try {
     app = await startApp(config, systemClock, log, {
       sealer,
-      version,
       certificate: tls.certificate,
+      version,
     });
   } catch (cause) {
     return fail([describeStart(cause, config)], 1);
@@ -50,7 +53,7 @@ export async function serve(settings: Settings, version: string): Promise<number
   tellWayOut(config, log);
   const [key] = sealer.keyIds;
   if (key !== undefined) log.info("logins are encrypted where they are kept", { key });
-  if (isOpenToAll(config, config.listen)) {
+  if (isOpenToAll(config)) {
     log.warn(
       "ANYONE who reaches this port can use your accounts: set api-keys, or listen on 127.0.0.1",
     );
@@ -65,13 +68,35 @@ export async function serve(settings: Settings, version: string): Promise<number
   });
   const watcher = settings.path === undefined ? undefined : watchFile(settings.path, reload, log);
   process.on("SIGHUP", reload);
-  const signal = await stopSignal();
+  const stopped = stopSignal();
+  greet(config, settings, { app, log, version, write: output.write }).catch((cause: unknown) =>
+    reportFault(log, "start", cause),
+  );
+  const signal = await stopped;
   log.info("stopping", { signal });
   watcher?.close();
   await app.stop();
   log.info("stopped");
   await output.end();
   return 0;
+}
+
+type Greeting = {
+  readonly app: App;
+  readonly log: Log;
+  readonly version: string;
+  readonly write: (line: string) => void;
+};
+
+/** What its owner should know once it runs: who else can read the secrets, and, in a terminal, what to do next. */
+async function greet(config: Config, { path }: Settings, greeting: Greeting): Promise<void> {
+  const { app, log, version, write } = greeting;
+  for (const warning of await rightsWarnings(config, path)) log.warn(warning);
+  if (!process.stderr.isTTY || config["log-format"] !== "text") return;
+  const command = invocation(process.argv0, path);
+  const accounts = app.accounts();
+  const lines = bannerOf({ version, config, port: app.port, path, accounts, command });
+  for (const line of lines) write(`${line}\n`);
 }
 
 /** Says which way requests leave, and which way they do not although somebody may think so. */
@@ -81,9 +106,7 @@ function tellWayOut(config: Config, log: Log): void {
     log.info("requests leave through a proxy", { proxy });
     return;
   }
-  const named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].find(
-    (name) => (process.env[name] ?? "") !== "",
-  );
+  const named = unusedProxy(process.env);
   if (named === undefined) return;
   log.warn("a proxy of the environment is not used: set proxy-url if requests shall leave by it", {
     variable: named,
@@ -204,10 +227,4 @@ function addressOf(config: Config, port: number): string {
   const host = parseListen(config.listen)?.hostname;
   if (host === undefined) return `${scheme}://localhost:${port} (all addresses)`;
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
-}
-
-/** Whether anyone who reaches the machine may use the accounts. */
-function isOpenToAll(config: Config, listen: string): boolean {
-  const host = parseListen(listen)?.hostname ?? "";
-  return config["api-keys"].length === 0 && !isLoopback(host);
 }

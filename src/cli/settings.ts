@@ -1,9 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { formatFault } from "../config/fault.ts";
 import { type Loaded, loadConfig } from "../config/load.ts";
+import { envName } from "../config/schema.ts";
 import { codeOf } from "../store/durable.ts";
 import { readKeys } from "../store/keys.ts";
 import type { Sealer } from "../store/seal.ts";
+import { text } from "../wire/json.ts";
+import { FIRST_LISTEN } from "./address.ts";
 
 /** Where the configuration comes from on this run. */
 export type Settings = {
@@ -32,7 +35,7 @@ const USUAL_PATH = "config.yaml";
 
 /**
  * The settings of this run: the named file, else `config.yaml` where there is one, else the defaults; flags and
- * environment over them. A file that was named and cannot be read is an error, not a reason for defaults.
+ * environment over them. Without a file, without keys and without a word on where to listen it is this machine only. A file that was named and cannot be read is an error, not a reason for defaults.
  */
 export async function openSettings(
   named: string | undefined,
@@ -53,7 +56,13 @@ export async function openSettings(
       if (!loaded.ok) return { ok: false, lines: loaded.faults.map(formatFault) };
       const keys = await readKeys(loaded.config);
       if (!keys.ok) return { ok: false, lines: keys.faults };
-      return { ...loaded, warnings: [...loaded.warnings, ...keys.warnings], sealer: keys.sealer };
+      const isSaid = [flags["listen"], env[envName("listen")]].some(
+        (said) => text(said) !== undefined,
+      );
+      const isFirst = file === undefined && !isSaid && loaded.config["api-keys"].length === 0;
+      const config = isFirst ? { ...loaded.config, listen: FIRST_LISTEN } : loaded.config;
+      const warnings = [...loaded.warnings, ...keys.warnings];
+      return { ...loaded, config, warnings, sealer: keys.sealer };
     },
   };
 }

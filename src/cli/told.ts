@@ -17,6 +17,14 @@ export const standardTelling: Telling = {
   complain: (line) => process.stderr.write(`codex-proxy: ${line}\n`),
 };
 
+/** Shows a line in place of the last such line; undefined where the output is no terminal. "" takes it away. */
+export const liveLine = process.stdout.isTTY
+  ? // Behind the text everything is cleared, and the cursor waits at its beginning.
+    (text: string): void => {
+      process.stdout.write(`\r${text}\u001b[K${text === "" ? "" : "\r"}`);
+    }
+  : undefined;
+
 /** Whose login it is, for a terminal: e-mail address masked, and the plan. */
 export function whoOf({ email, plan }: Pick<Login, "email" | "plan">): string {
   const name = email === undefined ? "login without e-mail" : maskEmail(email);
@@ -51,4 +59,12 @@ export function outcomeOf({ outcome, login, source, reason }: Adoption): string 
 export function lineOf(adoption: Adoption): string {
   const { outcome, at } = adoption;
   return `${outcome}: ${shownName(at)}${outcomeOf(adoption).slice(outcome.length)}`;
+}
+
+/** The variable of the environment that names a proxy which is not used, where it might be thought to be. */
+export function unusedProxy(env: {
+  readonly [variable: string]: string | undefined;
+}): string | undefined {
+  const names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+  return names.find((name) => (env[name] ?? "") !== "");
 }

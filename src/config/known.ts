@@ -53,8 +53,12 @@ export const REFERENCE_ONLY: readonly string[] = [
 
 /** The known key that `name` was probably meant to be; keys of this version win over others. */
 export function nearest(name: string): string | undefined {
-  const wanted = name.toLowerCase().replaceAll("_", "-").slice(0, 64);
-  const known = [...KEYS, ...REFERENCE_ONLY];
+  return nearestOf(name.replaceAll("_", "-"), [...KEYS, ...REFERENCE_ONLY]);
+}
+
+/** Which of the `known` names `name` was probably meant to be; the first of several that are as near. */
+export function nearestOf(name: string, known: readonly string[]): string | undefined {
+  const wanted = name.toLowerCase().slice(0, 64);
   let best: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {

@@ -1,10 +1,12 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { sha256 } from "../wire/digest.ts";
 import { list } from "../wire/json.ts";
 import { readPlace } from "./database.ts";
 import type { Fault, Origin, Spot } from "./fault.ts";
 import { nearest, REFERENCE_ONLY } from "./known.ts";
 import { isLoopback } from "./rules.ts";
 import {
+  type ClientKeyEntry,
   type Config,
   defaults,
   ENV_PREFIX,
@@ -12,6 +14,7 @@ import {
   isConfig,
   isKey,
   type Key,
+  keyDigestOf,
   specOf,
 } from "./schema.ts";
 
@@ -203,14 +206,27 @@ function cautions(config: Config): string[] {
     if (isLoopback(hostname)) continue;
     lines.push(`${key} begins with http: your tokens travel readable to ${hostname}`);
   }
-  if (config["admin-key"] !== "" && config["api-keys"].includes(config["admin-key"])) {
+  const { "admin-key": adminKey, "api-keys": keys } = config;
+  if (adminKey !== "" && keys.some((entry) => keyDigestOf(entry) === sha256(adminKey))) {
     lines.push("admin-key is one of api-keys too, so it protects nothing; make it another one");
+  }
+  if (adminKey === "" && keys.some(isLimited)) {
+    lines.push(
+      "api-keys has keys with limits, and without an admin-key each of them opens the owner's routes too; set an admin-key",
+    );
   }
   const isNamed = config["db-dsn"] !== "" || config["db-password"] !== "";
   if (isNamed && !config["db-enabled"]) {
     lines.push("a database is named, and db-enabled is not set: accounts are kept in files");
   }
   return lines;
+}
+
+/** Whether its holder is not trusted with everything. */
+function isLimited(entry: string | ClientKeyEntry): boolean {
+  if (typeof entry === "string") return false;
+  const { key, name, "key-sha256": digest, ...limits } = entry;
+  return Object.keys(limits).length > 0;
 }
 
 function readFlags(flags: Sources["flags"]): Given[] {
@@ -300,7 +316,7 @@ function syntaxFault(at: Spot, code: string, origin: Origin): Fault {
 }
 
 function readTop(walk: Walk, origin: Origin): Top {
-  const top = written(walk.document.contents, walk, 3);
+  const top = written(walk.document.contents, walk, 4);
   if (top.kind === "nothing") return NOTHING;
   if (top.kind !== "map") {
     const found = top.kind === "list" ? "a list" : "a single value";

@@ -1,3 +1,6 @@
+import { isTellable } from "../wire/clock.ts";
+import { redact } from "../wire/log.ts";
+
 /** What a rule says of one text: the value to use, tidied, or what is wrong with it. */
 export type Verdict =
   | { readonly ok: true; readonly value: string }
@@ -48,6 +51,42 @@ export function accessKey(text: string): Verdict {
   }
   if (text.length < MIN_KEY_LENGTH || !/^[\x21-\x7e]+$/.test(text)) return { ok: false };
   return { ok: true, value: text };
+}
+
+/** The SHA-256 digest of a key, for a file that shall not hold the key itself. */
+export function keyDigest(text: string): Verdict {
+  return /^[0-9a-f]{64}$/i.test(text)
+    ? { ok: true, value: text.toLowerCase() }
+    : { ok: false, hint: "as this prints it: printf %s YOUR-KEY | sha256sum" };
+}
+
+/** What a client is called in logs, metrics and /stats. */
+export function clientName(text: string): Verdict {
+  if (!/^[A-Za-z0-9][\w.-]{0,39}$/.test(text)) return { ok: false };
+  // What is masked wherever it is written is no name, and most likely a key in the wrong place.
+  if (redact(text) !== text) return { ok: false, found: "what looks like a key or a token" };
+  return text === "anyone" || text === "other"
+    ? { ok: false, hint: "the proxy itself uses that name" }
+    : { ok: true, value: text };
+}
+
+/**
+ * A moment, tidied to ISO 8601 in UTC. A day alone means its end in UTC: what expires on a day can be used on it.
+ */
+export function moment(text: string): Verdict {
+  const [, day, time] = /^(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d.*)?$/.exec(text) ?? [];
+  const midnightMs = Date.parse(`${day}T00:00:00Z`);
+  // The 31st of February is read as a day of March.
+  const isDay = isTellable(midnightMs) && new Date(midnightMs).toISOString().startsWith(`${day}`);
+  if (day === undefined || !isDay) return { ok: false };
+  if (time === undefined) {
+    return { ok: true, value: new Date(midnightMs + 24 * 3_600_000).toISOString() };
+  }
+  if (!/(?:Z|[+-]\d\d:?\d\d)$/i.test(time)) {
+    return { ok: false, hint: "with the time zone: Z for UTC, or such as +02:00" };
+  }
+  const atMs = Date.parse(text.replace(" ", "T"));
+  return isTellable(atMs) ? { ok: true, value: new Date(atMs).toISOString() } : { ok: false };
 }
 
 /** An absolute http(s) URL that names a place and nothing else. */

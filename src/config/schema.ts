@@ -1,17 +1,21 @@
 import { type Static, type TSchema, Type, TypeGuard } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { sha256 } from "../wire/digest.ts";
 import { ALLOWED_CREDENTIAL_KEY, credentialKey } from "./credential-key.ts";
 import { databaseDriver, SSL_MODES } from "./database.ts";
 import { readEndpoint } from "./endpoint.ts";
 import { ALLOWED_PROXY, proxyUrl } from "./proxy-url.ts";
 import {
   accessKey,
+  clientName,
   headerName,
   headerValue,
   hostName,
   httpUrl,
+  keyDigest,
   modelGlob,
   modelName,
+  moment,
   path,
   type Rule,
   statusPolicy,
@@ -54,9 +58,25 @@ export type About = {
   readonly nameRule?: Rule;
   /** An entry of a map may be a map of these names itself: it comes to their values, joined by slashes. */
   readonly fields?: readonly string[];
+  /** An entry of a list may be a map instead, of this form. */
+  readonly entry?: EntryForm;
   /** Written into the example commented out: these lines, or the default where there are none. */
   readonly sample?: readonly string[];
 };
+
+/** A map that may stand in a list. */
+export type EntryForm = {
+  /** What may stand in it, each read like a key of its own. */
+  readonly fields: Readonly<Record<string, Spec>>;
+  /** What is wrong with an entry as a whole, or beside the entries before it. */
+  readonly judge: (entry: Entry, before: readonly Entry[]) => EntryFault | undefined;
+};
+
+/** An entry of such a list, read. */
+export type Entry = string | { readonly [field: string]: unknown };
+
+/** What is wrong with it, in words that quote no secret. */
+export type EntryFault = { readonly found: string; readonly allowed: string };
 
 function key<T extends TSchema>(schema: T, about: About): T & About {
   return { ...schema, ...about };
@@ -93,6 +113,71 @@ function policies(description: string, { once, rest }: Phases, group: keyof type
   });
 }
 
+type FieldAbout = Omit<About, "group" | "live">;
+
+function field<T extends TSchema>(schema: T, about: FieldAbout) {
+  return Type.Optional(key(schema, { ...about, group: "access", live: true }));
+}
+
+const KEY_FORM = "a string of at least 8 visible ASCII characters without spaces";
+
+/** What an entry of `api-keys` may say of a key. */
+const CLIENT_KEY = Type.Object(
+  {
+    key: field(Type.String(), {
+      description: "The key itself.",
+      allowed: KEY_FORM,
+      isSecret: true,
+      rule: accessKey,
+    }),
+    "key-sha256": field(Type.String(), {
+      description: "In its place, its SHA-256 digest, so that the file does not hold the key.",
+      allowed: "64 hexadecimal digits",
+      isSecret: true,
+      rule: keyDigest,
+    }),
+    name: field(Type.String(), {
+      description:
+        "What logs, /stats and metrics call its holder. Without one it is called after the first digits of its digest.",
+      allowed: "1 to 40 letters, digits, dots, dashes and underscores",
+      rule: clientName,
+    }),
+    models: field(Type.Array(Type.String()), {
+      description:
+        "The models that it may use, * for any characters. A model is allowed by the name that the client asks for or by the one that this stands for, so that gpt-5.4 allows all its levels and gpt-5.4-low only that one.",
+      allowed: "a list of model names, with * as a wildcard",
+      rule: modelGlob,
+    }),
+    rpm: field(Type.Integer({ minimum: 1, maximum: 1_000_000 }), {
+      description: "Turns that it may begin within any 60 seconds.",
+    }),
+    concurrency: field(Type.Integer({ minimum: 1, maximum: 65_535 }), {
+      description: "Turns that it may have running at a time.",
+    }),
+    "tokens-per-day": field(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }), {
+      description:
+        "Tokens, input and output together, that it may use in a day of UTC. What is running when they are used up comes to its end.",
+    }),
+    expires: field(Type.String(), {
+      description: "When it ends. A day alone means the end of that day in UTC.",
+      allowed: "a day such as 2027-03-31, or a moment such as 2027-03-31T18:00:00Z",
+      rule: moment,
+    }),
+  },
+  { additionalProperties: false },
+);
+
+/** An entry of `api-keys` in object form. */
+export type ClientKeyEntry = Readonly<Static<typeof CLIENT_KEY>>;
+
+/** The fields of `api-keys` in object form, for their reader and for the documentation. */
+export const CLIENT_KEY_FIELDS: Readonly<Record<string, Spec>> = Object.fromEntries(
+  Object.entries(CLIENT_KEY.properties).map(([name, property]): [string, Spec] => {
+    const about: About = property;
+    return [name, { ...about, form: formOf(property) }];
+  }),
+);
+
 /** Every key: the only source of its type, default, bounds, unit and text. */
 export const SCHEMA = Type.Object(
   {
@@ -104,22 +189,34 @@ export const SCHEMA = Type.Object(
       allowed: "host:port, :port or [IPv6 address]:port, with a port from 0 to 65535",
       rule: listenAddress,
     }),
-    "api-keys": key(Type.Array(Type.String(), { default: [] }), {
+    "api-keys": key(Type.Array(Type.Union([Type.String(), CLIENT_KEY]), { default: [] }), {
       group: "access",
       live: true,
       description:
-        "Keys that callers must show, one of them each. Without any, everybody who reaches the port may use your accounts. Make one with: openssl rand -hex 24",
-      allowed: "a list of strings, each of at least 8 visible ASCII characters without spaces",
+        "Keys that callers must show, one of them each. Without any, everybody who reaches the port may use your accounts. Make one with: openssl rand -hex 24. An entry may be a map that gives a key a name and limits.",
+      allowed:
+        "a list of strings, each of at least 8 visible ASCII characters without spaces, or of maps with a key or key-sha256",
       fallback: "none: no check",
       isSecret: true,
       rule: accessKey,
-      sample: ["api-keys:", '  - "sk-your-custom-key"'],
+      entry: { fields: CLIENT_KEY_FIELDS, judge: clientKeyFault },
+      sample: [
+        "api-keys:",
+        '  - "sk-your-custom-key"',
+        '  - key: "sk-your-second-key"',
+        "    name: laptop",
+        '    models: ["gpt-5.4*", "claude-*"]',
+        "    rpm: 60",
+        "    concurrency: 4",
+        "    tokens-per-day: 5000000",
+        "    expires: 2027-03-31",
+      ],
     }),
     "admin-key": key(Type.String({ default: "" }), {
       group: "access",
       live: true,
       description:
-        "Key for the owner's routes: /stats, /explain, /refresh, /check-quota, /recover-auth and /admin. Without it the api-keys open them too.",
+        "Key for the owner's routes: /stats, /metrics, /explain, /refresh, /check-quota, /recover-auth and /admin. Without it the api-keys open them too.",
       allowed: "a string of at least 8 visible ASCII characters without spaces",
       fallback: "none: the api-keys count",
       isSecret: true,
@@ -757,6 +854,16 @@ export const SCHEMA = Type.Object(
         description: "text for people, json for machines: one object per line.",
       },
     ),
+    "otlp-endpoint": key(Type.String({ default: "" }), {
+      group: "logs",
+      live: true,
+      description:
+        "OpenTelemetry collector that gets a trace of each turn, by OTLP over HTTP in JSON; /v1/traces is put behind it. One on this machine is asked directly, any other through proxy-url where that is set. Never in a turn's way: what a collector that is down or slow does not take is dropped and counted.",
+      allowed: "an absolute http or https URL without user name, query and fragment",
+      fallback: "none: no traces",
+      rule: httpUrl,
+      sample: ['otlp-endpoint: "http://127.0.0.1:4318"'],
+    }),
   },
   { additionalProperties: false },
 );
@@ -865,6 +972,39 @@ export function baseUrl(config: Pick<Config, "base-url" | "backend-domain">): st
 /** The issuer's base URL as paths are put behind it. */
 export function issuerUrl(config: Pick<Config, "oauth-issuer">): string {
   return config["oauth-issuer"].replace(/\/+$/, "");
+}
+
+/** The digest of a client's key, by which it is known. */
+export function keyDigestOf(entry: string | ClientKeyEntry): string {
+  if (typeof entry === "string") return sha256(entry);
+  return entry["key-sha256"] ?? sha256(entry.key ?? "");
+}
+
+function clientKeyFault(entry: Entry, before: readonly Entry[]): EntryFault | undefined {
+  if (!isClientKey(entry)) return undefined;
+  const others = before.filter(isClientKey);
+  const isSame = (other: ClientKey): boolean => keyDigestOf(other) === keyDigestOf(entry);
+  const isPlain = typeof entry === "string";
+  if (!isPlain && (entry.key === undefined) === (entry["key-sha256"] === undefined)) {
+    const found = entry.key === undefined ? "neither key nor key-sha256" : "key and key-sha256";
+    return { found, allowed: "one of the two" };
+  }
+  // The same string twice does no harm; with limits it would not be clear which ones count.
+  const twin = others.find((other) => isSame(other) && (!isPlain || typeof other !== "string"));
+  if (twin !== undefined)
+    return { found: "a key that stands before already", allowed: "each key once" };
+  if (isPlain || entry.name === undefined) return undefined;
+  const { name } = entry;
+  const isTaken = others.some((other) => typeof other !== "string" && other.name === name);
+  return isTaken
+    ? { found: `the name ${name} a second time`, allowed: "each name once" }
+    : undefined;
+}
+
+type ClientKey = string | ClientKeyEntry;
+
+function isClientKey(value: unknown): value is ClientKey {
+  return typeof value === "string" || Value.Check(CLIENT_KEY, value);
 }
 
 function accountFile(text: string): Verdict {

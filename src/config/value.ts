@@ -1,7 +1,8 @@
 import { redact } from "../wire/log.ts";
 import type { Spot } from "./fault.ts";
+import { nearestOf } from "./known.ts";
 import { lengthOf, type Rule, type Verdict } from "./rules.ts";
-import type { Form, Spec } from "./schema.ts";
+import type { Entry, Form, Spec } from "./schema.ts";
 
 /** A value as somebody wrote it, before its key says what it should be. */
 export type Written = { readonly at: Spot } & (
@@ -171,24 +172,96 @@ function readList(spec: Spec, written: Written): Reading {
       isSingle ? 'write each entry on a line of its own, after "- "' : undefined,
     );
   }
-  const values: string[] = [];
+  const values: Entry[] = [];
   const complaints: Complaint[] = [];
   for (const [index, item] of written.items.entries()) {
-    const verdict = judgeItem(spec, item);
-    if (verdict.ok) values.push(verdict.value);
-    else complaints.push({ ...complaint(spec, item, verdict), entry: `entry ${index + 1}` });
+    const name = `entry ${index + 1}`;
+    const reading = readItem(spec, item);
+    if (reading.kind === "faulty") {
+      complaints.push(...reading.complaints.map((each) => within(name, each)));
+      continue;
+    }
+    const fault = spec.entry?.judge(reading.value, values);
+    if (fault !== undefined) complaints.push({ ...fault, at: item.at, entry: name });
+    values.push(reading.value);
   }
   return complaints.length > 0 ? { kind: "faulty", complaints } : { kind: "value", value: values };
+}
+
+function within(name: string, complaint: Complaint): Complaint {
+  const { entry } = complaint;
+  return { ...complaint, entry: entry === undefined ? name : `${name}: ${entry}` };
+}
+
+type ItemReading =
+  | { readonly kind: "value"; readonly value: Entry }
+  | Extract<Reading, { readonly kind: "faulty" }>;
+
+function readItem(spec: Spec, item: Written): ItemReading {
+  if (item.kind === "map" && spec.entry !== undefined) {
+    return readEntry(spec.entry.fields, item.entries);
+  }
+  const verdict = judgeItem(spec, item);
+  return verdict.ok
+    ? { kind: "value", value: verdict.value }
+    : { kind: "faulty", complaints: [complaint(spec, item, verdict)] };
 }
 
 function judgeItem(spec: Spec, item: Written): Verdict {
   if (item.kind === "text") {
     return judge(spec.rule, spec.isSecret ? item.text : item.text.trim());
   }
-  if (item.kind === "nothing") return judge(spec.rule, "");
-  return item.kind === "map" && spec.isSecret
-    ? { ok: false, hint: "the object form comes with a later version; use a string" }
-    : { ok: false };
+  return item.kind === "nothing" ? judge(spec.rule, "") : { ok: false };
+}
+
+/** A map in a list: each field is read like a key. */
+function readEntry(
+  fields: Readonly<Record<string, Spec>>,
+  entries: readonly WrittenEntry[],
+): ItemReading {
+  const value: { [field: string]: unknown } = {};
+  const complaints: Complaint[] = [];
+  const seen = new Set<string>();
+  for (const { name, at, value: given } of entries) {
+    const spec = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (spec === undefined) {
+      complaints.push(unknownField(name, at, Object.keys(fields)));
+      continue;
+    }
+    if (seen.has(name)) complaints.push({ at, found: `${name} twice`, allowed: "each field once" });
+    seen.add(name);
+    // A field that is there and says nothing would be a limit that somebody believes in.
+    const reading: Reading = isBlank(given)
+      ? { kind: "faulty", complaints: [complaint(spec, given, { ok: false })] }
+      : readValue(spec, given);
+    if (reading.kind === "value") value[name] = reading.value;
+    if (reading.kind !== "faulty") continue;
+    const hint = given.kind === "text" && given.text === "0" ? NO_LIMIT : {};
+    complaints.push(...reading.complaints.map((each) => within(name, { ...each, ...hint })));
+  }
+  return complaints.length > 0 ? { kind: "faulty", complaints } : { kind: "value", value };
+}
+
+// Elsewhere 0 means it.
+const NO_LIMIT = { hint: "leave it out for no limit" };
+
+/** A name that is near none of the fields may be a key in the wrong place. */
+function unknownField(name: string, at: Spot, fields: readonly string[]): Complaint {
+  const guess = nearestOf(name, fields);
+  const allowed = fields.join(", ");
+  return guess === undefined
+    ? { at, found: `an unknown field, ${lengthOf(name)}`, allowed }
+    : {
+        at,
+        found: `an unknown field, ${showName(name)}`,
+        allowed,
+        hint: `did you mean ${guess}?`,
+      };
+}
+
+function isBlank(written: Written): boolean {
+  if (written.kind === "list") return written.items.length === 0;
+  return written.kind === "nothing" || (written.kind === "text" && written.text.trim() === "");
 }
 
 function readMap(spec: Spec, written: Written): Reading {

@@ -20,6 +20,7 @@ export function explanationOf({ record, endedMs }: Decision): Json {
   const [first] = record.choices;
   return {
     id: record.id,
+    trace_id: record.trace?.traceId ?? null,
     started_at: isoOf(startedMs),
     ended_at: isoOf(endedMs),
     duration_ms: endedMs - startedMs,

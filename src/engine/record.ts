@@ -4,6 +4,7 @@ import { FAILURES, type Failure, type FailureKind } from "../turn/failure.ts";
 import type { Usage } from "../turn/usage.ts";
 import type { Millis } from "../wire/clock.ts";
 import { redact } from "../wire/log.ts";
+import type { Trace } from "../wire/traceparent.ts";
 
 /** One try of a request on one account. */
 export type AttemptRecord = {
@@ -47,6 +48,8 @@ export type Census = {
 export type TurnRecord = {
   readonly id: string;
   readonly startedMs: Millis;
+  /** The trace that the client has begun, where it says so. */
+  trace: Trace | undefined;
   protocol: string;
   client: string;
   askedModel: string;
@@ -79,6 +82,7 @@ export function openRecord(id: string, startedMs: Millis): TurnRecord {
   return {
     id,
     startedMs,
+    trace: undefined,
     protocol: "",
     client: "",
     askedModel: "",

@@ -6,6 +6,7 @@ import { isTellable, type Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
 import { type Dict, dict, isDict, type Json, list, number, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
+import type { DayUse } from "./allowance.ts";
 
 /** A conversation on the account: its key, when it was last asked for, whether it has come back there. */
 export type Conversation = readonly [key: string, usedMs: Millis, isProven: boolean];
@@ -92,6 +93,19 @@ export function decodeRemembered(body: Dict): Remembered | undefined {
     conversations: list(body["conversations"]).flatMap(decodeConversation),
     ciphertexts: list(body["ciphertexts"]).flatMap(decodeCiphertext),
   };
+}
+
+/** What keys have used today, as the file has it. */
+export function encodeDays(uses: readonly DayUse[]): Dict {
+  return Object.fromEntries(uses.map(({ mark, day, tokens }) => [mark, [day, tokens]]));
+}
+
+/** What keys have used on some day; what is wrong in it is left out. */
+export function decodeDays(value: unknown): readonly DayUse[] {
+  return Object.entries(dict(value)).map(([mark, use]) => {
+    const [day, tokens] = list(use);
+    return { mark, day: count(day), tokens: count(tokens) };
+  });
 }
 
 const LONGEST_REASON = 500;

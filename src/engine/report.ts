@@ -4,7 +4,7 @@ import type { AttemptRecord, TurnRecord } from "./record.ts";
 
 /** Whether a finished request counts as an error that was not the client's own. */
 export function isError({ status, failure }: TurnRecord): boolean {
-  if (failure === "client-left") return false;
+  if (failure === "client-left" || failure === "client-limited") return false;
   return status >= 500 || status === 429 || (status === 200 && failure !== undefined);
 }
 
@@ -14,6 +14,7 @@ export function reportRequest(log: Log, record: TurnRecord, now: Millis): void {
   const level = record.status >= 500 ? "warn" : "info";
   log[level]("request", {
     id: record.id,
+    trace_id: record.trace?.traceId,
     client: record.client,
     protocol: record.protocol,
     // A request that was refused before it could be read names none.

@@ -5,12 +5,15 @@ import { type StateFile, type StateReading, stateHead } from "../store/state.ts"
 import type { Clock, Millis } from "../wire/clock.ts";
 import { dict, list } from "../wire/json.ts";
 import type { Log } from "../wire/log.ts";
+import type { Allowances } from "./allowance.ts";
 import { type DeadTokens, decodeMark, encodeMark } from "./dead.ts";
 import type { Ledger, Made } from "./ledger.ts";
 import {
   type Ciphertext,
   type Conversation,
+  decodeDays,
   decodeRemembered,
+  encodeDays,
   encodePast,
   encodeTally,
   keyOf,
@@ -26,6 +29,8 @@ export type StatePorts = {
   readonly affinity: Affinity;
   readonly ledger: Ledger;
   readonly dead: Pick<DeadTokens, "marks" | "restore" | "count">;
+  /** What keys with a budget have used today. */
+  readonly allowances: Pick<Allowances, "days" | "restore" | "version">;
   readonly file: StateFile;
   readonly clock: Pick<Clock, "now">;
   readonly log: Log;
@@ -41,6 +46,8 @@ export type State = {
   readonly restore: () => void;
   /** Writes the file if anything has changed since. Never throws; what fails is tried again by the next call. */
   readonly save: () => Promise<void>;
+  /** Whether the file could not be written when it was last tried, or is not written at all. */
+  readonly isFailing: () => boolean;
 };
 
 /** What was last seen of an account in the pool. */
@@ -70,7 +77,7 @@ const SLICE = 250;
  * knows, its next one brings it back.
  */
 export function createState(ports: StatePorts): State {
-  const { pool, affinity, ledger, dead, file, clock, log, giveWay } = ports;
+  const { pool, affinity, ledger, dead, allowances, file, clock, log, giveWay } = ports;
   const seen = new Map<string, Seen>();
   // Remembered, but not in the pool: their file is away, for now or for good.
   const absent = new Map<string, Remembered>();
@@ -78,6 +85,7 @@ export function createState(ports: StatePorts): State {
   const others = new Map<string, Remembered>();
   const words = new WeakMap<Account, string>();
   let deadCount = dead.count();
+  let usesSeen = allowances.version();
   let isDirty = false;
   let isOff = false;
   let hasFailed = false;
@@ -89,6 +97,7 @@ export function createState(ports: StatePorts): State {
     const found = new Map<string, Remembered>();
     if (reading.type !== "state") return found;
     dead.restore(list(reading.body["dead"]).flatMap(decodeMark));
+    for (const use of decodeDays(reading.body["clients"])) allowances.restore(use);
     for (const [key, value] of Object.entries(dict(reading.body["accounts"]))) {
       const entry = decodeRemembered(dict(value));
       if (entry !== undefined) found.set(key, entry);
@@ -181,8 +190,9 @@ export function createState(ports: StatePorts): State {
   /** Notes what has changed since the last look. */
   const look = (now: Millis): void => {
     missLeft(now);
-    isDirty ||= dead.count() !== deadCount;
+    isDirty ||= dead.count() !== deadCount || allowances.version() !== usesSeen;
     deadCount = dead.count();
+    usesSeen = allowances.version();
     for (const { account, tally } of pool.view(now)) {
       const id = account.login.identity;
       const last = seen.get(id);
@@ -258,7 +268,8 @@ export function createState(ports: StatePorts): State {
       if (isTime()) await giveWay();
     }
     const marks = JSON.stringify(dead.marks().map(encodeMark));
-    return `{${stateHead},"saved":${now},"dead":${marks},"accounts":{\n${pieces.join(",\n")}\n}}\n`;
+    const days = JSON.stringify(encodeDays(allowances.days()));
+    return `{${stateHead},"saved":${now},"dead":${marks},"clients":${days},"accounts":{\n${pieces.join(",\n")}\n}}\n`;
   };
 
   /** By account, the conversations on it and the ciphertexts it made, as the file has them. */
@@ -312,6 +323,7 @@ export function createState(ports: StatePorts): State {
   return {
     open,
     restore,
+    isFailing: () => hasFailed || isOff,
     save: () => {
       // One that has not begun sees all that has happened by now: a thousand refusals at once are one writing.
       waiting ??= saving.then(begin).catch((cause: unknown) => {

@@ -93,7 +93,8 @@ export function nextReset(quota: Quota | undefined, now: Millis): Millis {
   return next;
 }
 
-function remaining(window: QuotaWindow, now: Millis): number {
+/** The share of a window that is left, 0 to 1. One whose reset has passed counts as fresh. */
+export function remaining(window: QuotaWindow, now: Millis): number {
   if (window.resetsAtMs !== undefined && window.resetsAtMs <= now) return 1;
   return Math.min(Math.max(1 - window.usedPercent / 100, 0), 1);
 }

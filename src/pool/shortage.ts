@@ -17,7 +17,7 @@ export function describeShortage(
 ): Failure | undefined {
   if (views.length === 0) {
     const message =
-      "There is no account: put an account file into the auth-dir folder, it is picked up while the proxy runs.";
+      "There is no account: log in with 'codex-proxy login', or put an account file into the auth-dir folder; it is picked up while the proxy runs.";
     return { kind: "no-account", message };
   }
   const lacks: Lack[] = [];

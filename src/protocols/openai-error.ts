@@ -1,4 +1,10 @@
-import { clientStatus, type Failure, retryAfter, waitSecondsOf } from "../turn/failure.ts";
+import {
+  clientStatus,
+  type Failure,
+  type FailureKind,
+  retryAfter,
+  waitSecondsOf,
+} from "../turn/failure.ts";
 import type { Json } from "../wire/json.ts";
 import type { ErrorReply } from "./protocol.ts";
 
@@ -14,7 +20,7 @@ export function fail(failure: Failure, requestId: string, nowMs: number): ErrorR
 /** The `error` object of the envelope, which a stream that has begun is told too. */
 export function errorOf(failure: Failure, nowMs: number): { readonly [field: string]: Json } {
   const { resetsAtMs, planType } = failure;
-  const isLimit = failure.kind === "exhausted" || failure.kind === "rate-limited";
+  const isLimit = LIMITS.has(failure.kind);
   return {
     message: failure.message,
     type: errorType(failure, clientStatus(failure)),
@@ -30,6 +36,12 @@ export function errorOf(failure: Failure, nowMs: number): { readonly [field: str
   };
 }
 
+const LIMITS: ReadonlySet<FailureKind> = new Set<FailureKind>([
+  "exhausted",
+  "rate-limited",
+  "client-limited",
+]);
+
 /**
  * The code that a client is told. A final overload is told as `server_error`: on its own code the Codex CLI gives
  * up at once, on this one its bounded retry works (upstream.md 4).
@@ -42,6 +54,7 @@ export function errorCode(failure: Failure): string {
     case "unknown-compaction":
     case "exhausted":
     case "rate-limited":
+    case "client-limited":
       return failure.code ?? FALLBACK_CODES[failure.kind];
     case "context-overflow":
       return "context_length_exceeded";
@@ -63,10 +76,13 @@ const FALLBACK_CODES = {
   "unknown-compaction": "compaction_not_supported",
   exhausted: "usage_limit_reached",
   "rate-limited": "rate_limit_exceeded",
+  "client-limited": "rate_limit_exceeded",
 } as const;
 
 function errorType(failure: Failure, status: number): string {
   if (failure.kind === "exhausted") return failure.code ?? "usage_limit_reached";
+  // By its type the Codex CLI knows that to wait a little is of no use.
+  if (failure.code === "usage_limit_reached") return failure.code;
   if (status === 429) return "rate_limit_error";
   if (status === 403) return "permission_error";
   return status < 500 ? "invalid_request_error" : "server_error";

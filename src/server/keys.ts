@@ -1,10 +1,17 @@
+import type { Client } from "../engine/allowance.ts";
+import { clip } from "../engine/record.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
+import { matchesGlob, type Resolved } from "../turn/model.ts";
+import { isoOf, type Millis } from "../wire/clock.ts";
 import { isSameDigest, sha256 } from "../wire/digest.ts";
+import { redact } from "../wire/log.ts";
 
 /** Who may call, from the configuration; read anew for each request. */
 export type AccessOptions = {
   /** SHA-256 digests of `api-keys`; empty = no check. */
   readonly clientKeys: readonly string[];
+  /** What the configuration says of them beyond that, by digest. */
+  readonly clients?: ReadonlyMap<string, KnownClient>;
   /** SHA-256 digest of `admin-key`; undefined = the client keys guard the owner's routes too. */
   readonly adminKey: string | undefined;
   readonly allowedOrigins: readonly string[];
@@ -12,12 +19,23 @@ export type AccessOptions = {
   readonly ownHost?: string | undefined;
 };
 
+type KnownClient = Pick<Client, "name" | "models" | "expiresMs">;
+
 /** A caller that may pass. */
 export type Caller = {
   /** For logs: which key, never the key. */
   readonly name: string;
   /** Keeps the conversations of callers apart. */
   readonly scope: string;
+  /** Globs of the models that it may use; absent = all. */
+  readonly models?: readonly string[];
+};
+
+/** When and from where a request comes. */
+export type Approach = {
+  /** Whether the connection comes from this machine. */
+  readonly isLocal: boolean;
+  readonly nowMs: Millis;
 };
 
 /**
@@ -30,15 +48,12 @@ const ADDRESS = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i;
 
 const ANYONE: Caller = { name: "anyone", scope: "" };
 
-/**
- * Lets the caller of a request pass, or says why not. Keys are compared as digests in constant time. `isLocal` tells
- * whether the connection comes from this machine.
- */
+/** Lets the caller of a request pass, or says why not. Keys are compared as digests in constant time. */
 export function admitCaller(
   headers: Headers,
   guard: Guard,
   options: AccessOptions,
-  isLocal = false,
+  { isLocal, nowMs }: Approach,
 ): Caller | Failure {
   const isKeyless = options.clientKeys.length === 0;
   if (isKeyless && isForeignOrigin(headers, options.allowedOrigins)) return FOREIGN_ORIGIN;
@@ -51,15 +66,81 @@ export function admitCaller(
     const isPassedOn = headers.has("x-forwarded-for") || headers.has("forwarded");
     return guard !== "credentials" || (isLocal && !isPassedOn) ? ANYONE : LOCAL_ONLY;
   }
-  const keys = needsAdmin ? [options.adminKey ?? ""] : options.clientKeys;
+  return needsAdmin
+    ? findCaller(headers, [options.adminKey ?? ""], nowMs)
+    : findCaller(headers, options.clientKeys, nowMs, options.clients);
+}
+
+/** Whose key it is that a request shows. */
+function findCaller(
+  headers: Headers,
+  keys: readonly string[],
+  nowMs: Millis,
+  clients?: AccessOptions["clients"],
+): Caller | Failure {
   const presented = presentedKeys(headers);
+  let refusal = presented.length === 0 ? NO_KEY : WRONG_KEY;
   for (const key of presented) {
     const digest = sha256(key);
     // All are looked at, so that the time taken does not tell which one came near.
     const matching = keys.filter((known) => isSameDigest(known, digest));
-    if (matching.length > 0) return { name: `key#${digest.slice(0, 4)}`, scope: digest };
+    if (matching.length === 0) continue;
+    const caller = callerOf(digest, clients?.get(digest), nowMs);
+    if (!("kind" in caller)) return caller;
+    refusal = caller;
   }
-  return presented.length === 0 ? NO_KEY : WRONG_KEY;
+  return refusal;
+}
+
+/** What the holder of a key is called that has been given no name. */
+export function nameByDigest(digest: string): string {
+  return `key#${digest.slice(0, 4)}`;
+}
+
+function callerOf(
+  digest: string,
+  client: KnownClient | undefined,
+  nowMs: Millis,
+): Caller | Failure {
+  if (client?.expiresMs !== undefined && client.expiresMs <= nowMs) {
+    const message = `The API key has expired (${isoOf(client.expiresMs)}). Ask the proxy's owner for another one.`;
+    return refuse(401, "expired_api_key", message);
+  }
+  return {
+    name: client?.name ?? nameByDigest(digest),
+    scope: digest,
+    ...(client?.models === undefined ? {} : { models: client.models }),
+  };
+}
+
+/** Whether a caller may use a model: by the name that it asks for, or by that of the model itself. */
+export function mayUse({ models }: Caller, asked: string, model: string): boolean {
+  return (
+    models === undefined ||
+    models.some((glob) => matchesGlob(glob, asked) || matchesGlob(glob, model))
+  );
+}
+
+/** Reads model names for one caller: what its key does not allow is refused. */
+export function resolveFor(
+  caller: Caller,
+  resolve: (model: string) => Resolved,
+): (model: string) => Resolved {
+  if (caller.models === undefined) return resolve;
+  return (asked) => {
+    const resolved = resolve(asked);
+    if (!resolved.ok || mayUse(caller, asked, resolved.choice.model)) return resolved;
+    return { ok: false, failure: notAllowed(caller, asked) };
+  };
+}
+
+const LONGEST_NAME = 100;
+
+/** Why a caller may not use a model. */
+export function notAllowed({ name, models = [] }: Caller, asked: string): Failure {
+  const model = redact(clip(asked, LONGEST_NAME));
+  const message = `The API key '${name}' may not use the model '${model}'. It may use: ${models.join(", ")}.`;
+  return refuse(403, "model_not_allowed", message, "model");
 }
 
 /** Whether a browser page of somebody else's is calling. Tools send no `Origin`. */

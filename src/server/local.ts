@@ -6,7 +6,7 @@ import { createStop } from "../turn/stop.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { readBody } from "./intake.ts";
-import type { Caller } from "./keys.ts";
+import { type Caller, resolveFor } from "./keys.ts";
 import { LEFT, type ProxyOptions, TOO_LONG } from "./visit.ts";
 
 /** What answering a local route needs; the limits are read anew for each request. */
@@ -55,6 +55,11 @@ async function answer(
   const intake = await readBody(request, limits, clock);
   if (!intake.ok) return intake.failure;
   const { headers } = request;
-  const said = await route.answer({ bytes: intake.bytes, headers, resolve, scope: caller.scope });
+  const said = await route.answer({
+    bytes: intake.bytes,
+    headers,
+    resolve: resolveFor(caller, resolve),
+    scope: caller.scope,
+  });
   return said.ok ? said.body : said.failure;
 }

@@ -12,12 +12,23 @@ export function modelShape(url: URL, headers: Headers): ModelShape {
   return headers.has("anthropic-version") ? "anthropic" : "openai";
 }
 
-/** Every model in the shape that was asked for. `startedMs` stands where the backend tells no date. */
-export function listModels(catalog: Catalog, shape: ModelShape, startedMs: number): Json {
+/** Whether whoever asks may use a model under a name. */
+export type MayUse = (name: string, model: string) => boolean;
+
+/** Every model that may be used, in the shape that was asked for. `startedMs` stands where the backend tells no date. */
+export function listModels(
+  catalog: Catalog,
+  shape: ModelShape,
+  startedMs: number,
+  mayUse: MayUse,
+): Json {
   if (shape === "codex") {
-    return { models: [...catalog.values()].map(codexModel).filter((info) => info !== undefined) };
+    const usable = [...catalog.values()].filter(({ id }) => mayUse(id, id));
+    return { models: usable.map(codexModel).filter((info) => info !== undefined) };
   }
-  const names = modelNames(catalog).filter(({ model }) => model.info?.["visibility"] !== "hide");
+  const names = modelNames(catalog).filter(
+    ({ id, model }) => model.info?.["visibility"] !== "hide" && mayUse(id, model.id),
+  );
   const data = names.map(({ id, model }) => describe(id, model, shape, startedMs));
   return shape === "openai"
     ? { object: "list", data }

@@ -8,7 +8,7 @@ import type { Step } from "../turn/step.ts";
 import type { Stop } from "../turn/stop.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { readBody } from "./intake.ts";
-import type { Caller } from "./keys.ts";
+import { type Caller, resolveFor } from "./keys.ts";
 import type { Connection } from "./listen.ts";
 import { type ReplyOptions, type Source, streamReply, wholeReply } from "./reply.ts";
 import {
@@ -38,6 +38,9 @@ export function createProxy(ports: ProxyPorts): (call: ProxyCall) => Promise<Res
   return async (call) => {
     const visit = openHttpVisit(call, ports);
     try {
+      // Before its body is read: what the key has no room for shall cost nothing.
+      const refusal = visit.enter();
+      if (refusal !== undefined) return visit.refuse(refusal);
       const exchange = await readExchange(call, visit.stop, ports);
       if ("kind" in exchange) return visit.refuse(exchange);
       describe(visit.record, exchange);
@@ -60,8 +63,10 @@ function openHttpVisit(
   { protocol, request, caller, requestId, connection }: ProxyCall,
   ports: ProxyPorts,
 ): HttpVisit {
-  const { signal } = request;
-  const visit = openVisit({ requestId, protocol: protocol.name, caller, signal }, ports);
+  const { signal, headers } = request;
+  const traceparent = headers.get("traceparent");
+  const arrival = { requestId, protocol: protocol.name, caller, traceparent, signal };
+  const visit = openVisit(arrival, ports);
   // A model may think for longer than any connection may be idle.
   connection.hold();
   const end = (failure?: Failure): void => {
@@ -171,7 +176,7 @@ async function readExchange(
     const decoded = protocol.decode({
       bytes: intake.bytes,
       headers: request.headers,
-      resolve: ports.resolve,
+      resolve: resolveFor(call.caller, ports.resolve),
       scope: call.caller.scope,
     });
     return decoded.ok ? decoded.exchange : decoded.failure;

@@ -1,6 +1,8 @@
 import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
+import type { ClientUse } from "../engine/allowance.ts";
 import { MOST_RECORDS } from "../engine/explain.ts";
+import { PAGE_TYPE } from "../engine/metrics.ts";
 import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { AccountView } from "../pool/pool.ts";
@@ -8,12 +10,13 @@ import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
 import { wordingFor } from "../protocols/registry.ts";
 import type { Catalog } from "../turn/catalog.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
+import type { Resolved } from "../turn/model.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
 import type { Intake, ReadBody } from "./intake.ts";
-import { type AccessOptions, admitCaller, type Guard } from "./keys.ts";
+import { type AccessOptions, admitCaller, type Guard, mayUse, notAllowed } from "./keys.ts";
 import {
   type Connection,
   connectionOf,
@@ -22,7 +25,7 @@ import {
   serveOptions,
 } from "./listen.ts";
 import type { LocalCall } from "./local.ts";
-import { findModel, listModels, modelShape } from "./models.ts";
+import { findModel, listModels, type MayUse, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
 import { type Sockets, type Wire, wireOptions } from "./sockets.ts";
 import { type ConnectionStatus, healthOf, statsOf } from "./status.ts";
@@ -40,6 +43,7 @@ export type ServerPorts = {
   readonly readBody: (request: Request, limitBytes: number) => Promise<Intake>;
   readonly localRoutes: readonly LocalRoute[];
   readonly catalog: () => Catalog;
+  readonly resolve: (model: string) => Resolved;
   readonly admin: AdminPorts;
   readonly accounts: AccountRoutes;
   readonly views: () => readonly AccountView[];
@@ -51,6 +55,12 @@ export type ServerPorts = {
   /** How many requests wait for a place on an account. */
   readonly waiting: () => number;
   readonly connections: () => ConnectionStatus;
+  /** What the holders of keys have used. */
+  readonly clients: () => readonly ClientUse[];
+  /** Everything that is counted, as Prometheus reads it. */
+  readonly metrics: () => Promise<string>;
+  /** A call was turned away at the door, for one of the reasons of `keys.ts`. */
+  readonly onTurnedAway: (code: string) => void;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
   readonly nowMs: () => Millis;
@@ -147,6 +157,7 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       serve: () => json(200, { status: "ok" }),
     },
     { method: "GET", path: "/stats", guard: "admin", serve: (visit) => stats(visit, ports) },
+    { method: "GET", path: "/metrics", guard: "admin", serve: held(() => metrics(ports)) },
     {
       method: "POST",
       path: "/refresh",
@@ -265,8 +276,12 @@ async function answer(
     return Response.json(body, { status, headers: { ...headers, ...extra, ...ids } });
   };
   const isLocal = way.guard === "credentials" && runtime.isLocal();
-  const caller = admitCaller(request.headers, way.guard, ports.access(), isLocal);
-  if ("kind" in caller) return refuseHere(caller);
+  const approach = { isLocal, nowMs: ports.nowMs() };
+  const caller = admitCaller(request.headers, way.guard, ports.access(), approach);
+  if ("kind" in caller) {
+    ports.onTurnedAway(caller.code ?? "");
+    return refuseHere(caller);
+  }
   // Where the Host header is no host, the runtime gives the bare path.
   const url = URL.parse(request.url, "http://localhost");
   if (url === null) return refuseHere(BAD_ADDRESS);
@@ -354,13 +369,18 @@ function openSocket(
   return new Response(null, { status: 101 });
 }
 
-function models({ request, url }: Visit, { catalog, startedMs }: ServerPorts): Response {
-  return json(200, listModels(catalog(), modelShape(url, request.headers), startedMs));
+function models({ request, url, caller }: Visit, { catalog, startedMs }: ServerPorts): Response {
+  const shape = modelShape(url, request.headers);
+  const may: MayUse = (name, model) => mayUse(caller, name, model);
+  return json(200, listModels(catalog(), shape, startedMs, may));
 }
 
-function model({ request, url, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+function model({ request, url, caller, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
   const id = decoded(url.pathname.slice(url.pathname.indexOf("/models/") + 8));
   const shape = modelShape(url, request.headers);
+  const resolved = ports.resolve(id);
+  const isAllowed = mayUse(caller, id, resolved.ok ? resolved.choice.model : id);
+  if (!isAllowed) return refuseHere(notAllowed(caller, id));
   const found = findModel(ports.catalog(), id, shape, ports.startedMs);
   if (found !== undefined) return json(200, found);
   const message = `There is no model '${id}'. GET /v1/models lists them.`;
@@ -392,11 +412,16 @@ function stats({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Response
     totals: ports.totals(),
     waiting: ports.waiting(),
     connections: ports.connections(),
+    clients: ports.clients(),
     startedMs: ports.startedMs,
     nowMs: ports.nowMs(),
   };
   const body = statsOf(source, url.searchParams);
   return isFailure(body) ? refuseHere(body) : json(200, body);
+}
+
+async function metrics(ports: ServerPorts): Promise<Response> {
+  return new Response(await ports.metrics(), { headers: { "content-type": PAGE_TYPE } });
 }
 
 function accountCall(visit: Visit, { onFault }: ServerPorts): AccountCall {

@@ -20,7 +20,7 @@ import { type Failure, refuse } from "../turn/failure.ts";
 import { isTerminal } from "../turn/step.ts";
 import { type Dict, text } from "../wire/json.ts";
 import { createFrameSplitter, dataOf } from "../wire/sse.ts";
-import { type AccessOptions, admitCaller, type Caller } from "./keys.ts";
+import { type AccessOptions, admitCaller, type Caller, resolveFor } from "./keys.ts";
 import { type Channel, createOutlet } from "./outlet.ts";
 import {
   describe,
@@ -80,6 +80,9 @@ type Running = {
 // A conversation that is larger must be sent whole with each turn; Codex does so by itself when it is told.
 const HISTORY = { mostBytes: 32 * 1024 * 1024, ttlMs: 3_600_000 };
 
+/** What records call this way in. */
+export const WEBSOCKET = "websocket";
+
 // The public API's bound.
 const MOST_AT_ONCE = 16;
 
@@ -103,8 +106,11 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     };
   };
 
-  const visitOf = (caller: Caller): Visit =>
-    openVisit({ requestId: ports.newRequestId(), protocol: "websocket", caller }, ports);
+  const visitOf = (caller: Caller, headers = handshake): Visit => {
+    const traceparent = headers.get("traceparent");
+    const arrival = { requestId: ports.newRequestId(), protocol: WEBSOCKET, caller, traceparent };
+    return openVisit(arrival, ports);
+  };
 
   /** Ends a turn of which the client has seen nothing. */
   const refuseTurn = (lane: string, visit: Visit, failure: Failure): void => {
@@ -185,10 +191,15 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
     caller: Caller,
   ): Promise<void> => {
     const { visit, lane } = running;
+    const refusal = visit.enter();
+    if (refusal !== undefined) {
+      refuseTurn(lane, visit, refusal);
+      return;
+    }
     const decoded = protocol.decode({
       bytes: encodeBody(create.body),
       headers: headersOf(create),
-      resolve: ports.resolve,
+      resolve: resolveFor(caller, ports.resolve),
       scope: caller.scope,
       recall: pastOf(caller).recall,
     });
@@ -219,7 +230,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
 
   const serve = async (create: Create, bytes: number, caller: Caller): Promise<void> => {
     const { lane } = create;
-    const visit = visitOf(caller);
+    const visit = visitOf(caller, headersOf(create));
     const running = { lane, visit, transcript: createTranscript(), isInterrupted: false };
     lanes.set(lane, running);
     try {
@@ -236,7 +247,7 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
   /** Remembers input that is sent ahead. No account is touched. */
   const prewarm = (create: Create, bytes: number, caller: Caller): void => {
     const { lane, body } = create;
-    const visit = visitOf(caller);
+    const visit = visitOf(caller, headersOf(create));
     const { record } = visit;
     const now = clock.now();
     record.isPrewarm = true;
@@ -262,7 +273,10 @@ export function createSocket(connection: Connection, ports: SocketPorts): Socket
   const create = (asked: Create, bytes: number): void => {
     const { lane } = asked;
     // Asked with each turn: a key may have been taken back since the connection was opened.
-    const caller = admitCaller(handshake, "client", ports.access());
+    const caller = admitCaller(handshake, "client", ports.access(), {
+      isLocal: false,
+      nowMs: clock.now(),
+    });
     if ("kind" in caller) refuseFrame(lane, caller);
     else if (ports.isRetiring()) refuseFrame(lane, RETIRING);
     else if (lanes.has(lane)) refuseFrame(lane, BUSY);

@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import type { ClientUse } from "../engine/allowance.ts";
 import { windowsOf } from "../engine/check-quota.ts";
 import type { Totals } from "../engine/totals.ts";
 import type { WaitCounts } from "../engine/waits.ts";
@@ -20,6 +21,7 @@ export type StatusSource = {
   /** How many requests wait for a place on an account. */
   readonly waiting: number;
   readonly connections: ConnectionStatus;
+  readonly clients: readonly ClientUse[];
   readonly startedMs: Millis;
   readonly nowMs: Millis;
 };
@@ -87,10 +89,11 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   }
   const summary = summaryOf(source);
   const connections = connectionsOf(source.connections);
+  const keys = source.clients.map((use) => keyOf(use, source.nowMs));
   const isPaged = ["page", "page_size", "q", "state"].some((name) => query.has(name));
   if (!isPaged) {
     const accounts = source.views.map((view) => accountOf(view, source));
-    return { summary, connections, accounts };
+    return { summary, connections, keys, accounts };
   }
   const wanted = source.views.filter(
     (view) =>
@@ -100,6 +103,7 @@ export function statsOf(source: StatusSource, query: URLSearchParams): Json | Fa
   return {
     summary,
     connections,
+    keys,
     accounts: shown.map((view) => accountOf(view, source)),
     pagination: {
       page,
@@ -142,6 +146,28 @@ function connectionsOf({ now, waits, mostIdle }: ConnectionStatus) {
 
 function tokensOf({ input, cached, output, reasoning }: Usage) {
   return { input, cached, output, reasoning };
+}
+
+/** A key by its holder's name: never the key, nor its digest. */
+function keyOf(use: ClientUse, nowMs: Millis) {
+  const { name, models, expiresMs, rpm, concurrency, tokensPerDay } = use.client;
+  return {
+    name,
+    requests: use.requests,
+    errors: use.errors,
+    refused: use.refused,
+    in_flight: use.inFlight,
+    tokens: tokensOf(use.tokens),
+    tokens_today: use.tokensToday,
+    next_day_at: isoOf(use.nextDayMs),
+    last_used_at: isoOf(use.lastUsedMs),
+    models: models ?? null,
+    rpm: rpm ?? null,
+    concurrency: concurrency ?? null,
+    tokens_per_day: tokensPerDay ?? null,
+    expires_at: isoOf(expiresMs),
+    expired: expiresMs !== undefined && expiresMs <= nowMs,
+  };
 }
 
 function isNamed({ account }: AccountView, part: string): boolean {

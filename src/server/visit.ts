@@ -1,5 +1,7 @@
+import type { Ticket } from "../engine/allowance.ts";
 import type { Execution, Job } from "../engine/execute.ts";
 import { openRecord, type TurnRecord, tellOwner } from "../engine/record.ts";
+import { isError } from "../engine/report.ts";
 import type { Watched } from "../engine/watch.ts";
 import type { Exchange } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
@@ -8,6 +10,7 @@ import { createStop, type Stop } from "../turn/stop.ts";
 import { wrapTurnState } from "../upstream/headers.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { sha256 } from "../wire/digest.ts";
+import { readTraceparent } from "../wire/traceparent.ts";
 import type { Caller } from "./keys.ts";
 
 /** What serving a turn needs of the configuration; read anew for each turn. */
@@ -26,6 +29,10 @@ export type ProxyPorts = {
   readonly options: () => ProxyOptions;
   readonly resolve: (model: string) => Resolved;
   readonly execute: (job: Job) => Promise<Execution>;
+  /** Counts a turn against the limits of its caller's key; a failure where they have no room for it. */
+  readonly enter: (scope: string) => Ticket | Failure;
+  /** Called once per turn, as it arrives. */
+  readonly onBegin: (record: TurnRecord) => void;
   /** Called once per turn, at its very end. */
   readonly onEnd: (record: TurnRecord) => void;
   /** A fault of this program's own, while it served a turn. */
@@ -59,6 +66,8 @@ export type Visit = {
   readonly scope: string;
   readonly record: TurnRecord;
   readonly stop: Stop;
+  /** Counts the turn against its caller's limits, once; a failure where they have no room for it. */
+  readonly enter: () => Failure | undefined;
   /** The client has gone. */
   readonly leave: () => void;
   /** The turn is over; only the first call counts. */
@@ -71,25 +80,30 @@ export type Arrival = {
   /** As logs name the way in. */
   readonly protocol: string;
   readonly caller: Caller;
+  /** As the client has sent it. */
+  readonly traceparent: string | null;
   /** Aborts when the client leaves; a WebSocket tells that by itself. */
   readonly signal?: AbortSignal;
 };
 
 /** Opens the record of a turn and starts its clock. */
 export function openVisit(
-  { requestId, protocol, caller, signal }: Arrival,
+  { requestId, protocol, caller, traceparent, signal }: Arrival,
   ports: ProxyPorts,
 ): Visit {
   const { clock } = ports;
   const record = openRecord(requestId, clock.now());
   record.protocol = protocol;
   record.client = caller.name;
+  record.trace = readTraceparent(traceparent);
+  ports.onBegin(record);
   const stop = createStop();
   const leave = (): void => stop.stop(LEFT);
   signal?.addEventListener("abort", leave);
   if (signal?.aborted === true) leave();
   const { requestMs } = ports.options();
   const cancel = requestMs > 0 ? clock.after(requestMs, () => stop.stop(TOO_LONG)) : () => {};
+  let ticket: Ticket | undefined;
   let isEnded = false;
   const end = (failure?: Failure): void => {
     if (isEnded) return;
@@ -101,9 +115,16 @@ export function openVisit(
       record.reason = tellOwner(failure, record.attempts.length === 0);
     }
     if (failure?.kind === "client-left") record.status = 499;
+    ticket?.leave(isError(record), record.usage);
     ports.onEnd(record);
   };
-  return { id: requestId, scope: caller.scope, record, stop, leave, end };
+  const enter = (): Failure | undefined => {
+    const entered = ports.enter(caller.scope);
+    if ("kind" in entered) return entered;
+    ticket = entered;
+    return undefined;
+  };
+  return { id: requestId, scope: caller.scope, record, stop, enter, leave, end };
 }
 
 /** Writes into the record what the request asks for. */

@@ -89,6 +89,8 @@ export const FAILURES = {
   "no-account": { next: "stop", account: "none", status: 503 },
   /** The request as a whole took longer than its owner allows; a slow client may be why. */
   "out-of-time": { next: "stop", account: "none", status: 504 },
+  /** The caller's own key has no room for it: a limit that its owner has set. */
+  "client-limited": { next: "stop", account: "none", status: 429 },
   /** The client went away. 499 is nginx's word for it; nobody reads it but the log. */
   "client-left": { next: "stop", account: "none", status: 499 },
   /** A fault of this program. */

@@ -1,5 +1,6 @@
 import { number } from "../wire/json.ts";
 import { type Catalog, LEVELS, type Model } from "./catalog.ts";
+import { type Failure, refuse } from "./failure.ts";
 
 /** What a client's model name asks for. */
 export type ModelChoice = {
@@ -17,7 +18,7 @@ export type ModelChoice = {
 /** A model name understood, or why it cannot be. */
 export type Resolved =
   | { readonly ok: true; readonly choice: ModelChoice }
-  | { readonly ok: false; readonly message: string };
+  | { readonly ok: false; readonly failure: Failure };
 
 /** One line of `model-aliases`: a glob (`*` for any characters) and the model it stands for. */
 export type Alias = { readonly pattern: string; readonly target: string };
@@ -51,7 +52,8 @@ export function resolveModel(name: string, catalog: Catalog, aliases: readonly A
   const isLevel = LEVELS.some((known) => known === level) || model?.levels.includes(level);
   if (base === "" || !isLevel) return chosen(slow, isFast);
   if (model !== undefined && level !== "auto" && !model.levels.includes(level)) {
-    return { ok: false, message: describeLevels(model, level) };
+    const message = describeLevels(model, level);
+    return { ok: false, failure: refuse(400, "invalid_model_level", message, "model") };
   }
   return chosen(base, isFast, level === "auto" ? undefined : wireEffort(level));
 }

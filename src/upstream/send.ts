@@ -228,7 +228,10 @@ export function describeNetwork(cause: unknown): Failure {
   if (cause instanceof EgressError) return { kind: "egress", message: cause.message };
   const kind = KINDS[reachOf(cause)];
   const tls = describeTls(codeOf(cause));
-  if (tls !== undefined) return { kind, message: `The backend ${tls.what}. ${TRUST_IT}` };
+  if (tls !== undefined) {
+    const todo = tls.isCertificate ? ` ${TRUST_IT}` : "";
+    return { kind, message: `The backend ${tls.what}.${todo}` };
+  }
   const { code, message } = dict(
     cause instanceof Error ? { message: cause.message, code: Reflect.get(cause, "code") } : {},
   );

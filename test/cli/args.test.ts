@@ -8,6 +8,10 @@ function serve(configPath?: string, flags: Record<string, string> = {}): Command
 
 const NOWHERE = { configPath: undefined, flags: {} };
 
+function setup(client: string, isWritten: boolean, url?: string) {
+  return { name: "setup", wish: { client, isWritten, url }, ...NOWHERE };
+}
+
 function misuse(part: string) {
   return { name: "misuse", message: expect.stringContaining(part) };
 }
@@ -82,7 +86,23 @@ describe("readArguments", () => {
     ["-plain reseal", { name: "reseal", isPlain: true, ...NOWHERE }],
     ["reseal now", misuse("'reseal' takes no 'now'")],
     ["export out --plain", misuse("'--plain' belongs to 'reseal'")],
-    ["doctor", misuse("not in this version yet")],
+    ["doctor", { name: "doctor", isJson: false, mayRefresh: false, ...NOWHERE }],
+    ["doctor --json -refresh", { name: "doctor", isJson: true, mayRefresh: true, ...NOWHERE }],
+    ["check --json", misuse("'--json' belongs to 'doctor'")],
+    ["--refresh", misuse("'--refresh' belongs to 'doctor'")],
+    ["init", { name: "init", ...NOWHERE }],
+    ["init -config a.yaml", { name: "init", configPath: "a.yaml", flags: {} }],
+    ["setup", misuse("'setup' needs a client: codex, claude, opencode")],
+    ["setup codx", misuse("did you mean 'codex'?")],
+    ["setup cursor", misuse("'setup' knows no 'cursor'; it knows codex, claude, opencode")],
+    ["setup codex claude", misuse("takes one client")],
+    ["setup codex", setup("codex", false)],
+    ["-write setup claude", setup("claude", true)],
+    ["setup opencode --url=https://h:1/", setup("opencode", false, "https://h:1/")],
+    ["setup codex --url h:1", misuse("'--url' takes an address")],
+    ["setup codex --url https://user@h", misuse("'--url' takes an address")],
+    ["login --write", misuse("'--write' belongs to 'setup'")],
+    ["docter", misuse("there is no command 'docter'; did you mean 'doctor'?")],
   ];
   test.each(rows)("codex-proxy %s", (line, command) => {
     const words = line === "" ? [] : line.split(" ");
@@ -111,7 +131,18 @@ describe("readArguments", () => {
 });
 
 test("HELP names the commands and the exit codes in lines that fit a terminal", () => {
-  for (const word of ["serve", "check", "reseal", "version", "help", "-config", "Exit codes"]) {
+  for (const word of [
+    "serve",
+    "check",
+    "init",
+    "reseal",
+    "setup",
+    "doctor",
+    "version",
+    "help",
+    "-config",
+    "Exit codes",
+  ]) {
     expect(HELP).toContain(word);
   }
   expect(HELP.split("\n").every((line) => line.length <= 80)).toBe(true);

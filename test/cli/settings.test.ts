@@ -35,6 +35,21 @@ describe("openSettings", () => {
     expect(await usual.load()).toMatchObject({ config: { "max-retry": 7 } });
   });
 
+  test("who has said nothing gets a proxy for this machine only; who has said anything gets that", async () => {
+    process.chdir(makeFolder());
+    const listen = async (flags: Record<string, string>, env: Record<string, string> = {}) => {
+      const reading = await (await openSettings(undefined, flags, env)).load();
+      return reading.ok ? reading.config.listen : reading.lines;
+    };
+    expect(await listen({})).toBe("127.0.0.1:8080");
+    expect(await listen({}, { CODEX_PROXY_LISTEN: "" })).toBe("127.0.0.1:8080");
+    expect(await listen({ listen: ":9000" })).toBe(":9000");
+    expect(await listen({}, { CODEX_PROXY_LISTEN: ":9001" })).toBe(":9001");
+    expect(await listen({ "api-keys": "sk-0123456789" })).toBe(":8080");
+    writeFileSync("config.yaml", "");
+    expect(await listen({})).toBe(":8080");
+  });
+
   test("a config.yaml that is there and cannot be read is no reason for defaults", async () => {
     process.chdir(makeFolder());
     mkdirSync("config.yaml");

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { lineOf, outcomeOf, shownName, shownWayOut, whoOf } from "../../src/cli/told.ts";
+import {
+  lineOf,
+  outcomeOf,
+  shownName,
+  shownWayOut,
+  unusedProxy,
+  whoOf,
+} from "../../src/cli/told.ts";
 import { loginOf } from "../engine/parts.ts";
 
 const ann = { ...loginOf("ann"), email: "ann.lee@example.com", plan: "plus" };
@@ -43,4 +50,10 @@ describe("what a command says of a login", () => {
     expect(whoOf({ email: "\u001b[2J@x.example", plan: "\u001b[31mred" })).not.toContain("\u001b");
     expect(whoOf({})).toBe("login without e-mail, plan unknown");
   });
+});
+
+test("a proxy of the environment is named, since it is not used", () => {
+  expect(unusedProxy({})).toBeUndefined();
+  expect(unusedProxy({ HTTPS_PROXY: "" })).toBeUndefined();
+  expect(unusedProxy({ all_proxy: "socks5://h", PATH: "/bin" })).toBe("all_proxy");
 });

@@ -23,8 +23,8 @@ describe("the example file", () => {
   test("has no example of a key that would be accepted", () => {
     const open = exampleYaml().replace(/^# (?=[a-z-]+:(?: "|$)| {2}[-"])/gm, "");
     const loaded = load(open);
-    const faulty = loaded.ok ? [] : loaded.faults.map(({ key }) => key);
-    expect(faulty).toEqual(["api-keys", "admin-key", "credential-key"]);
+    const faulty = new Set(loaded.ok ? [] : loaded.faults.map(({ key }) => key));
+    expect([...faulty]).toEqual(["api-keys", "admin-key", "credential-key"]);
   });
 
   test("fits a terminal", () => {

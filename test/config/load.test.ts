@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { formatFault } from "../../src/config/fault.ts";
 import { type Loaded, loadConfig, type Sources } from "../../src/config/load.ts";
 import { defaults, KEYS } from "../../src/config/schema.ts";
+import { sha256 } from "../../src/wire/digest.ts";
 
 type Env = Sources["env"];
 
@@ -172,22 +173,48 @@ describe("faults, as the owner reads them", () => {
     [
       "api-keys:\n  - good-enough-key\n  - short\n  - sk-your-custom-key\n  -\n  - [a]",
       [
-        "config.yaml:3: api-keys: entry 2: found a string of 5 characters, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces",
-        "config.yaml:4: api-keys: entry 3: found a placeholder from an example, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces (make your own, such as the output of: openssl rand -hex 24)",
-        "config.yaml:5: api-keys: entry 4: found a blank key, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces (leave the whole key out to have no check)",
-        "config.yaml:6: api-keys: entry 5: found a list, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces",
+        "config.yaml:3: api-keys: entry 2: found a string of 5 characters, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces, or of maps with a key or key-sha256",
+        "config.yaml:4: api-keys: entry 3: found a placeholder from an example, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces, or of maps with a key or key-sha256 (make your own, such as the output of: openssl rand -hex 24)",
+        "config.yaml:5: api-keys: entry 4: found a blank key, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces, or of maps with a key or key-sha256 (leave the whole key out to have no check)",
+        "config.yaml:6: api-keys: entry 5: found a list, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces, or of maps with a key or key-sha256",
       ],
     ],
     [
-      `api-keys:\n  - key: ${KEY}\n    name: laptop`,
+      `api-keys:
+  - name: nobody
+  - key: ${KEY}
+    key-sha256: ${"ab".repeat(32)}
+  - key: short
+    nane: laptop
+    rpm: 0
+    models: [ok, "a b"]
+    expires: 2026-02-31
+  - ${KEY}
+  - {key: ${KEY}, name: desk, name: chair}
+  - {key: ${KEY}-2, name: desk, concurrency: two, models: [], tokens-per-day: ""}
+  - {key: ${KEY}-3, name: laptop}
+  - {key-sha256: ${sha256(`${KEY}-3`).toUpperCase()}, name: phone}
+  - {key: ${KEY}-4, name: laptop}`,
       [
-        "config.yaml:2: api-keys: entry 1: found a map, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces (the object form comes with a later version; use a string)",
+        "config.yaml:2: api-keys: entry 1: found neither key nor key-sha256, allowed: one of the two",
+        "config.yaml:3: api-keys: entry 2: found key and key-sha256, allowed: one of the two",
+        "config.yaml:5: api-keys: entry 3: key: found a string of 5 characters, allowed: a string of at least 8 visible ASCII characters without spaces",
+        "config.yaml:6: api-keys: entry 3: found an unknown field, nane, allowed: key, key-sha256, name, models, rpm, concurrency, tokens-per-day, expires (did you mean name?)",
+        "config.yaml:7: api-keys: entry 3: rpm: found 0, allowed: a whole number from 1 to 1000000 (leave it out for no limit)",
+        'config.yaml:8: api-keys: entry 3: models: entry 2: found "a b", allowed: a list of model names, with * as a wildcard',
+        'config.yaml:9: api-keys: entry 3: expires: found "2026-02-31", allowed: a day such as 2027-03-31, or a moment such as 2027-03-31T18:00:00Z',
+        "config.yaml:11: api-keys: entry 5: found name twice, allowed: each field once",
+        'config.yaml:12: api-keys: entry 6: concurrency: found "two", allowed: a whole number from 1 to 65535',
+        "config.yaml:12: api-keys: entry 6: models: found a list, allowed: a list of model names, with * as a wildcard",
+        "config.yaml:12: api-keys: entry 6: tokens-per-day: found an empty string, allowed: a whole number from 1 to 9007199254740991",
+        "config.yaml:14: api-keys: entry 8: found a key that stands before already, allowed: each key once",
+        "config.yaml:15: api-keys: entry 9: found the name laptop a second time, allowed: each name once",
       ],
     ],
     [
       `api-keys: ${KEY}`,
       [
-        'config.yaml:1: api-keys: found a string of 23 characters, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces (write each entry on a line of its own, after "- ")',
+        'config.yaml:1: api-keys: found a string of 23 characters, allowed: a list of strings, each of at least 8 visible ASCII characters without spaces, or of maps with a key or key-sha256 (write each entry on a line of its own, after "- ")',
       ],
     ],
     [
@@ -465,6 +492,44 @@ api-keys:
 
   test("an admin key that callers have too is told", () => {
     expect(warningsOf(load(`admin-key: ${KEY}\napi-keys: [${KEY}]`))).toHaveLength(1);
+    const digest = `{key-sha256: ${sha256(KEY)}}`;
+    expect(warningsOf(load(`admin-key: ${KEY}\napi-keys: [${digest}]`))).toHaveLength(1);
+  });
+
+  test("a key with limits that opens the owner's routes is told, one with a name only is not", () => {
+    const keyed = (entry: string, more = ""): readonly string[] =>
+      warningsOf(load(`api-keys: [{key: ${KEY}, ${entry}}]${more}`));
+    expect(keyed("rpm: 5")).toEqual([expect.stringContaining("set an admin-key")]);
+    expect(keyed("expires: 2027-01-01")).toHaveLength(1);
+    expect(keyed("rpm: 5", `\nadmin-key: ${KEY}-2`)).toEqual([]);
+    expect(keyed("name: laptop")).toEqual([]);
+  });
+
+  test("keys in object form are read, tidied", () => {
+    const text = `api-keys:
+  - ${KEY}
+  - key-sha256: ${"AB".repeat(32)}
+    name: laptop
+    models: ["gpt-5.4*", "claude-*"]
+    rpm: "60"
+    tokens-per-day: 5000000
+    concurrency: 4
+    expires: 2027-03-31
+  - &second {key: ${KEY}-2}`;
+    const loaded = load(text);
+    expect(loaded.ok ? loaded.config["api-keys"] : loaded.faults.map(formatFault)).toEqual([
+      KEY,
+      {
+        "key-sha256": "ab".repeat(32),
+        name: "laptop",
+        models: ["gpt-5.4*", "claude-*"],
+        rpm: 60,
+        "tokens-per-day": 5_000_000,
+        concurrency: 4,
+        expires: "2027-04-01T00:00:00.000Z",
+      },
+      { key: `${KEY}-2` },
+    ]);
   });
 });
 

@@ -1,14 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import {
   accessKey,
+  clientName,
   headerName,
   headerValue,
   hostName,
   httpUrl,
   isLoopback,
+  keyDigest,
   lengthOf,
   modelGlob,
   modelName,
+  moment,
   path,
   policyFor,
   type Rule,
@@ -50,6 +53,30 @@ const rules: [name: string, rule: Rule, good: readonly string[], bad: readonly s
       // biome-ignore lint/suspicious/noTemplateCurlyInString: an unexpanded variable is what is tested
       "${MY_API_KEY}",
       "$MY_API_KEY",
+    ],
+  ],
+  [
+    "the digest of a key is a SHA-256 in hexadecimal",
+    keyDigest,
+    ["ab".repeat(32), "0123456789abcdef".repeat(4)],
+    ["", "ab".repeat(31), "zz".repeat(32), `${"ab".repeat(32)} `, "sk-8f3b2c1d9e"],
+  ],
+  [
+    "a client's name is short, plain, and nothing that is masked in a log",
+    clientName,
+    ["laptop", "CI-runner_2", "a", "7", "alice.smith"],
+    [
+      "",
+      "-x",
+      "two words",
+      "a@b.example",
+      "x".repeat(41),
+      "key#1a2b",
+      "anyone",
+      "other",
+      "sk-8f3b2c1d9e",
+      "rt.1abcdefgh",
+      "é",
     ],
   ],
   [
@@ -202,5 +229,33 @@ describe("policies by status", () => {
     expect(policyFor(policies, 402)).toEqual({ phase: "none", final: "disable" });
     expect(policyFor(policies, 404)).toEqual({ phase: "none", final: "cooldown" });
     expect(policyFor(policies, 500)).toBeUndefined();
+  });
+});
+
+describe("a moment", () => {
+  test.each([
+    ["2027-03-31", "2027-04-01T00:00:00.000Z"],
+    ["2028-02-29", "2028-03-01T00:00:00.000Z"],
+    ["2027-03-31T18:00Z", "2027-03-31T18:00:00.000Z"],
+    ["2027-03-31T18:00:30+02:00", "2027-03-31T16:00:30.000Z"],
+    ["2027-03-31 18:00:00z", "2027-03-31T18:00:00.000Z"],
+  ])("%s is %s", (text, value) => {
+    expect(moment(text)).toEqual({ ok: true, value });
+  });
+
+  test.each([
+    "",
+    "tomorrow",
+    "2027-02-29",
+    "2027-13-01",
+    "31.03.2027",
+    "2027-03-31T25:00Z",
+    "1790000000",
+  ])("%p is none", (text) => {
+    expect(moment(text)).toEqual({ ok: false });
+  });
+
+  test("without a time zone it would mean something else on each machine", () => {
+    expect(moment("2027-03-31T18:00:00")).toMatchObject({ hint: expect.stringContaining("zone") });
   });
 });

@@ -8,6 +8,7 @@ import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { FAULTS } from "../support/backend/faults.ts";
 import type { Outcome } from "../support/backend/outcome.ts";
 import { CODEX, call } from "../support/call.ts";
+import { startCollector } from "../support/collector.ts";
 import { startHttpProxy } from "../support/proxies.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
 import { openLine, postBytes } from "../support/socket.ts";
@@ -34,6 +35,7 @@ for (const format of ["text", "json"] as const) {
       const backend = await startBackend();
       const login = { user: PROXY_USER, password: PROXY_PASSWORD };
       const way = await startHttpProxy({ login });
+      await using collector = startCollector();
       const people = makePeople(backend);
       const secrets = new Map<string, string>();
       const remember = (): void => {
@@ -41,8 +43,9 @@ for (const format of ["text", "json"] as const) {
       };
       remember();
       const config = {
-        "api-keys": [CLIENT_KEY, SECOND_KEY],
+        "api-keys": [{ key: CLIENT_KEY, name: "laptop", models: ["*"], rpm: 1000 }, SECOND_KEY],
         "admin-key": ADMIN_KEY,
+        "otlp-endpoint": collector.url,
         "log-format": format,
         "cooldown-401-sec": 0,
         "cooldown-429-sec": 1,
@@ -52,6 +55,7 @@ for (const format of ["text", "json"] as const) {
       const told: Told[] = [];
       try {
         await makeTraffic(proxy, backend, people, told, remember);
+        await tryLimits(proxy, told);
         // What is said of a proxy that is down, and of one that wants another login.
         await way.stop();
         told.push({ where: "a dead proxy", words: await lastWords(proxy) });
@@ -64,7 +68,13 @@ for (const format of ["text", "json"] as const) {
       }
       remember();
       told.push({ where: "the log", words: proxy.logs() });
+      told.push({ where: "the spans", words: collector.words() });
       // The search must be able to find something.
+      expect(collector.spans().length).toBeGreaterThan(20);
+      expect(collector.words()).toContain("laptop");
+      const page = told.find(({ where }) => where === "/metrics 200");
+      expect(page?.words).toContain('client="laptop"');
+      expect(page?.words).toContain("codex_proxy_account_quota_remaining_ratio{");
       expect(proxy.logs().length).toBeGreaterThan(5000);
       expect(proxy.logs()).toContain(format === "json" ? '"message":"request"' : "INFO  request");
       expect(secrets.size).toBeGreaterThan(12);
@@ -158,6 +168,26 @@ function addSecrets(secrets: Map<string, string>, account: FakeAccount): void {
   }
 }
 
+/** What is told of names that clients choose, of traces and of models, where a secret stands in their place. */
+async function tryLimits(proxy: TestProxy, told: Told[]): Promise<void> {
+  const headers = {
+    authorization: `Bearer ${CLIENT_KEY}`,
+    traceparent: `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`,
+    tracestate: `vendor=${CLIENT_KEY}`,
+    "session-id": CLIENT_KEY,
+  };
+  const body = JSON.stringify({ ...turnBody(PROMPT), model: `gpt-5.5-${CLIENT_KEY}` });
+  const answer = await call(proxy, { headers, body });
+  expect(answer.status).toBeGreaterThanOrEqual(400);
+  const id = answer.headers.get("x-request-id");
+  for (const path of [`/explain/${id}`, "/metrics", "/stats"]) {
+    const page = await fetch(proxy.url + path, {
+      headers: { authorization: `Bearer ${ADMIN_KEY}` },
+    });
+    told.push({ where: `${path} after a secret as a model`, words: await page.text() });
+  }
+}
+
 /** What a client is told when nothing gets out. */
 async function lastWords(proxy: TestProxy): Promise<string> {
   const headers = { authorization: `Bearer ${CLIENT_KEY}` };
@@ -231,7 +261,14 @@ async function makeTraffic(
     async () => (await readFile(state, "utf8").catch(() => "")).includes('"dead":[["'),
   );
   told.push({ where: "the state file", words: await readFile(state, "utf8") });
-  for (const path of ["/stats", "/stats?q=quill", "/health", "/health/live", "/v1/models"]) {
+  for (const path of [
+    "/stats",
+    "/metrics",
+    "/stats?q=quill",
+    "/health",
+    "/health/live",
+    "/v1/models",
+  ]) {
     for (const given of [ADMIN_KEY, CLIENT_KEY]) {
       const response = await fetch(`${proxy.url}${path}`, {
         headers: { authorization: `Bearer ${given}` },

@@ -57,6 +57,11 @@ function choiceOf(survey: Survey, { isBound = false, options = {} } = {}): Dict 
 describe("an explanation", () => {
   test("says what was asked, what came of it and how long it took", () => {
     const told = explain({
+      trace: {
+        traceId: "4bf92f3577b34da6a3ce929d0e0e4736",
+        parentId: "00f067aa0ba902b7",
+        isSampled: true,
+      },
       client: "key#1234",
       protocol: "responses",
       askedModel: "gpt-5.4-fast",
@@ -75,6 +80,7 @@ describe("an explanation", () => {
     });
     expect(told).toEqual({
       id: "req_1",
+      trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
       started_at: "2026-11-21T12:00:00.000Z",
       ended_at: "2026-11-21T12:00:01.500Z",
       duration_ms: 1500,

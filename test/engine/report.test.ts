@@ -22,6 +22,7 @@ describe("isError", () => {
     ["a client that left is none", { status: 499, failure: "client-left" }, false],
     ["a stream that failed half-way is one", { status: 200, failure: "cut-short" }, true],
     ["a spent pool is one", { status: 429, failure: "exhausted" }, true],
+    ["a limit of the caller's own key is none", { status: 429, failure: "client-limited" }, false],
     ["a broken backend is one", { status: 502, failure: "server-error" }, true],
   ];
   test.each(rows)("%s", (_name, changes, expected) => {
@@ -51,6 +52,14 @@ describe("reportRequest", () => {
     expect(line).toContain("attempts=1 status=200 ttft_ms=250 duration_ms=2000 in=10 cached=4");
     expect(line).not.toContain("tried=");
     expect(line).not.toContain("waited_ms=");
+  });
+
+  test("names the trace that the client has begun", () => {
+    const trace = { traceId: "4bf92f3577b34da6a3ce929d0e0e4736", parentId: "1", isSampled: true };
+    const [line] = lines((log) => reportRequest(log, record({ trace }), 3000));
+    expect(line).toContain("id=req_1 trace_id=4bf92f3577b34da6a3ce929d0e0e4736 ");
+    const [plain] = lines((log) => reportRequest(log, record({}), 3000));
+    expect(plain).not.toContain("trace_id");
   });
 
   test("says how long it waited for a place", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Client, createAllowances } from "../../src/engine/allowance.ts";
 import { createDeadTokens } from "../../src/engine/dead.ts";
 import { SPENT } from "../../src/engine/fresh.ts";
 import { createLedger } from "../../src/engine/ledger.ts";
@@ -9,7 +10,7 @@ import type { Login } from "../../src/pool/account.ts";
 import { createAffinity } from "../../src/pool/affinity.ts";
 import { createPool } from "../../src/pool/pool.ts";
 import { diskSteps } from "../../src/store/durable.ts";
-import { openStateFile } from "../../src/store/state.ts";
+import { openStateFile, stateHead } from "../../src/store/state.ts";
 import { sha256 } from "../../src/wire/digest.ts";
 import { dict, list, parseDict } from "../../src/wire/json.ts";
 import { DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "../pool/logins.ts";
@@ -40,7 +41,10 @@ async function run(path: string, atMs = NOON, logins: readonly Login[] = [ANN, B
     pauses += 1;
   };
   const dead = createDeadTokens({ now: clock.now, onRefused: () => {} });
-  const state = createState({ pool, affinity, ledger, dead, file, clock, log, giveWay });
+  const allowances = createAllowances(clock);
+  allowances.configure(new Map([["digest", LAPTOP]]));
+  const ports = { pool, affinity, ledger, dead, allowances, file, clock, log, giveWay };
+  const state = createState(ports);
   await state.open();
   const sync = (next: readonly Login[]): void => {
     pool.sync(next, clock.now());
@@ -69,6 +73,7 @@ async function run(path: string, atMs = NOON, logins: readonly Login[] = [ANN, B
     ledger,
     affinity,
     dead,
+    allowances,
     state,
     lines,
     sync,
@@ -79,9 +84,40 @@ async function run(path: string, atMs = NOON, logins: readonly Login[] = [ANN, B
   };
 }
 
+const LAPTOP: Client = {
+  name: "laptop",
+  models: undefined,
+  expiresMs: undefined,
+  rpm: undefined,
+  concurrency: undefined,
+  tokensPerDay: 1000,
+};
+
 const pathIn = (dir: string): string => join(dir, "state.json");
 
 describe("from one run to the next", () => {
+  test("what a key has used today survives, and the file does not name the key", async () => {
+    const path = pathIn(makeFolder());
+    const before = await run(path);
+    await before.state.save();
+    const ticket = before.allowances.enter("digest");
+    if ("kind" in ticket) throw new Error(ticket.message);
+    ticket.leave(false, { input: 60, cached: 0, output: 40, reasoning: 0 });
+    await before.state.save();
+    expect(await Bun.file(path).text()).not.toMatch(/laptop|"digest"/);
+    const after = await run(path);
+    expect(after.allowances.view()[0]?.tokensToday).toBe(100);
+  });
+
+  test("what is written of keys may be anything", async () => {
+    const path = pathIn(makeFolder());
+    for (const clients of [7, [1], { a: 1 }, { a: [NOON, "x"] }, { a: null }]) {
+      await Bun.write(path, `{${stateHead},"clients":${JSON.stringify(clients)},"accounts":{}}`);
+      const { allowances, lines } = await run(path);
+      expect([allowances.view()[0]?.tokensToday, lines]).toEqual([0, []]);
+    }
+  });
+
   test("B6-2: cooldowns, readings, counters, conversations and makers survive", async () => {
     const path = pathIn(makeFolder());
     const before = await run(path);

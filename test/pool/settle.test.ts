@@ -62,6 +62,7 @@ describe("a failure", () => {
     "renewal-failed": ["unauthorized", 30_000, 1],
     "no-account": ["ready", 0, 0],
     "out-of-time": ["ready", 0, 0],
+    "client-limited": ["ready", 0, 0],
     "client-left": ["ready", 0, 0],
     internal: ["ready", 0, 0],
   };

@@ -139,7 +139,7 @@ describe("its sentence", () => {
   const rows: [accounts: Account[], words: string][] = [
     [
       [],
-      "There is no account: put an account file into the auth-dir folder, it is picked up while the proxy runs.",
+      "There is no account: log in with 'codex-proxy login', or put an account file into the auth-dir folder; it is picked up while the proxy runs.",
     ],
     [
       [spent(45_000)],

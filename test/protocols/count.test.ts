@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Call } from "../../src/protocols/protocol.ts";
 import { createLocalRoutes } from "../../src/protocols/registry.ts";
+import { refuse } from "../../src/turn/failure.ts";
 import { dict } from "../../src/wire/json.ts";
 import { portsOf } from "./turns.ts";
 
@@ -16,7 +17,10 @@ function callOf(body: unknown): Call {
     scope: "",
     resolve: (model) =>
       model === "gpt-5-max"
-        ? { ok: false, message: "gpt-5 has no level max." }
+        ? {
+            ok: false,
+            failure: refuse(400, "invalid_model_level", "gpt-5 has no level max.", "model"),
+          }
         : { ok: true, choice: { model, isFast: false, levels: [] } },
   };
 }

@@ -159,3 +159,37 @@ describe("errorOf", () => {
     }
   });
 });
+
+describe("a limit of the caller's own key", () => {
+  const resetsAtMs = NOON + 12_000;
+
+  test("is a rate limit with a time, which clients wait for", () => {
+    const failure: Failure = {
+      kind: "client-limited",
+      code: "rate_limit_exceeded",
+      message,
+      resetsAtMs,
+    };
+    const { status, headers, error } = told(failure);
+    expect([status, headers]).toEqual([429, { "retry-after": "12" }]);
+    expect(error).toMatchObject({
+      type: "rate_limit_error",
+      code: "rate_limit_exceeded",
+      resets_in_seconds: 12,
+    });
+  });
+
+  test("where the day's tokens are used up, is told as a spent quota, on which the Codex CLI stops", () => {
+    const failure: Failure = {
+      kind: "client-limited",
+      code: "usage_limit_reached",
+      message,
+      resetsAtMs,
+    };
+    expect(told(failure).error).toMatchObject({
+      type: "usage_limit_reached",
+      code: "usage_limit_reached",
+      resets_at: resetsAtMs / 1000,
+    });
+  });
+});

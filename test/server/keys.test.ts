@@ -2,12 +2,21 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import {
   type AccessOptions,
+  type Approach,
   admitCaller,
   type Guard,
   isForeignOrigin,
+  notAllowed,
+  resolveFor,
 } from "../../src/server/keys.ts";
+import { SEED_CATALOG } from "../../src/turn/catalog.ts";
+import { type Resolved, resolveModel } from "../../src/turn/model.ts";
 import { sha256 } from "../../src/wire/digest.ts";
+import { NOON } from "../engine/parts.ts";
 
+const ELSEWHERE: Approach = { isLocal: false, nowMs: NOON };
+const HERE: Approach = { isLocal: true, nowMs: NOON };
+const ALIASES = [{ pattern: "claude-*", target: "gpt-5.5" }];
 const KEY = "a-client-key-1";
 const OTHER = "a-client-key-2";
 const ADMIN = "an-admin-key-1";
@@ -22,7 +31,7 @@ function options(more: Partial<AccessOptions> = {}): AccessOptions {
 }
 
 function admit(headers: Record<string, string>, guard: Guard, access = options()) {
-  const caller = admitCaller(new Headers(headers), guard, access);
+  const caller = admitCaller(new Headers(headers), guard, access, ELSEWHERE);
   return "kind" in caller ? `${caller.status} ${caller.code}` : caller.name;
 }
 
@@ -61,7 +70,7 @@ describe("admitCaller, the four spellings", () => {
 
   test("callers are told apart by key, and their names do not give it away", () => {
     const scope = (key: string) => {
-      const caller = admitCaller(new Headers({ "api-key": key }), "client", options());
+      const caller = admitCaller(new Headers({ "api-key": key }), "client", options(), ELSEWHERE);
       return "kind" in caller ? "" : caller.scope;
     };
     expect(scope(KEY)).not.toBe(scope(OTHER));
@@ -69,7 +78,12 @@ describe("admitCaller, the four spellings", () => {
   });
 
   test("no refusal repeats what was sent", () => {
-    const caller = admitCaller(new Headers({ "api-key": "a-wrong-key" }), "client", options());
+    const caller = admitCaller(
+      new Headers({ "api-key": "a-wrong-key" }),
+      "client",
+      options(),
+      ELSEWHERE,
+    );
     expect(JSON.stringify(caller)).not.toContain("a-wrong-key");
   });
 });
@@ -211,7 +225,7 @@ describe("admitCaller without keys, called by a host name", () => {
   });
 
   test("routes that handle logins are closed to it as well, on this machine too", () => {
-    const caller = admitCaller(new Headers({ host: "evil.example" }), "credentials", keyless, true);
+    const caller = admitCaller(new Headers({ host: "evil.example" }), "credentials", keyless, HERE);
     expect(caller).toMatchObject({ status: 403, code: "foreign_host" });
   });
 
@@ -224,7 +238,7 @@ describe("admitCaller without keys, called by a host name", () => {
   });
 
   test("the refusal tells what to do", () => {
-    const caller = admitCaller(new Headers({ host: "evil.example" }), "client", keyless);
+    const caller = admitCaller(new Headers({ host: "evil.example" }), "client", keyless, ELSEWHERE);
     expect(caller).toMatchObject({ message: expect.stringMatching(/api-keys.*allowed-origins/) });
   });
 });
@@ -232,7 +246,12 @@ describe("admitCaller without keys, called by a host name", () => {
 describe("routes that handle logins, without any key", () => {
   const open = options({ clientKeys: [] });
   const admitAt = (headers: Record<string, string>, isLocal: boolean, access = open) => {
-    const caller = admitCaller(new Headers(headers), "credentials", access, isLocal);
+    const caller = admitCaller(
+      new Headers(headers),
+      "credentials",
+      access,
+      isLocal ? HERE : ELSEWHERE,
+    );
     return "kind" in caller ? `${caller.status} ${caller.code}` : caller.name;
   };
 
@@ -249,5 +268,83 @@ describe("routes that handle logins, without any key", () => {
     expect(admitAt({ "x-api-key": KEY }, true, keyed)).toBe("401 invalid_api_key");
     expect(admitAt({ "x-api-key": KEY }, false, options())).toStartWith("key#");
     expect(admitAt({}, true, options())).toBe("401 missing_api_key");
+  });
+});
+
+describe("keys in object form", () => {
+  const clients = new Map([
+    [sha256(KEY), { name: "laptop", models: ["gpt-5.4", "claude-*"], expiresMs: NOON }],
+  ]);
+  const at = (nowMs: number, headers: Record<string, string> = { "x-api-key": KEY }) =>
+    admitCaller(new Headers(headers), "client", options({ clients }), { isLocal: false, nowMs });
+
+  test("give their holder a name and a list of models, and leave the scope as it was", () => {
+    expect(at(NOON - 1)).toEqual({
+      name: "laptop",
+      scope: sha256(KEY),
+      models: ["gpt-5.4", "claude-*"],
+    });
+    expect(at(NOON - 1, { "x-api-key": OTHER })).toEqual({
+      name: `key#${sha256(OTHER).slice(0, 4)}`,
+      scope: sha256(OTHER),
+    });
+  });
+
+  test("end at their time, and say so", () => {
+    expect(at(NOON)).toMatchObject({ status: 401, code: "expired_api_key" });
+    expect(at(NOON)).toMatchObject({ message: expect.stringContaining("2026-11-20T12:00:00") });
+    expect(at(NOON, { "x-api-key": KEY, "api-key": OTHER })).toMatchObject({
+      scope: sha256(OTHER),
+    });
+  });
+
+  test("the owner's key is the owner's, whatever a client's entry says of it", () => {
+    const access = options({ clients, adminKey: sha256(KEY) });
+    const caller = admitCaller(new Headers({ "x-api-key": KEY }), "admin", access, HERE);
+    expect(caller).toMatchObject({ scope: sha256(KEY) });
+  });
+
+  const resolve = (model: string): Resolved => resolveModel(model, SEED_CATALOG, ALIASES);
+  const rows: [asked: string, isAllowed: boolean][] = [
+    ["gpt-5.4", true],
+    ["gpt-5.4-high", true],
+    ["gpt-5.4-high-fast", true],
+    ["claude-sonnet-9", true],
+    ["gpt-5.4-mini", false],
+    ["gpt-5.4-mini-low", false],
+    ["GPT-5.4", false],
+    ["gpt-5.5", false],
+    ["", false],
+  ];
+  test.each(rows)("with gpt-5.4 and claude-*, '%s': %p", (asked, isAllowed) => {
+    const caller = at(NOON - 1);
+    if ("kind" in caller) throw new Error(caller.message);
+    const resolved = resolveFor(caller, resolve)(asked);
+    expect(resolved.ok).toBe(isAllowed);
+    if (resolved.ok) return;
+    const { failure } = resolved;
+    expect(failure).toMatchObject({ status: 403, code: "model_not_allowed", param: "model" });
+    expect(failure.message).toContain("gpt-5.4, claude-*");
+  });
+
+  test("a name with a level allows that level only", () => {
+    const caller = { name: "a", scope: "", models: ["gpt-5.4-low"] };
+    const names = ["gpt-5.4-low", "gpt-5.4", "gpt-5.4-high", "gpt-5.4-low-fast"];
+    const allowed = names.map((name) => resolveFor(caller, resolve)(name).ok);
+    expect(allowed).toEqual([true, false, false, false]);
+  });
+
+  test("what the model table itself refuses stays refused in its words", () => {
+    const caller = { name: "a", scope: "", models: ["nothing"] };
+    const resolved = resolveFor(caller, resolve)("gpt-5.4-mini-minimal");
+    expect(resolved.ok ? undefined : resolved.failure.code).toBe("invalid_model_level");
+  });
+
+  test("a refusal does not carry a secret that was sent as a model's name", () => {
+    const { message } = notAllowed(
+      { name: "a", scope: "", models: ["x"] },
+      `sk-${"secret".repeat(40)}`,
+    );
+    expect(message).not.toContain("secret");
   });
 });

@@ -3,6 +3,7 @@ import { findModel, listModels, type ModelShape, modelShape } from "../../src/se
 import { mergeCatalog, SEED_CATALOG } from "../../src/turn/catalog.ts";
 import { dict, list } from "../../src/wire/json.ts";
 
+const ALL = (): boolean => true;
 const STARTED = Date.UTC(2026, 10, 20);
 const INFO = {
   slug: "gpt-9",
@@ -32,7 +33,7 @@ describe("modelShape", () => {
 
 describe("listModels", () => {
   test("OpenAI: every name of every model once, with `created`", () => {
-    const answer = dict(listModels(LIVE, "openai", STARTED));
+    const answer = dict(listModels(LIVE, "openai", STARTED, ALL));
     const data = list(answer["data"]).map(dict);
     const ids = data.map((entry) => entry["id"]);
     expect(answer["object"]).toBe("list");
@@ -55,17 +56,17 @@ describe("listModels", () => {
   });
 
   test("before the backend has been asked nothing is said of its list", () => {
-    const data = list(dict(listModels(SEED_CATALOG, "openai", STARTED))["data"]);
+    const data = list(dict(listModels(SEED_CATALOG, "openai", STARTED, ALL))["data"]);
     expect(data.every((entry) => dict(entry)["in_live_catalogue"] === null)).toBe(true);
   });
 
   test("Codex: the backend's own descriptions whole, hidden ones too", () => {
-    const models = list(dict(listModels(LIVE, "codex", STARTED))["models"]);
+    const models = list(dict(listModels(LIVE, "codex", STARTED, ALL))["models"]);
     expect(models.slice(0, 2)).toEqual([INFO, HIDDEN]);
   });
 
   test("Codex: seed models with every field that the CLI cannot do without", () => {
-    for (const entry of list(dict(listModels(SEED_CATALOG, "codex", STARTED))["models"])) {
+    for (const entry of list(dict(listModels(SEED_CATALOG, "codex", STARTED, ALL))["models"])) {
       const model = dict(entry);
       expect(model).toContainKeys([
         "slug",
@@ -90,12 +91,12 @@ describe("listModels", () => {
   });
 
   test("Codex: a seed model that the backend lacks is hidden", () => {
-    const models = list(dict(listModels(LIVE, "codex", STARTED))["models"]).map(dict);
+    const models = list(dict(listModels(LIVE, "codex", STARTED, ALL))["models"]).map(dict);
     expect(models.find(({ slug }) => slug === "gpt-5")?.["visibility"]).toBe("hide");
   });
 
   test("Anthropic: its own envelope", () => {
-    const answer = dict(listModels(LIVE, "anthropic", STARTED));
+    const answer = dict(listModels(LIVE, "anthropic", STARTED, ALL));
     const data = list(answer["data"]).map(dict);
     expect(answer).toMatchObject({
       has_more: false,
@@ -112,7 +113,7 @@ describe("listModels", () => {
   });
 
   test("Anthropic: no model at all", () => {
-    expect(listModels(new Map(), "anthropic", STARTED)).toEqual({
+    expect(listModels(new Map(), "anthropic", STARTED, ALL)).toEqual({
       data: [],
       has_more: false,
       first_id: null,
@@ -133,5 +134,23 @@ describe("findModel", () => {
 
   test.each(["", "gpt", "gpt-9-ultra", "%zz", "__proto__", "GPT-9"])("'%s' is none", (id) => {
     expect(findModel(LIVE, id, "openai", STARTED)).toBeUndefined();
+  });
+});
+
+describe("a list for somebody who may not use all", () => {
+  const mayUse = (name: string, model: string): boolean =>
+    model === "gpt-9" || name === "gpt-5-low";
+
+  test("holds what they may use, in every shape", () => {
+    const both = mergeCatalog([INFO, { ...INFO, slug: "gpt-7" }]);
+    const ids = (shape: ModelShape): unknown[] =>
+      list(dict(listModels(both, shape, STARTED, mayUse))["data"]).map((one) => dict(one)["id"]);
+    for (const shape of ["openai", "anthropic"] as const) {
+      expect(ids(shape)).toContain("gpt-9-high");
+      expect(ids(shape)).toContain("gpt-5-low");
+      expect(ids(shape).filter((id) => !/^gpt-9|^gpt-5-low$/.test(String(id)))).toEqual([]);
+    }
+    const codex = list(dict(listModels(both, "codex", STARTED, mayUse))["models"]);
+    expect(codex.map((one) => dict(one)["slug"])).toEqual(["gpt-9"]);
   });
 });

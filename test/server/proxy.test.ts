@@ -20,6 +20,7 @@ import {
   steps,
   turnOf,
 } from "../engine/parts.ts";
+import { UNLIMITED } from "../support/callers.ts";
 import { createManualClock } from "../support/clock.ts";
 import { CONNECTION, watchedConnection } from "../support/connection.ts";
 
@@ -44,7 +45,8 @@ function protocolOf(turn: Partial<TurnRequest>, bug?: "decode" | "stream" | "pus
       const body = parseDict(new TextDecoder().decode(bytes));
       if (body === undefined) return { ok: false, failure: refuse(400, "invalid_json", "no JSON") };
       const resolved = resolve(String(body["model"]));
-      if (!resolved.ok) return { ok: false, failure: refuse(400, "bad_model", resolved.message) };
+      if (!resolved.ok)
+        return { ok: false, failure: refuse(400, "bad_model", resolved.failure.message) };
       return {
         ok: true,
         exchange: {
@@ -136,12 +138,13 @@ function stage(play: Play = {}) {
     }),
     resolve: (model) =>
       model === "bad"
-        ? { ok: false, message: "no such level" }
+        ? { ok: false, failure: failure("bad-request", { message: "no such level" }) }
         : { ok: true, choice: { model, isFast: false, levels: [] } },
     execute: (job) => {
       jobs.push(job);
       return (play.execute ?? serveOnce)(job, turn);
     },
+    ...UNLIMITED,
     onEnd: (record) => records.push({ ...record }),
     onFault: (_id, cause) => faults.push(cause),
   });
@@ -564,6 +567,7 @@ test("B5-8: conversations are kept apart by caller and by how their key came abo
         jobs.push(job);
         return { ok: false, failure: failure("empty") };
       },
+      ...UNLIMITED,
       onEnd: () => {},
       onFault: () => {},
     });

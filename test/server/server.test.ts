@@ -14,6 +14,7 @@ import { routesOf, type ServerPorts, startServer } from "../../src/server/server
 import type { Wire } from "../../src/server/sockets.ts";
 import { mergeCatalog } from "../../src/turn/catalog.ts";
 import { clientStatus, type Failure, refuse } from "../../src/turn/failure.ts";
+import { resolveModel } from "../../src/turn/model.ts";
 import { NO_USAGE } from "../../src/turn/usage.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { sha256 } from "../../src/wire/digest.ts";
@@ -22,6 +23,7 @@ import { listen, loginOf, NOON, step, steps } from "../engine/parts.ts";
 import { loginPorts } from "../engine/scene.ts";
 import { createVault, poolOf } from "../engine/vault.ts";
 import { portsOf } from "../protocols/turns.ts";
+import { UNLIMITED } from "../support/callers.ts";
 
 const KEY = "a-client-key-1";
 const ADMIN = "an-admin-key-1";
@@ -33,6 +35,7 @@ let access: AccessOptions = keyed();
 let answer: (call: ProxyCall) => Promise<Response> = async () => new Response("served");
 let ids = 0;
 const faults: string[] = [];
+const turnedAway: string[] = [];
 const pool = poolOf(NOON, loginOf("ann"));
 
 /** Greets, and says what it hears. */
@@ -75,6 +78,10 @@ const ports: ServerPorts = {
   local: (call) => answerLocally(call),
   localRoutes: [LOCAL],
   catalog: () => CATALOG,
+  resolve: (model) => resolveModel(model, CATALOG, []),
+  clients: () => [],
+  metrics: async () => "a_metric 1\n",
+  onTurnedAway: (code) => turnedAway.push(code),
   admin: {
     views: () => pool.view(NOON),
     store: createVault(),
@@ -126,6 +133,7 @@ afterEach(() => {
   answer = async () => new Response("served");
   answerLocally = async () => ({ echoed: true });
   faults.length = 0;
+  turnedAway.length = 0;
 });
 
 afterAll(() => app.server?.stop(true));
@@ -175,12 +183,54 @@ function heard(socket: WebSocket): Promise<string> {
   });
 }
 
+const called = (path: string): string => path.replace("*", "gpt-9").replace(/:\w+/g, "1");
 const ROUTES = routesOf(ports).map(({ method, path, guard }) => ({
   method,
-  path: path.replace("*", "gpt-9").replace(":id", "1"),
+  path: called(path),
   guard,
 }));
 const OPEN = ["/health", "/health/live"];
+
+/** Every way in that the running app has, whoever made it; `ALL` stands for each method that no route takes. */
+const WAYS = app.routes.map(({ method, path }) => ({
+  method: method === "ALL" ? "PUT" : method,
+  path: called(path === "*" ? "/*" : path),
+}));
+
+describe("every way in of the running app", () => {
+  test("is asked below, those of the table among them", () => {
+    for (const { method, path } of ROUTES) expect(WAYS).toContainEqual({ method, path });
+  });
+
+  const closed = WAYS.filter(({ path }) => !OPEN.includes(path));
+
+  test.each(closed)("$method $path is closed without a key", async ({ method, path }) => {
+    const statuses: number[] = [];
+    for (const headers of [{}, { authorization: "Bearer wrong" }]) {
+      statuses.push((await ask(method, path, headers)).status);
+    }
+    expect(statuses).toEqual([401, 401]);
+    expect(turnedAway).toEqual(["missing_api_key", "invalid_api_key"]);
+  });
+
+  test.each(closed)(
+    "$method $path is closed to a foreign page where there are no keys",
+    async (way) => {
+      access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
+      const { method, path } = way;
+      for (const [headers, code] of [
+        [{ origin: "https://evil.example" }, "foreign_origin"],
+        [{ origin: "null" }, "foreign_origin"],
+        // DNS rebinding: for the browser it is the page's own host.
+        [{ host: "evil.example" }, "foreign_host"],
+        [{ host: `evil.example:${port}`, origin: `http://evil.example:${port}` }, "foreign_origin"],
+      ] as const) {
+        const response = await ask(method, path, headers);
+        expect([response.status, turnedAway.at(-1)]).toEqual([403, code]);
+      }
+    },
+  );
+});
 
 describe("deny by default", () => {
   test("there are routes to ask", () => {
@@ -333,9 +383,32 @@ describe("routes", () => {
       expect(await handshake("authorization: Bearer wrong")).toStartWith("HTTP/1.1 401 ");
     });
 
-    test("a foreign page is refused where there are no keys", async () => {
+    test("a foreign page is refused where there are no keys, also by a name that leads here", async () => {
       access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
-      expect(await handshake("origin: https://evil.example")).toStartWith("HTTP/1.1 403 ");
+      const from = (origin: string, host = "localhost") =>
+        raw(
+          [
+            `GET ${prefix}/responses HTTP/1.1`,
+            `host: ${host}`,
+            "connection: Upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+            `origin: ${origin}`,
+            "\r\n",
+          ].join("\r\n"),
+          "}}",
+        );
+      expect(await from("https://evil.example")).toStartWith("HTTP/1.1 403 ");
+      expect(await from("null")).toStartWith("HTTP/1.1 403 ");
+      expect(await from("http://evil.example", "evil.example")).toStartWith("HTTP/1.1 403 ");
+      expect(await from("http://localhost:3000")).toStartWith("HTTP/1.1 403 ");
+      expect(turnedAway).toEqual(new Array(4).fill("foreign_origin"));
+    });
+
+    test("with keys, a page that has none is refused whoever's it is", async () => {
+      expect(await handshake("origin: https://evil.example")).toStartWith("HTTP/1.1 401 ");
+      expect(await handshake(`origin: ${ALLOWED}`)).toStartWith("HTTP/1.1 401 ");
     });
   });
 
@@ -404,6 +477,15 @@ describe("routes", () => {
       "page_size",
     ]);
   });
+});
+
+test("/metrics is for whoever holds the owner's key, and is text as Prometheus reads it", async () => {
+  expect((await ask("GET", "/metrics", AUTHORIZED)).status).toBe(401);
+  const response = await ask("GET", "/metrics", { authorization: `Bearer ${ADMIN}` });
+  expect(response.headers.get("content-type")).toStartWith("text/plain; version=0.0.4");
+  expect(await response.text()).toBe("a_metric 1\n");
+  access = { ...keyed(), adminKey: undefined };
+  expect((await ask("GET", "/metrics", AUTHORIZED)).status).toBe(200);
 });
 
 describe("every answer", () => {
@@ -544,6 +626,7 @@ describe("clients that leave, over a real connection", () => {
       }),
       resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
+      ...UNLIMITED,
       onEnd: ({ status }) => {
         open.requests -= 1;
         statuses.add(status);

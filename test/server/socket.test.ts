@@ -11,6 +11,7 @@ import { sha256 } from "../../src/wire/digest.ts";
 import { type Dict, dict, list, parseDict } from "../../src/wire/json.ts";
 import { failure, gate, NOON, settled, step, steps } from "../engine/parts.ts";
 import { memoryOf } from "../protocols/turns.ts";
+import { UNLIMITED } from "../support/callers.ts";
 import { createManualClock } from "../support/clock.ts";
 
 const KEY = "a-client-key-1";
@@ -114,6 +115,7 @@ function scene(
       newRequestId: () => `req_${++ids}`,
       resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
       execute: async (job) => script(job, jobs.push(job)),
+      ...UNLIMITED,
       onEnd: (record) => records.push({ ...record }),
       onFault: (_id, cause) => faults.push(cause),
     },

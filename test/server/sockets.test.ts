@@ -7,6 +7,7 @@ import { createSockets, wireOptions } from "../../src/server/sockets.ts";
 import type { Batch } from "../../src/upstream/stream.ts";
 import { failure, NOON, settled, step, steps } from "../engine/parts.ts";
 import { memoryOf } from "../protocols/turns.ts";
+import { UNLIMITED } from "../support/callers.ts";
 import { createManualClock } from "../support/clock.ts";
 
 function scene({
@@ -34,6 +35,7 @@ function scene({
     newRequestId: () => `req_${++ids}`,
     resolve: (model) => ({ ok: true, choice: { model, isFast: false, levels: [] } }),
     execute,
+    ...UNLIMITED,
     onEnd: () => {},
     onFault: () => {},
   });

@@ -26,6 +26,7 @@ function sourceOf(pool: Pool): StatusSource {
       waits: { now: 2, total: 9, long: 4 },
       mostIdle: 8,
     },
+    clients: [],
     startedMs: NOON - 61_500,
     nowMs: NOON,
   };
@@ -310,4 +311,48 @@ describe("statsOf, pages", () => {
     const answer = statsOf({ ...sourceOf(many), totals, views: [] }, new URLSearchParams());
     expect(dict(answer)).toMatchObject({ summary: { total: 0, requests: 0 }, accounts: [] });
   });
+});
+
+test("keys are told by their holders' names, with what they used and may use", () => {
+  const client = {
+    name: "laptop",
+    models: ["gpt-5.4"],
+    expiresMs: NOON,
+    rpm: 60,
+    concurrency: undefined,
+    tokensPerDay: 1000,
+  };
+  const use = {
+    client,
+    requests: 3,
+    errors: 1,
+    refused: 2,
+    inFlight: 1,
+    tokens: { input: 10, cached: 5, output: 4, reasoning: 1 },
+    lastUsedMs: NOON - 1000,
+    tokensToday: 14,
+    nextDayMs: NOON + 12 * 3_600_000,
+  };
+  const source = { ...sourceOf(zoo()), clients: [use] };
+  for (const query of ["", "page=1"]) {
+    expect(dict(statsOf(source, new URLSearchParams(query)))["keys"]).toEqual([
+      {
+        name: "laptop",
+        requests: 3,
+        errors: 1,
+        refused: 2,
+        in_flight: 1,
+        tokens: { input: 10, cached: 5, output: 4, reasoning: 1 },
+        tokens_today: 14,
+        next_day_at: "2026-11-21T00:00:00.000Z",
+        last_used_at: "2026-11-20T11:59:59.000Z",
+        models: ["gpt-5.4"],
+        rpm: 60,
+        concurrency: null,
+        tokens_per_day: 1000,
+        expires_at: "2026-11-20T12:00:00.000Z",
+        expired: true,
+      },
+    ]);
+  }
 });

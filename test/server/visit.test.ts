@@ -8,21 +8,29 @@ import {
   openVisit,
   relayed,
 } from "../../src/server/visit.ts";
+import type { Failure } from "../../src/turn/failure.ts";
 import type { TurnRequest } from "../../src/turn/request.ts";
 import { failure, NOON, streamOf, turnOf } from "../engine/parts.ts";
 import { createManualClock } from "../support/clock.ts";
 
 const CALLER = { name: "key#1", scope: "hash" };
 
-function scene(requestMs = 60_000) {
+function scene(requestMs = 60_000, refusal?: Failure) {
   const clock = createManualClock(NOON);
   const records: TurnRecord[] = [];
-  const open = (signal?: AbortSignal) =>
+  const begun: TurnRecord[] = [];
+  const tickets: string[] = [];
+  const enter = (scope: string) => {
+    tickets.push(`${scope} enters`);
+    return refusal ?? { leave: (...said: unknown[]) => void tickets.push(JSON.stringify(said)) };
+  };
+  const open = (signal?: AbortSignal, traceparent: string | null = null) =>
     openVisit(
       {
         requestId: "req_1",
         protocol: "websocket",
         caller: CALLER,
+        traceparent,
         ...(signal === undefined ? {} : { signal }),
       },
       {
@@ -34,13 +42,15 @@ function scene(requestMs = 60_000) {
           heartbeatMs: 0,
           earlyHeartbeatMs: 0,
         }),
-        resolve: () => ({ ok: false, message: "" }),
+        resolve: () => ({ ok: false, failure: failure("bad-request") }),
         execute: async () => ({ ok: false, failure: failure("internal") }),
+        enter,
+        onBegin: (record) => begun.push(record),
         onEnd: (record) => records.push(record),
         onFault: () => {},
       },
     );
-  return { clock, records, open };
+  return { clock, records, begun, tickets, open };
 }
 
 function exchangeOf(turn: Partial<TurnRequest>): Exchange {
@@ -53,6 +63,41 @@ function exchangeOf(turn: Partial<TurnRequest>): Exchange {
     classify: () => failure("server-error"),
   };
 }
+
+describe("a caller's limits", () => {
+  test("a turn counts from where it enters to its end, once, with what it used", () => {
+    const { tickets, open } = scene();
+    const visit = open();
+    expect(tickets).toEqual([]);
+    expect(visit.enter()).toBeUndefined();
+    visit.record.status = 503;
+    visit.record.usage = { input: 1, cached: 0, output: 2, reasoning: 0 };
+    visit.end(failure("no-account"));
+    visit.end();
+    expect(tickets).toEqual(["hash enters", JSON.stringify([true, visit.record.usage])]);
+  });
+
+  test("one that has no room, or never asked for any, gives nothing back", () => {
+    const refusal = failure("client-limited");
+    const { tickets, open } = scene(0, refusal);
+    const visit = open();
+    expect(visit.enter()).toBe(refusal);
+    visit.end(refusal);
+    open().end();
+    expect(tickets).toEqual(["hash enters"]);
+  });
+});
+
+test("the client's trace is in the record from the beginning", () => {
+  const { begun, open } = scene();
+  const [traceId, parentId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
+  open(undefined, `00-${traceId}-${parentId}-01`);
+  open(undefined, "00-nonsense");
+  expect(begun.map(({ trace, client }) => [client, trace])).toEqual([
+    ["key#1", { traceId, parentId, isSampled: true }],
+    ["key#1", undefined],
+  ]);
+});
 
 describe("openVisit", () => {
   test("tells its record once, at its end", () => {

@@ -35,6 +35,7 @@ const rows: Record<FailureKind, readonly number[]> = {
   "renewal-failed": [502, 502, 502, 502, 502],
   "no-account": [503, 503, 503, 503, 503],
   "out-of-time": [504, 504, 504, 504, 504],
+  "client-limited": [429, 429, 429, 429, 429],
   "client-left": [499, 499, 499, 499, 499],
   internal: [500, 500, 500, 500, 500],
 };

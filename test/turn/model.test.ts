@@ -35,7 +35,7 @@ function resolve(name: string, catalog = SEED_CATALOG, aliases = NO_ALIASES): st
 
 /** `model effort fast`, as far as they are there. */
 function words(resolved: Resolved): string {
-  if (!resolved.ok) return resolved.message;
+  if (!resolved.ok) return resolved.failure.message;
   const { model, effort, isFast } = resolved.choice;
   return [model, ...(effort === undefined ? [] : [effort]), ...(isFast ? ["fast"] : [])].join(" ");
 }

@@ -993,6 +993,7 @@ describe("describeNetwork", () => {
 
   const coded = (code: string) => Object.assign(new Error("No."), { code });
   const rows: [kind: FailureKind, message: string, cause: unknown][] = [
+    ["unreachable", "The backend does not speak TLS (EPROTO).", coded("EPROTO")],
     ["unreachable", "The backend could not be reached (ECONNREFUSED).", coded("ECONNREFUSED")],
     [
       "turned-away",

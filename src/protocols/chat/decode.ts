@@ -1,5 +1,5 @@
 import { ENCRYPTED_REASONING, encodeBody } from "../../turn/amend.ts";
-import { type Failure, refuse } from "../../turn/failure.ts";
+import type { Failure } from "../../turn/failure.ts";
 import { type ModelChoice, PLAIN_TIERS, wireEffort } from "../../turn/model.ts";
 import type { TurnRequest } from "../../turn/request.ts";
 import { type Dict, dict, given, isDict, list, text } from "../../wire/json.ts";
@@ -37,7 +37,7 @@ export function decode(call: Call, recall: Recall): ChatRequest | Failure {
   const asked: Dict = withoutNulls(parsed.body);
   if (!REQUEST.fits(asked)) return REQUEST.fault(asked, "");
   const resolved = call.resolve(asked.model);
-  if (!resolved.ok) return refuse(400, "invalid_model_level", resolved.message, "model");
+  if (!resolved.ok) return resolved.failure;
 
   const { choice } = resolved;
   const notes = createNotes();

@@ -37,7 +37,7 @@ export function decode(call: Call, recall: Recall): MessagesRequest | Failure {
   const asked = parsed.body;
   if (!REQUEST.fits(asked)) return REQUEST.fault(asked, "");
   const resolved = call.resolve(asked.model);
-  if (!resolved.ok) return refuse(400, "invalid_model_level", resolved.message, "model");
+  if (!resolved.ok) return resolved.failure;
   const { choice } = resolved;
 
   const reading = createReading();

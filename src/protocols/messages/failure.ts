@@ -5,6 +5,9 @@ import type { ErrorReply } from "../protocol.ts";
 // Longer than that nobody should wait in line: Claude Code gives up by itself at hours, and tells its user at once.
 const LONGEST_WAIT_S = 60;
 
+// After so long at most there is room again within a limit for each minute.
+const LONGEST_MINUTE_S = 61;
+
 /** A failure as Anthropic's error envelope, with what its clients go by when they decide whether to try again. */
 export function fail(failure: Failure, requestId: string, nowMs: number): ErrorReply {
   return {
@@ -53,6 +56,8 @@ function shouldRetry(failure: Failure, waitSeconds: number | undefined): boolean
     case "exhausted":
     case "no-account":
       return isSoon;
+    case "client-limited":
+      return waitSeconds !== undefined && waitSeconds <= LONGEST_MINUTE_S;
     case "rate-limited":
       return isSoon || waitSeconds === undefined;
     // The accounts at fault rest now: the next try goes to others, or says that there is none.

@@ -1,6 +1,6 @@
 import { ENCRYPTED_REASONING, encodeBody } from "../../turn/amend.ts";
 import { triggered } from "../../turn/compaction.ts";
-import { type Failure, refuse } from "../../turn/failure.ts";
+import type { Failure } from "../../turn/failure.ts";
 import { type ModelChoice, PLAIN_TIERS, wireEffort } from "../../turn/model.ts";
 import { createToolNames, type ToolNames } from "../../turn/names.ts";
 import type { TurnRequest } from "../../turn/request.ts";
@@ -43,7 +43,7 @@ export function decode(call: Call, past: Past): ResponsesRequest | Failure {
   if (fault !== undefined) return fault;
   const askedModel = text(asked["model"]) ?? "";
   const resolved = call.resolve(askedModel);
-  if (!resolved.ok) return refuse(400, "invalid_model_level", resolved.message, "model");
+  if (!resolved.ok) return resolved.failure;
   const conversation = gather(asked, past, isNative);
   if ("kind" in conversation) return conversation;
   const unpaired = isNative ? undefined : findUnpaired(conversation);

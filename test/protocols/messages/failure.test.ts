@@ -57,6 +57,8 @@ describe("a failure in Anthropic's shape", () => {
     [{ kind: "exhausted", resetsAtMs: seconds(7200) }, 429, "rate_limit_error", false, "7200"],
     [{ kind: "exhausted", resetsAtMs: seconds(20) }, 429, "rate_limit_error", true, "20"],
     [{ kind: "exhausted" }, 429, "rate_limit_error", false, undefined],
+    [{ kind: "client-limited", resetsAtMs: seconds(61) }, 429, "rate_limit_error", true, "61"],
+    [{ kind: "client-limited", resetsAtMs: seconds(900) }, 429, "rate_limit_error", false, "900"],
     [{ kind: "rate-limited", resetsAtMs: seconds(2) }, 429, "rate_limit_error", true, "2"],
     [{ kind: "rate-limited", resetsAtMs: seconds(600) }, 429, "rate_limit_error", false, "600"],
     [{ kind: "rate-limited" }, 429, "rate_limit_error", true, undefined],

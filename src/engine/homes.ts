@@ -62,7 +62,7 @@ export function createHomes(ports: HomesPorts): Homes {
     if (next === undefined) return;
     if (next.accountId === home.accountId) {
       home.usedMs = Math.max(home.usedMs, next.usedMs);
-      told.set(home, home.usedMs);
+      told.set(home, Math.max(next.usedMs, told.get(home) ?? 0));
     } else if (next.usedMs > home.usedMs && home.running === 0) {
       affinity.bind(theirs.conversation, next, now());
     } else {

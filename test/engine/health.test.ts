@@ -200,6 +200,18 @@ describe("createHealth", () => {
     expect(stage.asked).toEqual([]);
   });
 
+  test("of several instances each checks those that are its own", async () => {
+    const stage = stageOf("ann", "bob");
+    const { pool, clock, gauge } = stage;
+    const health = createHealth({
+      ...{ pool, clock, log: listen().log, gauge, options: () => OPTIONS },
+      isMine: (id) => id === stage.id("bob"),
+    });
+    await stage.pass(20 * MINUTE);
+    await Promise.all([health.round(), stage.pass(5000)]);
+    expect(stage.asked).toEqual(["bob"]);
+  });
+
   test("a clock that is set back by a day does not stop the checks", async () => {
     const stage = stageOf("ann");
     let backMs = 0;

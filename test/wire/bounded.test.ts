@@ -109,6 +109,14 @@ describe("a bounded memory", () => {
     );
   });
 
+  test("can be looked into without that counting as use", () => {
+    const bounded = memory(10_000);
+    bounded.set("a", "A", 0, 0);
+    bounded.set("b", "B", 0, 1);
+    expect([bounded.peek("a"), bounded.peek("c")]).toEqual(["A", undefined]);
+    expect([...bounded.entries()].map(([key]) => key)).toEqual(["b", "a"]);
+  });
+
   test("with a bound of nothing keeps nothing", () => {
     const bounded = memory(0);
     bounded.set("a", "A", 0, 0);

@@ -2,6 +2,8 @@
 
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { EMBEDDED_AS } from "../src/dashboard/assets.ts";
+import { bundlePage } from "../src/dashboard/bundle.ts";
 import { parseDict, text } from "../src/wire/json.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -22,11 +24,11 @@ export type BuildPlan = {
 export const EXECUTABLE = process.platform === "win32" ? "codex-proxy.exe" : "codex-proxy";
 
 /**
- * The compiler's arguments.
+ * The compiler's arguments; `page` is the folder of the dashboard's files, which are embedded under its name.
  * Bytecode needs `esm` because of top-level await. A `.env` or `bunfig.toml` that lies in the owner's folder is not ours
  * to read.
  */
-export function compileArguments({ entry, outfile, info }: BuildPlan): string[] {
+export function compileArguments({ entry, outfile, info }: BuildPlan, page: string): string[] {
   return [
     "build",
     "--compile",
@@ -38,6 +40,7 @@ export function compileArguments({ entry, outfile, info }: BuildPlan): string[] 
     "--no-compile-autoload-bunfig",
     `--define=BUILD_VERSION=${JSON.stringify(info.version)}`,
     `--define=BUILD_COMMIT=${JSON.stringify(info.commit)}`,
+    `--asset=${page}`,
     entry,
     `--outfile=${outfile}`,
   ];
@@ -55,9 +58,12 @@ export async function build(plan: BuildPlan, say: (line: string) => void): Promi
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true });
   try {
+    say("bundling the dashboard");
+    const page = join(staging, EMBEDDED_AS);
+    for (const [name, bytes] of await bundlePage()) await Bun.write(join(page, name), bytes);
     say(`compiling ${plan.info.version} (${plan.info.commit})`);
     // This very Bun is both compiler and runtime of the result: nothing is downloaded.
-    await run([process.execPath, ...compileArguments({ ...plan, outfile: staged })]);
+    await run([process.execPath, ...compileArguments({ ...plan, outfile: staged }, page)]);
     say("starting it once");
     const answer = (await run([staged, "-version"])).trim();
     if (!answer.includes(plan.info.version)) {
@@ -89,10 +95,15 @@ async function run(command: string[]): Promise<string> {
   throw new Error(`${command.slice(0, 2).join(" ")} ended with ${exitCode}\n${stdout}${stderr}`);
 }
 
-/** Version from package.json and commit from git; "unknown" outside a clone. */
+/**
+ * Version from package.json; the commit from BUILD_COMMIT, for builds that see the sources alone, or from git. "unknown"
+ * where nobody tells.
+ */
 async function readInfo(): Promise<BuildInfo> {
   const manifest = parseDict(await Bun.file(join(ROOT, "package.json")).text());
-  const commit = await run(["git", "rev-parse", "--short", "HEAD"]).catch(() => "");
+  const named = process.env["BUILD_COMMIT"] ?? "";
+  const commit =
+    named === "" ? await run(["git", "rev-parse", "--short", "HEAD"]).catch(() => "") : named;
   return {
     version: text(manifest?.["version"]) ?? "0.0.0",
     commit: text(commit.trim()) ?? "unknown",

@@ -220,6 +220,10 @@ function planSteps(isFast: boolean): Step[] {
   return [
     { name: "format, lint", run: command(BIOME, "check", "--error-on-warnings", ".") },
     { name: "types", run: command("node_modules/typescript/bin/tsc", "--project", ".") },
+    {
+      name: "types, page",
+      run: command("node_modules/typescript/bin/tsc", "--project", "src/dashboard/page"),
+    },
     { name: "floors", run: command("scripts/floors.ts") },
     { name: "docs", run: command("scripts/docs.ts", "--check") },
     { name: "pins", run: checkPins },

@@ -360,6 +360,7 @@ async function run({ keep, port }: Settings, stopped: Promise<never>): Promise<v
       say(bold("Your turn, from another terminal"));
       printCurl(origin);
       say(`  base URL for tools: ${origin}/v1   key: ${KEY}`);
+      say(`  dashboard: ${origin}/   the same key`);
       await keepRunning(stage.proxy, stopped);
       return;
     }

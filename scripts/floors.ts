@@ -32,6 +32,9 @@ type PackageRule = { readonly isAllowed: (path: string) => boolean; readonly whe
 
 const isAboveCore = (path: string): boolean => (floorOf(path) ?? 0) >= FIRST_IMPURE_FLOOR;
 
+/** What runs in the browser. */
+const isPage = (path: string): boolean => path.startsWith("src/dashboard/page/");
+
 const PACKAGES: Readonly<Record<string, PackageRule>> = {
   elysia: { isAllowed: (path) => roomOf(path) === "server", where: "src/server" },
   "@sinclair/typebox": {
@@ -47,6 +50,9 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
     isAllowed: (path) => path === "src/engine/metrics.ts",
     where: "src/engine/metrics.ts",
   },
+  preact: { isAllowed: isPage, where: "src/dashboard/page" },
+  "@preact/signals": { isAllowed: isPage, where: "src/dashboard/page" },
+  uplot: { isAllowed: isPage, where: "src/dashboard/page" },
   yaml: { isAllowed: (path) => path === "src/config/load.ts", where: "src/config/load.ts" },
   bun: { isAllowed: isAboveCore, where: "floor 3 and above" },
   node: { isAllowed: isAboveCore, where: "floor 3 and above" },

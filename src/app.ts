@@ -10,6 +10,7 @@ import {
   keyDigestOf,
   parseListen,
 } from "./config/schema.ts";
+import { readPage } from "./dashboard/assets.ts";
 import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { type Client, createAllowances } from "./engine/allowance.ts";
@@ -18,10 +19,12 @@ import { type Chore, startChores } from "./engine/chores.ts";
 import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
+import { createFeed } from "./engine/feed.ts";
 import { BEAT_MS, createFleet, type Fleet, HOMES_MS } from "./engine/fleet.ts";
 import { createFolderImport } from "./engine/folder.ts";
 import { createGauge } from "./engine/gauge.ts";
 import { createHealth } from "./engine/health.ts";
+import { createHistory } from "./engine/history.ts";
 import { createLedger } from "./engine/ledger.ts";
 import { createLine } from "./engine/line.ts";
 import { createLoading } from "./engine/loading.ts";
@@ -56,9 +59,12 @@ import { pastOf } from "./protocols/responses/conversation.ts";
 import { createResponseMemory } from "./protocols/responses/memory.ts";
 import type { AdminPorts } from "./server/admin.ts";
 import type { Certificate } from "./server/certificate.ts";
+import { createPages } from "./server/dashboard.ts";
+import { createGuesses } from "./server/guesses.ts";
 import { readBody } from "./server/intake.ts";
 import { nameByDigest } from "./server/keys.ts";
 import { type Listening, unmet } from "./server/listen.ts";
+import { replyLive } from "./server/live.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
 import { startServer } from "./server/server.ts";
@@ -281,6 +287,8 @@ export async function startApp(
   const reasoning = createReasoningMemory();
   const ways = createWays(clock.now);
   const later = (work: () => void): void => void setImmediate(work);
+  const feed = createFeed();
+  const history = createHistory();
   const explainer = createExplainer({ pool, clock, options: () => perConfig.explain, later });
 
   const line = createLine({
@@ -335,11 +343,16 @@ export async function startApp(
     onBegin: metrics.begin,
     onFault: (id, cause) => reportFault(log, id, cause),
     onEnd: (record) => {
-      if (!record.isPrewarm) counter.add(isError(record), record.usage, clock.now());
+      const now = clock.now();
+      if (!record.isPrewarm) {
+        counter.add(isError(record), record.usage, now);
+        history.add(record, now);
+      }
       metrics.end(record);
       tracer.keep(record);
-      reportRequest(log, record, clock.now());
+      reportRequest(log, record, now);
       explainer.keep(record);
+      feed.add(record, now);
     },
     execute: (job) =>
       execute(job, perConfig.limits, {
@@ -459,6 +472,10 @@ export async function startApp(
       metrics: metrics.page,
       onTurnedAway: metrics.turnedAway,
       explain: explainer.find,
+      pages: createPages(readPage),
+      live: (viewer) => replyLive({ feed, clock }, viewer),
+      history: () => history.read(clock.now()),
+      guesses: createGuesses(),
       unsaved: renewer.unsaved,
       storeTrouble: store.trouble,
       totals: () => counter.read(clock.now()),
@@ -529,6 +546,8 @@ export async function startApp(
       gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
       sockets.retire();
+      // Whoever watches would keep the end waiting.
+      feed.close();
       const cut = clock.after(deadlineMs, () => {
         sockets.cut();
         void server.server?.stop(true);

@@ -2,6 +2,7 @@ import { type Command, HELP, readArguments } from "./cli/args.ts";
 import { check } from "./cli/check.ts";
 import { doctor, standardDoctor } from "./cli/doctor/doctor.ts";
 import { exportLogins } from "./cli/export.ts";
+import { health } from "./cli/health.ts";
 import { importLogins } from "./cli/import.ts";
 import { init } from "./cli/init.ts";
 import { login } from "./cli/login.ts";
@@ -59,6 +60,7 @@ async function main(): Promise<number> {
       return 0;
     case "serve":
     case "check":
+    case "health":
     case "login":
     case "import":
     case "export":
@@ -84,6 +86,8 @@ async function run(command: Configured): Promise<number> {
       return serve(settings, VERSION);
     case "check":
       return check(settings, standardTelling.print, standardTelling.complain);
+    case "health":
+      return health(settings, standardTelling);
     case "login":
       return login(settings, command.isDevice);
     case "import":

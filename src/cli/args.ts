@@ -14,7 +14,7 @@ type Source = {
 
 /** What the command line asks for. */
 export type Command =
-  | (Source & { readonly name: "serve" | "check" })
+  | (Source & { readonly name: "serve" | "check" | "health" })
   | (Source & { readonly name: "init" })
   | (Source & { readonly name: "login"; readonly isDevice: boolean })
   | (Source & { readonly name: "import"; readonly paths: readonly string[] })
@@ -28,6 +28,7 @@ export type Command =
 const COMMANDS = [
   "serve",
   "check",
+  "health",
   "doctor",
   "init",
   "login",
@@ -188,6 +189,8 @@ export const HELP = `codex-proxy: your own ChatGPT/Codex logins behind one port
   codex-proxy doctor [--json]        ask backend and issuer too, and say what is
                                      wrong and what to do; --refresh tries each
                                      account's refresh token, which spends it
+  codex-proxy health                 ask the running proxy whether it runs, for
+                                     container engines: exit code 0 or 1
   codex-proxy version | -version     print the version
   codex-proxy help | -help           print this
 

@@ -44,7 +44,10 @@ export function createReload({ pool, store, clock, log }: ReloadPorts): () => Pr
       telling.add(reason);
       if (!told.has(reason)) log.warn(message, { reason });
     };
-    for (const { reason } of faults) tell("an account file was left alone", reason);
+    const message = complete
+      ? "an account file was left alone"
+      : "the accounts cannot be read now; those that are known are used";
+    for (const { reason } of faults) tell(message, reason);
     for (const { remark } of logins) {
       if (remark !== undefined) tell("an account file has a mistake", remark);
     }

@@ -1,6 +1,7 @@
 import { basename, resolve } from "node:path";
-import type { Login } from "../pool/account.ts";
+import { type Login, tagOf } from "../pool/account.ts";
 import { formerName } from "../store/names.ts";
+import { sha256 } from "../wire/digest.ts";
 
 /** Which accounts their owner means. */
 export type Selection =
@@ -9,7 +10,7 @@ export type Selection =
 
 /**
  * Whether the owner means this login: by its e-mail address, by its file (a name, or a path), or by the id of its
- * workspace or its identity. A file that was set aside answers to the name that it had before, too.
+ * workspace, its identity or its tag (`id` in /stats, where file names and addresses are masked). A file that was set aside answers to the name that it had before, too.
  */
 export function isSelected(login: Login, selection: Selection): boolean {
   switch (selection.by) {
@@ -20,7 +21,9 @@ export function isSelected(login: Login, selection: Selection): boolean {
     case "file_path":
       return pathsOf(login.source).includes(selection.value);
     case "account_id":
-      return [login.workspaceId, login.identity].includes(selection.value);
+      return [login.workspaceId, login.identity, tagOf(sha256(login.identity))].includes(
+        selection.value,
+      );
   }
 }
 

@@ -125,6 +125,11 @@ export function nextChange(account: Account, now: Millis): Millis {
   return next;
 }
 
+/** The few characters of a hash of its identity by which an account is named in routes. */
+export function tagOf(digest: string): string {
+  return digest.slice(0, 8);
+}
+
 /** A name for an account that tells it apart without telling who it is. `digest` is a hash of its identity. */
 export function labelOf(email: string | undefined, digest: string): string {
   return `${email === undefined ? "account" : maskEmail(email)}#${digest.slice(0, 4)}`;

@@ -7,6 +7,7 @@ import {
   isFinal,
   type Login,
   labelOf,
+  tagOf,
 } from "./account.ts";
 import { areSame, type Credential } from "./credential.ts";
 import { availabilityBy, type Ended, type Finding, MARGIN_MS, type Trouble } from "./findings.ts";
@@ -137,7 +138,7 @@ export function admit(login: Login, digest: string, now: Millis): Account {
   return {
     login,
     label: labelOf(login.email, digest),
-    tag: digest.slice(0, 8),
+    tag: tagOf(digest),
     availability: login.isSwitchedOff ? switchedOff(now) : { kind: "ready" },
     quota: undefined,
     modelCooldowns: new Map(),

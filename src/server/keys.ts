@@ -186,7 +186,12 @@ function presentedKeys(headers: Headers): readonly string[] {
 const HOW =
   "Send one of the proxy's api-keys as 'Authorization: Bearer KEY', 'x-api-key: KEY' or 'api-key: KEY'.";
 const NO_KEY = refuse(401, "missing_api_key", `No API key was sent. ${HOW}`);
-const WRONG_KEY = refuse(401, "invalid_api_key", `The API key is not known to this proxy. ${HOW}`);
+/** A key came, and nobody knows it. */
+export const WRONG_KEY = refuse(
+  401,
+  "invalid_api_key",
+  `The API key is not known to this proxy. ${HOW}`,
+);
 const LOCAL_ONLY = refuse(
   403,
   "local_only",

@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import { isLoopback } from "../config/rules.ts";
 import type { ClientUse } from "../engine/allowance.ts";
 import { MOST_RECORDS } from "../engine/explain.ts";
+import { MOST_FOLLOWERS } from "../engine/feed.ts";
 import { PAGE_TYPE } from "../engine/metrics.ts";
 import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
@@ -15,8 +16,18 @@ import type { Millis } from "../wire/clock.ts";
 import type { Json } from "../wire/json.ts";
 import { type AccountCall, type AccountRoutes, ALL, workOn } from "./accounts.ts";
 import { type AdminPorts, type AdminRoute, adminRoutes } from "./admin.ts";
+import { PAGE_ROUTES, type Pages } from "./dashboard.ts";
+import type { Guesses } from "./guesses.ts";
 import type { Intake, ReadBody } from "./intake.ts";
-import { type AccessOptions, admitCaller, type Guard, mayUse, notAllowed } from "./keys.ts";
+import {
+  type AccessOptions,
+  admitCaller,
+  type Caller,
+  type Guard,
+  mayUse,
+  notAllowed,
+  WRONG_KEY,
+} from "./keys.ts";
 import {
   type Connection,
   connectionOf,
@@ -24,6 +35,7 @@ import {
   limitHeaders,
   serveOptions,
 } from "./listen.ts";
+import type { Viewer } from "./live.ts";
 import type { LocalCall } from "./local.ts";
 import { findModel, listModels, type MayUse, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
@@ -63,6 +75,14 @@ export type ServerPorts = {
   readonly onTurnedAway: (code: string) => void;
   /** The decision record of a request that is over. */
   readonly explain: (requestId: string) => Json | undefined;
+  /** The dashboard's files. */
+  readonly pages: Pages;
+  /** Requests as they end; undefined where too many watch already. */
+  readonly live: (viewer: Viewer) => Response | undefined;
+  /** What happened in each minute of the last hours. */
+  readonly history: () => Json;
+  /** Who has tried wrong keys on the owner's routes. */
+  readonly guesses: Guesses;
   readonly nowMs: () => Millis;
   readonly startedMs: Millis;
   readonly newRequestId: () => string;
@@ -146,9 +166,30 @@ export function routesOf(ports: ServerPorts): readonly Route[] {
       return isFailure(answer) ? refuseHere(answer) : json(200, answer);
     }),
   });
+  const pages = PAGE_ROUTES.map(
+    (page): Route => ({
+      method: "GET",
+      path: page.path,
+      guard: "open",
+      serve: ({ request }) => ports.pages(page, request),
+    }),
+  );
   return [
     ...api,
+    ...pages,
     ...adminRoutes(ports.admin).map(owners),
+    {
+      method: "GET",
+      path: "/admin/requests",
+      guard: "admin",
+      serve: (visit) => live(visit, ports),
+    },
+    {
+      method: "GET",
+      path: "/admin/history",
+      guard: "admin",
+      serve: () => json(200, ports.history()),
+    },
     { method: "GET", path: "/health", guard: "open", serve: () => health(ports) },
     {
       method: "GET",
@@ -200,7 +241,7 @@ export function startServer(ports: ServerPorts, listening: Listening) {
   });
   const serve = (request: Request, way: Way): Promise<Response> =>
     visit(request, ports, way, {
-      isLocal: () => isLoopback(app.server?.requestIP(request)?.address ?? ""),
+      address: () => app.server?.requestIP(request)?.address ?? "",
       upgrade: (data, headers) => app.server?.upgrade(request, { data, headers }) ?? false,
       connection: connectionOf(request, app.server, idleSec),
     });
@@ -228,8 +269,8 @@ type Way = Pick<Route, "guard" | "serve" | "wording">;
 
 /** What only the runtime knows of a request, or can do with it. */
 type Runtime = {
-  /** Whether it comes from this machine. */
-  readonly isLocal: () => boolean;
+  /** Where it comes from. */
+  readonly address: () => string;
   /** Turns it into a WebSocket; the headers go into the answer to its handshake. */
   readonly upgrade: (wire: Wire, headers: Readonly<Record<string, string>>) => boolean;
   readonly connection: Connection;
@@ -275,9 +316,7 @@ async function answer(
     const { status, headers, body } = fail(failure, requestId, ports.nowMs());
     return Response.json(body, { status, headers: { ...headers, ...extra, ...ids } });
   };
-  const isLocal = way.guard === "credentials" && runtime.isLocal();
-  const approach = { isLocal, nowMs: ports.nowMs() };
-  const caller = admitCaller(request.headers, way.guard, ports.access(), approach);
+  const caller = admit(request, way.guard, ports, runtime);
   if ("kind" in caller) {
     ports.onTurnedAway(caller.code ?? "");
     return refuseHere(caller);
@@ -305,6 +344,34 @@ async function answer(
     return refuseHere({ kind: "internal", message: "The proxy itself failed." });
   }
 }
+
+/** Lets a caller pass, or says why not; who tries key after key on the owner's routes has to wait. */
+function admit(
+  { headers }: Request,
+  guard: Guard,
+  { access, guesses, nowMs }: ServerPorts,
+  { address }: Runtime,
+): Caller | Failure {
+  const now = nowMs();
+  if (guard === "open" || guard === "client") {
+    return admitCaller(headers, guard, access(), { isLocal: false, nowMs: now });
+  }
+  const from = address();
+  const caller = admitCaller(headers, guard, access(), { isLocal: isLoopback(from), nowMs: now });
+  const isWrong = "kind" in caller && caller.code === WRONG_KEY.code;
+  // What comes without a key, or needs none, guesses nothing.
+  if ("kind" in caller && !isWrong) return caller;
+  const untilMs = guesses.blockedUntil(from, now);
+  if (untilMs !== undefined) return { ...TOO_MANY_GUESSES, resetsAtMs: untilMs };
+  if (isWrong) guesses.wrong(from, now);
+  return caller;
+}
+
+const TOO_MANY_GUESSES = refuse(
+  429,
+  "too_many_wrong_keys",
+  "Too many wrong keys came from this address. For a minute none is looked at, not even the right one.",
+);
 
 const BAD_ADDRESS = refuse(400, "invalid_url", "The address of the request cannot be read.");
 
@@ -437,6 +504,13 @@ function explain({ url, refuse: refuseHere }: Visit, ports: ServerPorts): Respon
     `There is no record of a request '${clip(id, 100)}'. Turns can be explained once they are over, and the last ` +
     `${MOST_RECORDS} are kept, in memory only. Their ids are in x-request-id, in error bodies and in the log.`;
   return refuseHere(refuse(404, "request_not_found", message));
+}
+
+function live({ request, connection, refuse: refuseHere }: Visit, ports: ServerPorts): Response {
+  const watching = ports.live({ signal: request.signal, connection });
+  if (watching !== undefined) return watching;
+  const message = `${MOST_FOLLOWERS} watch the requests already, which is the most. Close one of them.`;
+  return refuseHere(refuse(429, "too_many_viewers", message));
 }
 
 function isFailure(body: Json | Failure): body is Failure {

@@ -38,6 +38,8 @@ describe("readArguments", () => {
     ["check", { name: "check", configPath: undefined, flags: {} }],
     ["check -config x.yaml", { name: "check", configPath: "x.yaml", flags: {} }],
     ["-config x.yaml check", { name: "check", configPath: "x.yaml", flags: {} }],
+    ["health", { name: "health", ...NOWHERE }],
+    ["health now", misuse("'health' takes no 'now'")],
     ["version", { name: "version" }],
     ["-version", { name: "version" }],
     ["--version", { name: "version" }],

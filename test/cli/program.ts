@@ -25,15 +25,19 @@ export type Program = {
   readonly end: () => Promise<{ readonly code: number; readonly stdout: string }>;
 };
 
-/** Runs `bun src/main.ts` with these words in a folder of its own. */
-export function run(words: readonly string[], folder = makeFolder()): Program {
+/** Runs `bun src/main.ts` with these words in a folder of its own, and with `more` in its environment. */
+export function run(
+  words: readonly string[],
+  folder = makeFolder(),
+  more: Readonly<Record<string, string>> = {},
+): Program {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
     if (value !== undefined && !name.startsWith("CODEX_PROXY_")) env[name] = value;
   }
   const child = Bun.spawn([process.execPath, MAIN, ...words], {
     cwd: folder,
-    env: { ...env, NO_COLOR: "1" },
+    env: { ...env, NO_COLOR: "1", ...more },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { isSelected, type Selection } from "../../src/engine/selection.ts";
+import { tagOf } from "../../src/pool/account.ts";
+import { sha256 } from "../../src/wire/digest.ts";
 import { loginOf } from "./parts.ts";
 
 const ann = loginOf("ann", { source: resolve("auths/ann.json") });
@@ -14,6 +16,8 @@ describe("isSelected", () => {
     [{ by: "account_id", value: "workspace" }, true],
     [{ by: "account_id", value: "user-ann/workspace" }, true],
     [{ by: "account_id", value: "user-ann" }, false],
+    [{ by: "account_id", value: tagOf(sha256("user-ann/workspace")) }, true],
+    [{ by: "account_id", value: tagOf(sha256("user-bob/workspace")) }, false],
     [{ by: "file_path", value: "ann.json" }, true],
     [{ by: "file_path", value: "auths/ann.json" }, true],
     [{ by: "file_path", value: "./auths/ann.json" }, true],

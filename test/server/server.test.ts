@@ -5,6 +5,8 @@ import { createLogins } from "../../src/engine/logins.ts";
 import type { Watched } from "../../src/engine/watch.ts";
 import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
+import { createPages } from "../../src/server/dashboard.ts";
+import { createGuesses, MOST_WRONG, PAUSE_MS } from "../../src/server/guesses.ts";
 import { readBody } from "../../src/server/intake.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
 import type { Listening } from "../../src/server/listen.ts";
@@ -51,6 +53,9 @@ const WIRE: Wire = {
   close: () => {},
 };
 let hasSockets = true;
+let hasViewers = false;
+let nowMs = NOON;
+let guesses = createGuesses();
 const LOCAL: LocalRoute = {
   name: "echo",
   path: "/echo",
@@ -99,11 +104,18 @@ const ports: ServerPorts = {
   },
   views: () => pool.view(NOON),
   explain: (id) => (id === "req_known" ? { id } : undefined),
+  pages: createPages(async (file) => new Uint8Array(Buffer.from(`the file ${file}`))),
+  live: () => (hasViewers ? undefined : new Response("live")),
+  history: () => ({ minutes: [] }),
+  guesses: {
+    blockedUntil: (address, now) => guesses.blockedUntil(address, now),
+    wrong: (address, now) => guesses.wrong(address, now),
+  },
   unsaved: () => [],
   storeTrouble: () => undefined,
   totals: () => ({ requests: 0, errors: 0, rpm: 0, tokens: NO_USAGE }),
   waiting: () => 0,
-  nowMs: () => NOON,
+  nowMs: () => nowMs,
   startedMs: NOON - 1000,
   newRequestId: () => `req_${++ids}`,
   onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
@@ -130,6 +142,9 @@ function keyed(): AccessOptions {
 afterEach(() => {
   access = keyed();
   hasSockets = true;
+  hasViewers = false;
+  nowMs = NOON;
+  guesses = createGuesses();
   answer = async () => new Response("served");
   answerLocally = async () => ({ echoed: true });
   faults.length = 0;
@@ -189,7 +204,14 @@ const ROUTES = routesOf(ports).map(({ method, path, guard }) => ({
   path: called(path),
   guard,
 }));
-const OPEN = ["/health", "/health/live"];
+const OPEN = [
+  "/",
+  "/dashboard/app.js",
+  "/dashboard/app.css",
+  "/dashboard/icon.svg",
+  "/health",
+  "/health/live",
+];
 
 /** Every way in that the running app has, whoever made it; `ALL` stands for each method that no route takes. */
 const WAYS = app.routes.map(({ method, path }) => ({
@@ -255,7 +277,9 @@ describe("deny by default", () => {
 
   test("what does not exist, and methods that do not, need a key too", async () => {
     for (const [method, path] of [
-      ["GET", "/"],
+      ["GET", "/dashboard"],
+      ["GET", "/dashboard/main.tsx"],
+      ["POST", "/"],
       ["GET", "/admin/accounts"],
       ["GET", "/v1/nothing"],
       ["DELETE", "/v1/responses"],
@@ -286,6 +310,22 @@ describe("deny by default", () => {
     });
   });
 
+  test("who tries key after key on the owner's routes waits, whatever key comes meanwhile", async () => {
+    const wrong = { "x-api-key": "a-guess" };
+    for (let tries = 0; tries < MOST_WRONG; tries++) {
+      expect((await ask("GET", "/stats", wrong)).status).toBe(401);
+    }
+    const slowed = await ask("GET", "/explain/req_known", { "x-api-key": ADMIN });
+    expect([slowed.status, slowed.headers.get("retry-after")]).toEqual([429, "60"]);
+    expect(await slowed.json()).toMatchObject({ error: { code: "too_many_wrong_keys" } });
+    // Nothing was guessed here.
+    expect((await ask("GET", "/stats")).status).toBe(401);
+    expect((await ask("GET", "/v1/models", { "x-api-key": KEY })).status).toBe(200);
+    expect((await ask("GET", "/health")).status).toBe(200);
+    nowMs += PAUSE_MS;
+    expect((await ask("GET", "/explain/req_known", { "x-api-key": ADMIN })).status).toBe(200);
+  });
+
   test("a foreign page is refused where there are no keys, on open routes too", async () => {
     access = { clientKeys: [], adminKey: undefined, allowedOrigins: [] };
     for (const { method, path } of ROUTES) {
@@ -297,6 +337,17 @@ describe("deny by default", () => {
 });
 
 describe("routes", () => {
+  test("the live list is refused where too many watch already", async () => {
+    const admin = { "x-api-key": ADMIN };
+    expect(await (await ask("GET", "/admin/requests", admin)).text()).toBe("live");
+    hasViewers = true;
+    const refused = await ask("GET", "/admin/requests", admin);
+    expect([refused.status, await refused.json()]).toMatchObject([
+      429,
+      { error: { code: "too_many_viewers" } },
+    ]);
+  });
+
   test.each(["/v1", "/codex/v1", "/backend-api/codex"])("%s has the whole API", async (prefix) => {
     const calls: ProxyCall[] = [];
     answer = async (call) => {
@@ -381,6 +432,22 @@ describe("routes", () => {
     test("without a key, or with a wrong one, it gets 401 and no hint", async () => {
       expect(await handshake()).toStartWith("HTTP/1.1 401 ");
       expect(await handshake("authorization: Bearer wrong")).toStartWith("HTTP/1.1 401 ");
+    });
+
+    test("who tries key after key on the owner's routes waits, whatever key comes meanwhile", async () => {
+      const wrong = { "x-api-key": "a-guess" };
+      for (let tries = 0; tries < MOST_WRONG; tries++) {
+        expect((await ask("GET", "/stats", wrong)).status).toBe(401);
+      }
+      const slowed = await ask("GET", "/explain/req_known", { "x-api-key": ADMIN });
+      expect([slowed.status, slowed.headers.get("retry-after")]).toEqual([429, "60"]);
+      expect(await slowed.json()).toMatchObject({ error: { code: "too_many_wrong_keys" } });
+      // Nothing was guessed here.
+      expect((await ask("GET", "/stats")).status).toBe(401);
+      expect((await ask("GET", "/v1/models", { "x-api-key": KEY })).status).toBe(200);
+      expect((await ask("GET", "/health")).status).toBe(200);
+      nowMs += PAUSE_MS;
+      expect((await ask("GET", "/explain/req_known", { "x-api-key": ADMIN })).status).toBe(200);
     });
 
     test("a foreign page is refused where there are no keys, also by a name that leads here", async () => {

@@ -31,20 +31,24 @@ export type Calling = {
   readonly signal?: AbortSignal;
 };
 
+/** The proxy itself, or what stands in front of it, with the authority that its certificate comes from. */
+export type Entrance = Pick<TestProxy, "url"> & { readonly authority?: string };
+
 /** Posts to the proxy without waiting for the body. */
-export function post(proxy: Pick<TestProxy, "url">, calling: Calling = {}): Promise<Response> {
+export function post(proxy: Entrance, calling: Calling = {}): Promise<Response> {
   const { body = turnBody(), headers = {}, path = "/v1/responses", signal } = calling;
   const isReady = typeof body === "string" || body instanceof Uint8Array;
   return fetch(`${proxy.url}${path}`, {
     method: "POST",
     headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json", ...headers },
     body: isReady ? body : JSON.stringify(body),
+    ...(proxy.authority === undefined ? {} : { tls: { ca: proxy.authority } }),
     ...(signal === undefined ? {} : { signal }),
   });
 }
 
 /** Posts to the proxy and reads the answer to its end. */
-export async function call(proxy: Pick<TestProxy, "url">, calling: Calling = {}): Promise<Answer> {
+export async function call(proxy: Entrance, calling: Calling = {}): Promise<Answer> {
   return readAnswer(await post(proxy, calling));
 }
 

@@ -1,6 +1,7 @@
 import { type Dict, dict, parseDict } from "../../src/wire/json.ts";
 import { turnBody } from "./backend/ask.ts";
-import { KEY, type TestProxy } from "./proxy.ts";
+import type { Entrance } from "./call.ts";
+import { KEY } from "./proxy.ts";
 import { within } from "./until.ts";
 
 /** A WebSocket to the proxy, opened and listening. */
@@ -25,12 +26,13 @@ const LAST = ["response.completed", "response.incomplete", "response.failed", "e
 
 /** Opens a WebSocket as a client with these headers would. */
 export async function openTalk(
-  proxy: Pick<TestProxy, "url">,
+  proxy: Entrance,
   headers: Readonly<Record<string, string>> = {},
   path = "/v1/responses",
 ): Promise<Talk> {
   const socket = new WebSocket(`${proxy.url.replace("http", "ws")}${path}`, {
     headers: { authorization: `Bearer ${KEY}`, ...headers },
+    ...(proxy.authority === undefined ? {} : { tls: { ca: proxy.authority } }),
   });
   const heard: Dict[] = [];
   let look = (): void => {};

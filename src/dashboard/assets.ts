@@ -1,0 +1,29 @@
+import { bundlePage } from "./bundle.ts";
+
+/** The folder by whose name the dashboard's files are embedded in the executable. */
+export const EMBEDDED_AS = "dashboard";
+
+let bundling: ReturnType<typeof bundlePage> | undefined;
+
+/**
+ * One of the dashboard's files: out of the executable, or, where the program runs from source, made at the first use.
+ * @throws Error where there is no such file, or the sources are broken
+ */
+export async function readPage(file: string): Promise<Uint8Array<ArrayBuffer>> {
+  const embedded = embeddedFile(file);
+  if (embedded !== undefined) return new Uint8Array(await embedded.arrayBuffer());
+  bundling ??= bundlePage();
+  const files = await bundling.catch((cause: unknown) => {
+    bundling = undefined;
+    throw cause;
+  });
+  const found = files.get(file);
+  if (found === undefined) throw new Error(`the dashboard has no file ${file}`);
+  return found;
+}
+
+function embeddedFile(file: string): Blob | undefined {
+  const name = `${EMBEDDED_AS}/${file}`;
+  // Its types know no names, which every file has (Bun 1.4.5).
+  return Bun.embeddedFiles.find((blob) => Reflect.get(blob, "name") === name);
+}

@@ -28,8 +28,10 @@ export type FleetPorts = {
 export type Fleet = {
   /** Says that it lives, reads what the others know, and goes on listening. */
   readonly begin: () => Promise<void>;
-  /** Says again that it lives. To be called every few seconds. */
+  /** Says again that it lives. */
   readonly beat: () => Promise<void>;
+  /** When that is to be said again: soon, while those that begin together find each other, then every few seconds. */
+  readonly beatEveryMs: () => Millis;
   /** Tells where conversations are. To be called every second or so. */
   readonly tellHomes: () => Promise<void>;
   /** Gives accounts that have come into the pool what the others know of them. Call it whenever the store was read. */
@@ -46,8 +48,9 @@ export type Fleet = {
   readonly stop: () => Promise<void>;
 };
 
-/** How often an instance says that it lives. */
-export const BEAT_MS: Millis = 5000;
+const BEAT_MS: Millis = 5000;
+const FIRST_BEATS_MS: Millis = 1000;
+const FIRST_BEATS = 15;
 /** How often it tells where conversations are. */
 export const HOMES_MS: Millis = 1000;
 
@@ -289,12 +292,12 @@ export function createFleet(ports: FleetPorts): Fleet {
   };
 
   const sweepNow = async (): Promise<void> => {
-    beats += 1;
     if (beats % SWEEP_EVERY === 0 && members.isMine("sweep", clock.now())) await sharing.sweep();
   };
 
   const goOn = async (): Promise<void> => {
     const wasAway = trouble !== undefined;
+    beats += 1;
     await beatOnce();
     if (position === undefined || wasAway) await pull();
     if (wasAway) log.info("this instance is among the others again");
@@ -320,6 +323,7 @@ export function createFleet(ports: FleetPorts): Fleet {
     beat: async () => {
       if (!isStopped) await attempt(goOn);
     },
+    beatEveryMs: () => (beats > FIRST_BEATS ? BEAT_MS : FIRST_BEATS_MS),
     tellHomes: async () => {
       if (members.count() > 1 && trouble === undefined) await attempt(homes.tell);
     },
@@ -358,11 +362,13 @@ export function createFleet(ports: FleetPorts): Fleet {
   }
 }
 
-/** Whether others would use, or spare, the account for nothing until they know. */
+/** Whether others would use, spare or read the account for nothing until they know. */
 function isUrgent(before: Account, after: Account, now: Millis): boolean {
   return (
     before.availability !== after.availability ||
     before.modelCooldowns !== after.modelCooldowns ||
+    // Whoever knows nothing of it yet would read it too.
+    (before.quota === undefined && after.quota !== undefined) ||
     (exhaustedUntil(before.quota, now) === undefined) !==
       (exhaustedUntil(after.quota, now) === undefined)
   );

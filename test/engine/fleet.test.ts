@@ -2,12 +2,26 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Quota } from "../../src/pool/quota.ts";
 import type { Outcome } from "../../src/pool/settle.ts";
+import { createFeed } from "../../src/store/sql/feed.ts";
+import { migrate } from "../../src/store/sql/schema.ts";
+import { createSharing } from "../../src/store/sql/sharing.ts";
 import type { Failure } from "../../src/turn/failure.ts";
+import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { HOUR, loginOf, MINUTE } from "../pool/logins.ts";
-import { type Crew, createCrew, createFakeDatabase, type TestInstance } from "./fleets.ts";
+import { DATABASES, type TestDatabase } from "../support/databases.ts";
+import { holdUntilEnd } from "../support/held.ts";
+import { until } from "../support/until.ts";
+import {
+  type Crew,
+  createCrew,
+  createFakeDatabase,
+  createInstance,
+  type TestInstance,
+} from "./fleets.ts";
 import { failure } from "./parts.ts";
 
 const SECOND = 1000;
+const { hold, use } = holdUntilEnd();
 const ANN = loginOf("ann");
 const BOB = loginOf("bob");
 
@@ -658,6 +672,69 @@ describe("whatever comes in whatever order", () => {
       { numRuns: 100 },
     );
   }, 120_000);
+});
+
+describe.each(DATABASES.filter(({ isHere }) => isHere))("instances on $name", ({ make }) => {
+  /** An instance whose clock is so far ahead, and how many statements it has sent. */
+  const connect = async (database: TestDatabase, id: string, skewMs = 0) => {
+    const clock: Clock = { now: () => Date.now() + skewMs, after: systemClock.after };
+    const { database: own } = database.connect();
+    const feed = createFeed(own, systemClock, "sharing");
+    await migrate(own);
+    const sharing = createSharing({ database: own, feed, clock, ready: async () => {} });
+    const instance = createInstance([ANN, BOB], clock, sharing, { id, version: "1" });
+    hold({ [Symbol.asyncDispose]: instance.fleet.stop });
+    return { ...instance, statements: own.statements };
+  };
+
+  test("whose clocks are five minutes apart know within two seconds what one has met", async () => {
+    const database = await use(make());
+    const one = await connect(database, "one", 5 * MINUTE);
+    const other = await connect(database, "other");
+    await until("both live", async () => {
+      const { rows } = await database.run("SELECT id FROM codex_proxy_instances");
+      return rows.length === 2;
+    });
+    one.settle("ann", failed("rate-limited", { resetsAtMs: one.clock.now() + 10 * MINUTE }));
+    const endMs = Date.now() + 10 * MINUTE;
+    const startedMs = performance.now();
+    const isKnown = (): boolean => other.standing("ann").kind === "cooling";
+    await until("the other one knows", isKnown, 5000);
+    expect(performance.now() - startedMs).toBeLessThan(2000);
+    const found = other.standing("ann");
+    const untilMs = found.kind === "cooling" ? found.untilMs : 0;
+    expect(Math.abs(untilMs - endMs)).toBeLessThan(1000);
+    other.settle("ann", { type: "released" });
+    await until("it is over for both", () => one.standing("ann").kind === "ready", 5000);
+    const home = one.talk("a1".repeat(32));
+    const isHome = (): boolean => other.fleet.homeElsewhere("a1".repeat(32))?.accountId === home;
+    await until("the other one knows where the conversation is", isHome, 5000);
+  });
+
+  test("send no statement for anything that a request does", async () => {
+    const database = await use(make());
+    const one = await connect(database, "one");
+    await connect(database, "other");
+    await until("it has begun", () => one.statements() > 2);
+    let spared = 0;
+    for (let round = 0; round < 20; round++) {
+      const before = one.statements();
+      for (let turn = 0; turn < 100; turn++) {
+        one.talk(`${round}-${turn}`.padStart(64, "0"));
+        const window = { name: "5h", usedPercent: turn % 90, isPartial: false };
+        const quota = { windows: [window], measuredAtMs: one.clock.now(), hasCredits: false };
+        one.settle("ann", { type: "measured", quota });
+        one.settle("bob", turn % 2 === 0 ? failed("rate-limited") : { type: "released" });
+        one.settle("ann", { type: "served" });
+      }
+      spared += one.statements() - before;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(spared).toBe(0);
+    // What came of it is told all the same.
+    const before = one.statements();
+    await until("it is told", () => one.statements() > before, 5000);
+  });
 });
 
 test("a database of a run before is gone on with", async () => {

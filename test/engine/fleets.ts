@@ -10,6 +10,7 @@ import type {
   SharedState,
   Sharing,
 } from "../../src/store/sql/sharing.ts";
+import type { Clock } from "../../src/wire/clock.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
 import { type Line, listen, NOON, settled } from "./parts.ts";
 
@@ -148,11 +149,11 @@ export function createFakeDatabase(): FakeDatabase {
 }
 
 /** One instance, with a clock of its own. */
-export type TestInstance = {
+export type TestInstance<C extends Clock = ManualClock> = {
   readonly fleet: Fleet;
   readonly pool: Pool;
   readonly affinity: Affinity;
-  readonly clock: ManualClock;
+  readonly clock: C;
   readonly lines: readonly Line[];
   readonly settle: (accountId: string, outcome: Outcome) => void;
   readonly get: (accountId: string) => Account;
@@ -160,6 +161,58 @@ export type TestInstance = {
   /** The account that the next turn of a conversation goes to. */
   readonly talk: (conversation: string) => string | undefined;
 };
+
+/** An instance that has begun. */
+export function createInstance<C extends Clock>(
+  logins: readonly Login[],
+  clock: C,
+  sharing: Sharing,
+  self: Instance,
+): TestInstance<C> {
+  const { log, lines } = listen();
+  const affinityTtlMs = (): number => 24 * 3_600_000;
+  const affinity = createAffinity(affinityTtlMs, 20_000, (key) => fleet.homeElsewhere(key));
+  const options = {
+    policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
+    selector: "round-robin",
+    affinityTtlMs: affinityTtlMs(),
+  } as const;
+  const pool = createPool(() => options, affinity, {
+    onChange: (before, after) => fleet.note(before, after),
+    isApart: () => fleet.isApart(),
+  });
+  const fleet: Fleet = createFleet({
+    ...{ pool, affinity, affinityTtlMs, sharing, clock, log, self },
+  });
+  pool.sync(logins, clock.now());
+  const again = (everyMs: () => number, run: () => Promise<void>): void => {
+    clock.after(everyMs(), () => void run().then(() => again(everyMs, run)));
+  };
+  again(fleet.beatEveryMs, fleet.beat);
+  again(() => 1000, fleet.tellHomes);
+  void fleet.begin();
+  const get = (accountId: string): Account => {
+    const account = pool.get(accountId);
+    if (account === undefined) throw new Error(`there is no account ${accountId}`);
+    return account;
+  };
+  return {
+    fleet,
+    pool,
+    affinity,
+    clock,
+    lines,
+    settle: (accountId, outcome) => pool.settle(accountId, outcome, clock.now()),
+    get,
+    standing: (accountId) => standing(get(accountId), clock.now()),
+    talk: (sessionKey) => {
+      const wish = { sessionKey, model: "gpt-5.4", tried: new Set<string>() };
+      const lease = pool.pick(wish, clock.now());
+      lease?.release(clock.now());
+      return lease?.accountId;
+    },
+  };
+}
 
 /** Several instances on one database; all time is theirs together. */
 export type Crew = {
@@ -177,55 +230,8 @@ export function createCrew(database = createFakeDatabase()): Crew {
   const instances: TestInstance[] = [];
   const join: Crew["join"] = (logins, skewMs = 0, version = "1.0.0") => {
     const clock = createManualClock(database.clock.now() + skewMs);
-    const { log, lines } = listen();
-    const affinityTtlMs = (): number => 24 * 3_600_000;
-    const affinity = createAffinity(affinityTtlMs, 20_000, (key) => fleet.homeElsewhere(key));
-    const options = {
-      policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
-      selector: "round-robin",
-      affinityTtlMs: affinityTtlMs(),
-    } as const;
-    const pool = createPool(() => options, affinity, {
-      onChange: (before, after) => fleet.note(before, after),
-      isApart: () => fleet.isApart(),
-    });
-    const fleet: Fleet = createFleet({
-      pool,
-      affinity,
-      affinityTtlMs,
-      sharing: database.connect(clock),
-      clock,
-      log,
-      self: { id: `instance ${instances.length + 1}`, version },
-    });
-    pool.sync(logins, clock.now());
-    const again = (everyMs: number, run: () => Promise<void>): void => {
-      clock.after(everyMs, () => void run().then(() => again(everyMs, run)));
-    };
-    again(5000, fleet.beat);
-    again(1000, fleet.tellHomes);
-    void fleet.begin();
-    const get = (accountId: string): Account => {
-      const account = pool.get(accountId);
-      if (account === undefined) throw new Error(`there is no account ${accountId}`);
-      return account;
-    };
-    const instance: TestInstance = {
-      fleet,
-      pool,
-      affinity,
-      clock,
-      lines,
-      settle: (accountId, outcome) => pool.settle(accountId, outcome, clock.now()),
-      get,
-      standing: (accountId) => standing(get(accountId), clock.now()),
-      talk: (sessionKey) => {
-        const wish = { sessionKey, model: "gpt-5.4", tried: new Set<string>() };
-        const lease = pool.pick(wish, clock.now());
-        lease?.release(clock.now());
-        return lease?.accountId;
-      },
-    };
+    const id = `instance ${instances.length + 1}`;
+    const instance = createInstance(logins, clock, database.connect(clock), { id, version });
     instances.push(instance);
     return instance;
   };

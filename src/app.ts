@@ -20,7 +20,7 @@ import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
 import { createFeed } from "./engine/feed.ts";
-import { createFleet, type Fleet, HOMES_MS } from "./engine/fleet.ts";
+import { createFleet, type Fleet } from "./engine/fleet.ts";
 import { createFolderImport } from "./engine/folder.ts";
 import { createGauge } from "./engine/gauge.ts";
 import { createHealth } from "./engine/health.ts";
@@ -570,7 +570,7 @@ export async function startApp(
 function fleetChores(fleet: Fleet): readonly Chore[] {
   return [
     { name: "beat", everyMs: fleet.beatEveryMs, run: fleet.beat },
-    { name: "homes", everyMs: () => HOMES_MS, run: fleet.tellHomes },
+    { name: "homes", everyMs: fleet.homesEveryMs, run: fleet.tellHomes },
   ];
 }
 

@@ -32,8 +32,10 @@ export type Fleet = {
   readonly beat: () => Promise<void>;
   /** When that is to be said again: soon, while those that begin together find each other, then every few seconds. */
   readonly beatEveryMs: () => Millis;
-  /** Tells where conversations are. To be called every second or so. */
+  /** Tells where conversations are. */
   readonly tellHomes: () => Promise<void>;
+  /** When that is to be told again: every second, and less often where many instances do so. */
+  readonly homesEveryMs: () => Millis;
   /** Gives accounts that have come into the pool what the others know of them. Call it whenever the store was read. */
   readonly welcome: () => void;
   /** Something has happened to an account here. Cheap enough for every turn. */
@@ -51,8 +53,7 @@ export type Fleet = {
 const BEAT_MS: Millis = 5000;
 const FIRST_BEATS_MS: Millis = 1000;
 const FIRST_BEATS = 15;
-/** How often it tells where conversations are. */
-export const HOMES_MS: Millis = 1000;
+const HOMES_MS: Millis = 1000;
 
 // Whoever would use an account for nothing should know at once; many at once are one writing.
 const URGENT_MS: Millis = 150;
@@ -61,9 +62,11 @@ const READINGS_MS: Millis = 5000;
 // What could not be told is tried again after that.
 const AGAIN_MS: Millis = 2000;
 const AT_ONCE = 200;
-// Two readings of the database are so far apart at least, and farther where many instances read.
+// Two readings of the database are so far apart at least.
 const APART_MS: Millis = 100;
-const APART_EACH_MS: Millis = 10;
+// All together write no more than twenty times a second where conversations are, ten times what was read of quotas, and
+// look a hundred times a second for what is new, however many they are.
+const EACH_MS = { homes: 50, readings: 100, apart: 10 } as const;
 // With the database silent for that, conversations are placed by a rule that all instances know.
 const SILENT_MS: Millis = 12_000;
 const SWEEP_EVERY = 120;
@@ -185,7 +188,8 @@ export function createFleet(ports: FleetPorts): Fleet {
     for (const id of keys.keys()) tellOf(id, "now");
   };
 
-  const gapMs = (): Millis => Math.max(APART_MS, members.count() * APART_EACH_MS);
+  const among = (leastMs: Millis, eachMs: Millis): Millis =>
+    Math.max(leastMs, members.count() * eachMs);
 
   /** Runs `work` soon after it was asked for: once at a time, and once more where it was asked for meanwhile. */
   const soon = (work: () => Promise<boolean>): ((waitMs: Millis) => void) => {
@@ -230,7 +234,7 @@ export function createFleet(ports: FleetPorts): Fleet {
     if (worth === undefined) return;
     (worth === "now" ? urgent : readings).add(id);
     if (worth === "now") planUrgent(URGENT_MS);
-    else planReadings(READINGS_MS);
+    else planReadings(among(READINGS_MS, EACH_MS.readings));
   };
 
   const tell = async (some: readonly string[]): Promise<void> => {
@@ -318,12 +322,13 @@ export function createFleet(ports: FleetPorts): Fleet {
       for (const { account } of pool.view(clock.now())) {
         if (account.availability.kind !== "ready") tellOf(account.login.identity, "now");
       }
-      if (!isStopped) unwatch = sharing.watch(() => planPull(gapMs()));
+      if (!isStopped) unwatch = sharing.watch(() => planPull(among(APART_MS, EACH_MS.apart)));
     },
     beat: async () => {
       if (!isStopped) await attempt(goOn);
     },
     beatEveryMs: () => (beats > FIRST_BEATS ? BEAT_MS : FIRST_BEATS_MS),
+    homesEveryMs: () => among(HOMES_MS, EACH_MS.homes),
     tellHomes: async () => {
       if (members.count() > 1 && trouble === undefined) await attempt(homes.tell);
     },

@@ -189,7 +189,7 @@ export function createInstance<C extends Clock>(
     clock.after(everyMs(), () => void run().then(() => again(everyMs, run)));
   };
   again(fleet.beatEveryMs, fleet.beat);
-  again(() => 1000, fleet.tellHomes);
+  again(fleet.homesEveryMs, fleet.tellHomes);
   void fleet.begin();
   const get = (accountId: string): Account => {
     const account = pool.get(accountId);

@@ -24,23 +24,29 @@ export type Feed = {
 export type Topic = "accounts" | "sharing";
 
 const TOPICS = {
-  accounts: { row: 1, channel: "codex_proxy_changes" },
+  accounts: { row: 1, channel: "codex_proxy_changes", gatherMs: 100 },
   // What instances tell each other changes with every few turns.
-  sharing: { row: 2, channel: "codex_proxy_sharing" },
-} as const satisfies Readonly<Record<Topic, { readonly row: number; readonly channel: string }>>;
+  sharing: { row: 2, channel: "codex_proxy_sharing", gatherMs: 250 },
+} as const satisfies Readonly<Record<Topic, TopicFacts>>;
+
+type TopicFacts = {
+  /** The id of its row in the table of changes. */
+  readonly row: number;
+  readonly channel: string;
+  /** Many changes in that time are one. */
+  readonly gatherMs: Millis;
+};
 
 // Where nobody tells of changes, they are looked for so often: one row by its key.
 const POLL_MS: Millis = 1000;
 // Where somebody does, that is only for what may have been missed.
 const RARE_POLL_MS: Millis = 5000;
-// Many changes in a moment are one.
-const GATHER_MS: Millis = 100;
 // Own changes that are remembered at most, till they have been seen to be nobody else's.
 const MOST_OWN = 10_000;
 
 /** The feed of a database about one topic. */
 export function createFeed(database: Database, clock: Clock, topic: Topic = "accounts"): Feed {
-  const { row: id, channel } = TOPICS[topic];
+  const { row: id, channel, gatherMs } = TOPICS[topic];
   const own = new Set<number>();
   let seen: Cursor | undefined;
 
@@ -109,7 +115,7 @@ export function createFeed(database: Database, clock: Clock, topic: Topic = "acc
       cancel = clock.after(delayMs, () => {
         dueMs = Number.POSITIVE_INFINITY;
         if (isLooking) {
-          plan(GATHER_MS);
+          plan(gatherMs);
           return;
         }
         isLooking = true;
@@ -126,7 +132,7 @@ export function createFeed(database: Database, clock: Clock, topic: Topic = "acc
       const onNote = (): void => {
         // Something between us and the server may take a LISTEN and tell nothing: only what was heard counts.
         isTold = true;
-        plan(GATHER_MS);
+        plan(gatherMs);
       };
       const onReady = (): void => {
         isTold = false;

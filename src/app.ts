@@ -420,11 +420,16 @@ export async function startApp(
   };
   /** Takes in what lies in the folder, where accounts are in a database. */
   const takeFolder = async (): Promise<void> => {
-    if ((await takeIn?.()) !== true) return;
+    if ((await takeIn?.take()) !== true) return;
     await reload();
     // What follows may wait for tokens, and who waits for accounts need not wait for that.
     inBackground("reload", follow());
   };
+  const importLate = async (): Promise<void> => {
+    if (takeIn?.isDue() === true) await takeFolder();
+  };
+  /** Tokens that only this machine has are a danger to all who share the database. */
+  const saveLate = async (): Promise<void> => opened.shared?.store.saveLate();
   const loading = createLoading({
     load: async () => {
       await reload();
@@ -507,8 +512,10 @@ export async function startApp(
         run: recovery.retryAside,
       },
       { name: "save", everyMs: () => SAVE_EVERY_MS, run: renewer.saveLate },
+      { name: "import", everyMs: () => SAVE_EVERY_MS, run: importLate },
       { name: "state", everyMs: () => STATE_EVERY_MS, run: state.save },
       { name: "models", everyMs: () => MODELS_EVERY_MS, run: models.update },
+      { name: "late", everyMs: () => SAVE_EVERY_MS, run: saveLate },
       { name: "traces", everyMs: () => TRACES_EVERY_MS, run: tracer.flush },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },

@@ -37,15 +37,15 @@ export type DatabaseServer = {
 export type DatabaseFile = { readonly driver: "sqlite"; readonly path: string };
 
 /** Every spelling of a driver that is taken. */
-export const DRIVERS: Readonly<Record<string, DatabaseDriver>> = {
-  postgres: "postgres",
-  postgresql: "postgres",
-  pg: "postgres",
-  mysql: "mysql",
-  mariadb: "mysql",
-  sqlite: "sqlite",
-  sqlite3: "sqlite",
-};
+export const DRIVERS: ReadonlyMap<string, DatabaseDriver> = new Map([
+  ["postgres", "postgres"],
+  ["postgresql", "postgres"],
+  ["pg", "postgres"],
+  ["mysql", "mysql"],
+  ["mariadb", "mysql"],
+  ["sqlite", "sqlite"],
+  ["sqlite3", "sqlite"],
+]);
 
 const PORTS = { postgres: 5432, mysql: 3306 } as const;
 const DEFAULT_NAME = "codex_proxy";
@@ -72,7 +72,7 @@ export type PlaceReading =
 
 /** Where the database is, by its keys. `db-dsn` wins over all others but the driver, which it must not contradict. */
 export function readPlace(keys: DatabaseKeys): PlaceReading {
-  const driver = DRIVERS[keys["db-driver"].toLowerCase()];
+  const driver = DRIVERS.get(keys["db-driver"].toLowerCase());
   if (driver === undefined)
     return { ok: false, reason: "db-driver is none of those that there are." };
   const dsn = keys["db-dsn"].trim();
@@ -95,13 +95,14 @@ export function showPlace(place: DatabasePlace): string {
 
 /** Rule of `db-driver`. */
 export function databaseDriver(text: string): Verdict {
-  const driver = DRIVERS[text.toLowerCase()];
+  const driver = DRIVERS.get(text.toLowerCase());
   return driver === undefined ? { ok: false } : { ok: true, value: driver };
 }
 
 function placeOf(driver: DatabaseDriver, keys: DatabaseKeys): PlaceReading {
   const name = keys["db-name"];
   if (driver === "sqlite") {
+    if (name === IN_MEMORY) return { ok: false, reason: FORGETFUL };
     return { ok: true, place: { driver, path: name === "" ? DEFAULT_FILE : name } };
   }
   const caFile = fileOf(keys["db-sslrootcert"]);
@@ -128,12 +129,13 @@ function fileOf(path: string | null | undefined): string | undefined {
   return path === null || path === undefined || path === "" ? undefined : path;
 }
 
+const IN_MEMORY = ":memory:";
+const FORGETFUL = "name a file: what is only in memory would be lost with the program.";
+
 /** `sqlite:path`, `sqlite://path`, `file:path?...` as the Go drivers take it, or a bare path. */
 function fileDsn(dsn: string): DatabaseFile | string {
   const path = dsn.replace(/^(?:sqlite3?|file):(?:\/\/)?/i, "").replace(/\?.*$/s, "");
-  if (path === "" || path === ":memory:") {
-    return "name a file: what is only in memory would be lost with the program.";
-  }
+  if (path === "" || path === IN_MEMORY) return FORGETFUL;
   return { driver: "sqlite", path };
 }
 
@@ -141,11 +143,11 @@ function fileDsn(dsn: string): DatabaseFile | string {
 function postgresDsn(dsn: string): DatabaseServer | string {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(dsn)) return urlDsn(dsn, "postgres");
   const words = new Map<string, string>();
-  const pattern = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^\s']*))(?=\s|$)/gy;
+  const pattern = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/gsy;
   let end = 0;
   for (let match = pattern.exec(dsn); match !== null; match = pattern.exec(dsn)) {
-    const [whole, key = "", quoted, bare] = match;
-    words.set(key, quoted === undefined ? (bare ?? "") : quoted.replaceAll(/\\(.)/g, "$1"));
+    const [whole, key = "", quoted, bare = ""] = match;
+    words.set(key, (quoted ?? bare).replaceAll(/\\(.)/gs, "$1"));
     end += whole.length;
   }
   if (words.size === 0 || dsn.slice(end).trim() !== "") {
@@ -158,7 +160,7 @@ function postgresDsn(dsn: string): DatabaseServer | string {
   const caFile = fileOf(words.get("sslrootcert"));
   return {
     driver: "postgres",
-    host: words.get("host") ?? "127.0.0.1",
+    host: words.get("hostaddr") ?? words.get("host") ?? "127.0.0.1",
     port,
     user: words.get("user") ?? USERS.postgres,
     password: words.get("password") ?? "",
@@ -184,9 +186,8 @@ function mysqlDsn(dsn: string): DatabaseServer | string {
     kind === "unix" ? { host: address, port: undefined } : readEndpoint(address || "127.0.0.1");
   if (endpoint === undefined) return advice;
   const tls = new URLSearchParams(query).get("tls") ?? "preferred";
-  const sslMode = MYSQL_TLS[tls.toLowerCase()];
-  if (sslMode === undefined)
-    return `its tls should be one of ${Object.keys(MYSQL_TLS).join(", ")}.`;
+  const sslMode = MYSQL_TLS.get(tls.toLowerCase());
+  if (sslMode === undefined) return `its tls should be one of ${[...MYSQL_TLS.keys()].join(", ")}.`;
   return {
     driver: "mysql",
     host: endpoint.host,
@@ -199,33 +200,31 @@ function mysqlDsn(dsn: string): DatabaseServer | string {
 }
 
 /** The words of Go's MySQL driver for what PostgreSQL calls an SSL mode. */
-const MYSQL_TLS: Readonly<Record<string, SslMode>> = {
-  false: "disable",
-  preferred: "prefer",
-  "skip-verify": "require",
-  true: "verify-full",
-};
+const MYSQL_TLS: ReadonlyMap<string, SslMode> = new Map([
+  ["false", "disable"],
+  ["preferred", "prefer"],
+  ["skip-verify", "require"],
+  ["true", "verify-full"],
+]);
 
 function urlDsn(dsn: string, driver: "postgres" | "mysql"): DatabaseServer | string {
   const [scheme = ""] = dsn.split("://");
-  if (DRIVERS[scheme.toLowerCase()] !== driver)
+  if (DRIVERS.get(scheme.toLowerCase()) !== driver)
     return `its scheme does not fit db-driver, which is ${driver}.`;
-  // The password may hold what ends a URL's host, which URLs want escaped: that is said, and nothing is guessed.
-  const plain = `http${dsn.slice(scheme.length)}`;
-  if (!URL.canParse(plain)) {
+  const url = readUrl(dsn.slice(scheme.length + "://".length));
+  if (url === undefined) {
     return `it cannot be read as a URL: write characters such as @ / ? # % in user and password as %40 %2F %3F %23 %25.`;
   }
-  const url = new URL(plain);
   const { searchParams } = url;
   const sslMode = sslModeOf(searchParams.get("sslmode") ?? undefined);
   if (sslMode === undefined) return `its sslmode should be one of ${SSL_MODES.join(", ")}.`;
-  const port = portOf(/:80$/.test(url.host) ? "80" : url.port, driver);
+  const port = portOf(url.port, driver);
   if (port === undefined) return "its port should be a number from 1 to 65535.";
   const caFile = fileOf(searchParams.get("sslrootcert"));
   const name = decode(url.pathname.replace(/^\//, ""));
   return {
     driver,
-    host: searchParams.get("host") ?? (url.hostname.replace(/^\[(.*)\]$/, "$1") || "127.0.0.1"),
+    host: searchParams.get("host") ?? decode(url.hostname.replace(/^\[(.*)\]$/, "$1")),
     port,
     user: url.username === "" ? USERS[driver] : decode(url.username),
     password: decode(url.password),
@@ -233,6 +232,21 @@ function urlDsn(dsn: string, driver: "postgres" | "mysql"): DatabaseServer | str
     sslMode,
     ...(caFile === undefined ? {} : { caFile }),
   };
+}
+
+/** What follows a scheme. A password may hold what ends a URL's host: undefined then, since nothing is to be guessed. */
+function readUrl(rest: string): URL | undefined {
+  // Where a socket is named behind it, there need be no host. A scheme that nobody knows has no usual port, which would be left out.
+  const named = rest.replace(/^(?:[^/?#]*@)?(?=[/?#]|$)/, (login) => `${login}127.0.0.1`);
+  const plain = `codex-proxy://${named}`;
+  if (!URL.canParse(plain)) return undefined;
+  const url = new URL(plain);
+  const strange = url.search
+    .slice(1)
+    .split("&")
+    .filter((part) => !/^(?:host|sslmode|sslrootcert)=/.test(part));
+  const parts = [url.pathname, ...strange];
+  return url.hash === "" && !parts.some((part) => part.includes("@")) ? url : undefined;
 }
 
 function decode(text: string): string {

@@ -162,16 +162,17 @@ function halfPair({ setBy, faults }: Tally, one: Key, other: Key): Fault[] {
   return [{ ...given.at, origin: given.origin, key: there, found, allowed, message }];
 }
 
-/** The address of a database that is to be used and cannot be read. */
+/** A database that is to be used, where what names it cannot be read. */
 function unreadablePlace({ values, setBy }: Tally): Fault[] {
-  const given = setBy.get("db-dsn");
-  if (given === undefined || values.get("db-enabled") !== true) return [];
   const whole: unknown = { ...defaults(), ...Object.fromEntries(values) };
-  const reading = isConfig(whole) ? readPlace(whole) : undefined;
-  if (reading === undefined || reading.ok) return [];
+  if (!isConfig(whole) || !whole["db-enabled"]) return [];
+  const key = whole["db-dsn"].trim() === "" ? "db-name" : "db-dsn";
+  const given = setBy.get(key);
+  const reading = readPlace(whole);
+  if (given === undefined || reading.ok) return [];
   const { reason: message } = reading;
-  const allowed = specOf("db-dsn").allowed ?? "";
-  return [{ ...given.at, origin: given.origin, key: "db-dsn", found: "", allowed, message }];
+  const allowed = specOf(key).allowed ?? "";
+  return [{ ...given.at, origin: given.origin, key, found: "", allowed, message }];
 }
 
 /** Of two keys that say the same in two ways, the second one, where both say something. */

@@ -21,6 +21,8 @@ export type Feed = {
   readonly close: () => void;
 };
 
+type Ended = { readonly record: TurnRecord; readonly endedMs: Millis };
+
 /** How many requests are remembered. */
 export const MOST_RECENT = 200;
 /** How many may watch at a time: each has some memory of its own. */
@@ -29,16 +31,19 @@ const LONGEST_NAME = 200;
 
 /** An empty feed. What it remembers is bounded, and so is who watches. */
 export function createFeed(): Feed {
-  const recent: Dict[] = [];
+  // Put into words when somebody asks: most requests end unwatched.
+  const recent: Ended[] = [];
   const followers = new Set<Follower>();
   return {
     add: (record, endedMs) => {
-      const summary = summaryOf(record, endedMs);
-      recent.push(summary);
+      const ended = { record, endedMs };
+      recent.push(ended);
       if (recent.length > MOST_RECENT) recent.shift();
+      if (followers.size === 0) return;
+      const summary = summaryOf(ended);
       for (const { item } of [...followers]) item(summary);
     },
-    recent: () => [...recent],
+    recent: () => recent.map(summaryOf),
     follow: (follower) => {
       if (followers.size >= MOST_FOLLOWERS) return undefined;
       followers.add(follower);
@@ -52,7 +57,7 @@ export function createFeed(): Feed {
 }
 
 /** One request in a line, for its owner; `/explain/ID` has the rest. No key, no prompt, no whole address. */
-function summaryOf(record: TurnRecord, endedMs: Millis): Dict {
+function summaryOf({ record, endedMs }: Ended): Dict {
   const { usage, startedMs, firstOutputMs, attempts } = record;
   return {
     id: record.id,

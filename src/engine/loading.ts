@@ -34,7 +34,9 @@ export function createLoading({ load, retryMs, clock, log }: LoadingPorts): Load
   let cancel = (): void => {};
 
   const attempt = async (): Promise<string | undefined> => {
-    const reason = await load().catch((cause: unknown) => String(cause));
+    const reason = await load().catch((cause: unknown) =>
+      cause instanceof Error ? cause.message : String(cause),
+    );
     isDone ||= reason === undefined;
     return reason;
   };

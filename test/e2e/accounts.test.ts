@@ -258,7 +258,8 @@ describe("the folder of account files", () => {
 
   test("one that is taken away while a token is renewed: nothing is lost", async () => {
     const account = fresh(DUE);
-    account.refreshDelayMs = 300;
+    const answer = Promise.withResolvers<void>();
+    account.refreshGate = answer.promise;
     await using proxy = await start([account], { "auth-scan-interval": 1, "refresh-interval": 1 });
     await within(
       "a token is being renewed",
@@ -266,13 +267,15 @@ describe("the folder of account files", () => {
     );
     const away = `${proxy.authDir}-away`;
     await rename(proxy.authDir, away);
+    answer.resolve();
+    account.refreshGate = undefined;
     await until("it is told", () => proxy.logs().includes("could not be stored"));
     await until("all is read", () => proxy.logs().includes("read the backend's model list"));
     // The proxy must not make the folder anew: an empty one would mean that there are no accounts.
     await until("the folder was looked at", () => proxy.logs().includes("cannot be read"));
     await expectServed(proxy);
     expect((await proxy.stats()).of(account).whole["unsaved_tokens"]).toBe(true);
-    expect(await healthOf(proxy)).toMatchObject({ status: "ok", unsaved_tokens: 1 });
+    expect(await healthOf(proxy)).toMatchObject({ status: "degraded", unsaved_tokens: 1 });
     expect(await stat(proxy.authDir).catch(() => "gone")).toBe("gone");
     await rename(away, proxy.authDir);
     account.refreshDelayMs = 0;

@@ -6,6 +6,7 @@ import { turnBody } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { call } from "../support/call.ts";
 import { SERVERS } from "../support/databases.ts";
+import { describeEach } from "../support/each-database.ts";
 import { holdUntilEnd } from "../support/held.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
@@ -37,7 +38,7 @@ function elapsed(ms: number): () => boolean {
   return () => performance.now() >= endMs;
 }
 
-describe.each(SERVERS.filter(({ isHere }) => isHere))("several instances on one $name", (kind) => {
+describeEach(SERVERS, (kind) => {
   /** So many instances on a database of their own; the first one takes the accounts in. */
   async function fleetOf(
     count: number,

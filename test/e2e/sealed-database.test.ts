@@ -62,6 +62,63 @@ describe.each([...DATABASES])("credential-key with $name", (kind) => {
   );
 });
 
+describe.each([...DATABASES])("credential-key with the Go program's rows in $name", (kind) => {
+  test.skipIf(!kind.isHere)("no token of theirs stays in the clear either", async () => {
+    await using database = await kind.make();
+    const key = randomBytes(32).toString("base64");
+    const account = backend.account(`sealed-go-${kind.name}`);
+    const { accessToken, refreshToken } = account.tokens();
+    const type = kind.name === "MariaDB" ? "MEDIUMTEXT" : "TEXT";
+    await database.run(
+      `CREATE TABLE codex_accounts (id INTEGER PRIMARY KEY, account_id ${type}, email ${type}, id_token ${type}, access_token ${type}, refresh_token ${type}, expire ${type})`,
+    );
+    await database.run(
+      "INSERT INTO codex_accounts (id, email, access_token, refresh_token) VALUES (1, ?, ?, ?)",
+      [account.email, accessToken, refreshToken],
+    );
+    const start = (config: Readonly<Record<string, unknown>>) =>
+      startProxy({ backend, accounts: [], config: { ...database.config, ...config } });
+    {
+      // Taken over in the clear first, and under a key after that.
+      await using plain = await start({});
+      await expectServed(plain);
+    }
+    expect(await dump(database)).toContain(refreshToken);
+    await using proxy = await start({ "credential-key": [key] });
+    await expectServed(proxy);
+    const path = join(proxy.authDir, "..", "seal.yaml");
+    const given = { ...database.config, "auth-dir": proxy.authDir, "credential-key": [key] };
+    await writeFile(path, yamlOf(given));
+    const program = runProgram(["reseal", "-config", path], { cwd: proxy.authDir });
+    expect([await program.exited, program.logs()]).toEqual([
+      0,
+      expect.stringMatching(/^1 sealed with/m),
+    ]);
+    const lies = await dump(database);
+    expect([lies.includes(accessToken), lies.includes(refreshToken)]).toEqual([false, false]);
+  });
+
+  test.skipIf(!kind.isHere)("nor of those that are taken over under a key", async () => {
+    await using database = await kind.make();
+    const key = randomBytes(32).toString("base64");
+    const account = backend.account(`sealed-go-new-${kind.name}`);
+    const { accessToken, refreshToken } = account.tokens();
+    const type = kind.name === "MariaDB" ? "MEDIUMTEXT" : "TEXT";
+    await database.run(
+      `CREATE TABLE codex_accounts (id INTEGER PRIMARY KEY, account_id ${type}, email ${type}, id_token ${type}, access_token ${type}, refresh_token ${type}, expire ${type})`,
+    );
+    await database.run(
+      "INSERT INTO codex_accounts (id, email, access_token, refresh_token) VALUES (1, ?, ?, ?)",
+      [account.email, accessToken, refreshToken],
+    );
+    const config = { ...database.config, "credential-key": [key] };
+    await using proxy = await startProxy({ backend, accounts: [], config });
+    await expectServed(proxy);
+    const lies = await dump(database);
+    expect([lies.includes(accessToken), lies.includes(refreshToken)]).toEqual([false, false]);
+  });
+});
+
 async function generation({ run }: TestDatabase): Promise<number> {
   const { rows } = await run("SELECT generation FROM codex_accounts");
   return Number(rows[0]?.["generation"] ?? 0);

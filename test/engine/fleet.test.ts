@@ -9,6 +9,7 @@ import type { Failure } from "../../src/turn/failure.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { HOUR, loginOf, MINUTE } from "../pool/logins.ts";
 import { DATABASES, type TestDatabase } from "../support/databases.ts";
+import { describeEach } from "../support/each-database.ts";
 import { holdUntilEnd } from "../support/held.ts";
 import { until } from "../support/until.ts";
 import {
@@ -674,7 +675,7 @@ describe("whatever comes in whatever order", () => {
   }, 120_000);
 });
 
-describe.each(DATABASES.filter(({ isHere }) => isHere))("instances on $name", ({ make }) => {
+describeEach(DATABASES, ({ make }) => {
   /** An instance whose clock is so far ahead, and how many statements it has sent. */
   const connect = async (database: TestDatabase, id: string, skewMs = 0) => {
     const clock: Clock = { now: () => Date.now() + skewMs, after: systemClock.after };

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SQL } from "bun";
-import type { DatabasePlace } from "../../src/config/database.ts";
-import { type Database, openDatabase } from "../../src/store/sql/database.ts";
+import type { DatabasePlace, DatabaseServer } from "../../src/config/database.ts";
+import { type Database, type DatabaseOptions, openDatabase } from "../../src/store/sql/database.ts";
 import { createFeed, type Feed } from "../../src/store/sql/feed.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 
@@ -12,10 +12,20 @@ export type TestDatabase = AsyncDisposable & {
   readonly place: DatabasePlace;
   /** The keys of a configuration that uses it. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** A further client of it, closed with it. */
-  readonly connect: (clock?: Clock) => { readonly database: Database; readonly feed: Feed };
+  /** A further client of it, closed with it; its feed goes by `clock`. */
+  readonly connect: (
+    clock?: Clock,
+    more?: Partial<DatabaseOptions>,
+  ) => { readonly database: Database; readonly feed: Feed };
   /** Asks it in its owner's name. */
   readonly run: Database["run"];
+  /**
+   * On a server: how a further user sees it, who may log in and do no more there than these rights say, such as
+   * "SELECT"; goes with the database.
+   */
+  readonly addUser: (rights: readonly string[]) => Promise<DatabaseServer>;
+  /** PostgreSQL: closes all clients and takes all out that is in it, since to make a new database takes PostgreSQL half a second. */
+  readonly empty: () => Promise<void>;
 };
 
 /** A kind of database that tests run against. */
@@ -27,6 +37,7 @@ export type Kind = {
 };
 
 type Server = {
+  readonly title: string;
   readonly driver: "postgres" | "mysql";
   readonly port: number;
   readonly user: string;
@@ -34,18 +45,26 @@ type Server = {
 };
 
 // The servers' usual local ports, with the users that need no password there.
-const POSTGRES: Server = { driver: "postgres", port: 5432, user: "postgres", always: "postgres" };
-const MARIADB: Server = { driver: "mysql", port: 3306, user: "root", always: "information_schema" };
+const POSTGRES: Server = {
+  title: "PostgreSQL",
+  driver: "postgres",
+  port: 5432,
+  user: "postgres",
+  always: "postgres",
+};
+const MARIADB: Server = {
+  title: "MariaDB",
+  driver: "mysql",
+  port: 3306,
+  user: "root",
+  always: "information_schema",
+};
 
 /** Every kind of database, SQLite always and the others where a server answers. */
 export const DATABASES: readonly Kind[] = [
   { name: "SQLite", isHere: true, make: makeFile },
-  {
-    name: "PostgreSQL",
-    isHere: await answers(POSTGRES),
-    make: () => makeOn(POSTGRES),
-  },
-  { name: "MariaDB", isHere: await answers(MARIADB), make: () => makeOn(MARIADB) },
+  await kindOf(POSTGRES),
+  await kindOf(MARIADB),
 ];
 
 /** Those that are servers. */
@@ -64,12 +83,18 @@ function clientOf({ driver, port, user }: Server, database: string): SQL {
   });
 }
 
+async function kindOf(server: Server): Promise<Kind> {
+  return { name: server.title, isHere: await answers(server), make: () => makeOn(server) };
+}
+
 async function answers(server: Server): Promise<boolean> {
   const client = clientOf(server, server.always);
   try {
     await client.unsafe("SELECT 1");
     return true;
   } catch {
+    // The command that runs all tests repeats this line at its end.
+    process.stderr.write(`skipped: ${server.title} does not answer on 127.0.0.1:${server.port}\n`);
     return false;
   } finally {
     await client.close().catch(() => {});
@@ -122,26 +147,89 @@ async function makeFile(): Promise<TestDatabase> {
   );
 }
 
+type UserSql = {
+  readonly add: (
+    user: string,
+    password: string,
+    database: string,
+    rights: readonly string[],
+  ) => readonly string[];
+  readonly drop: (user: string) => readonly string[];
+};
+
+// MariaDB takes whoever comes over the loopback interface for one of localhost, or not, by how it resolves names.
+const HERE = ["localhost", "127.0.0.1"];
+
+const USERS: Readonly<Record<DatabasePlace["driver"], UserSql>> = {
+  sqlite: { add: () => [], drop: () => [] },
+  postgres: {
+    add: (user, password, _database, rights) => [
+      `CREATE ROLE ${user} LOGIN PASSWORD '${password}'`,
+      ...rights.map((right) => `GRANT ${right} ON ALL TABLES IN SCHEMA public TO ${user}`),
+      `GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${user}`,
+    ],
+    drop: (user) => [`DROP OWNED BY ${user}`, `DROP ROLE ${user}`],
+  },
+  mysql: {
+    add: (user, password, database, rights) =>
+      HERE.flatMap((host) => [
+        `CREATE USER '${user}'@'${host}' IDENTIFIED BY '${password}'`,
+        ...rights.map((right) => `GRANT ${right} ON ${database}.* TO '${user}'@'${host}'`),
+      ]),
+    drop: (user) => HERE.map((host) => `DROP USER '${user}'@'${host}'`),
+  },
+};
+
+/** How a database is used where a test does not care. */
+export const USUAL = {
+  clock: systemClock,
+  chance: Math.random,
+  mostConnections: 2,
+  lifetimeSec: 0,
+} as const;
+
 function testDatabase(
   place: DatabasePlace,
   config: Readonly<Record<string, unknown>>,
   drop: () => Promise<void>,
 ): TestDatabase {
   const open: Database[] = [];
-  const connect = (clock: Clock = systemClock) => {
-    const options = { clock: systemClock, chance: Math.random, mostConnections: 2, lifetimeSec: 0 };
-    const database = openDatabase({ ...options, place });
+  const connect: TestDatabase["connect"] = (clock = systemClock, more = {}) => {
+    const database = openDatabase({ ...USUAL, place, ...more });
     open.push(database);
     return { database, feed: createFeed(database, clock) };
   };
   const { database: own } = connect();
+  const users: string[] = [];
+  const close = async (): Promise<void> => {
+    for (const database of open.splice(1)) await database.close();
+    for (const user of users.splice(0)) {
+      for (const statement of USERS[place.driver].drop(user)) await own.run(statement);
+    }
+  };
   return {
     place,
     config,
     connect,
     run: own.run,
+    addUser: async (rights) => {
+      if (place.driver === "sqlite") throw new Error("a file has no users");
+      const user = freshName();
+      users.push(user);
+      const password = `pw-${user}`;
+      for (const statement of USERS[place.driver].add(user, password, place.name, rights))
+        await own.run(statement);
+      return { ...place, user, password };
+    },
+    empty: async () => {
+      await close();
+      await own.run("DROP SCHEMA public CASCADE");
+      await own.run("CREATE SCHEMA public");
+      await own.run("GRANT USAGE ON SCHEMA public TO PUBLIC");
+    },
     [Symbol.asyncDispose]: async () => {
-      for (const database of open) await database.close();
+      await close();
+      await own.close();
       await drop();
     },
   };

@@ -2,7 +2,9 @@
 
 import { tapDatabase } from "../../../test/support/database-tap.ts";
 import { DATABASES, type TestDatabase } from "../../../test/support/databases.ts";
+import { until } from "../../../test/support/until.ts";
 import { CODEX, type Contender, DIRECT } from "../contender.ts";
+import type { Server } from "../crew.ts";
 import { contenderOf, type Field } from "../field.ts";
 import { type Figure, ratios, summarize } from "../figure.ts";
 import { addedMs } from "./latency.ts";
@@ -28,16 +30,24 @@ async function compare(field: Field, database: TestDatabase): Promise<Figure[]> 
   const { crew, base, size } = field;
   await using tap = await tapDatabase(database);
   await field.setStyle({ events: 20, paceMs: 0 });
-  const start = async (name: string, config: TestDatabase["config"]): Promise<Contender> => ({
-    ...contenderOf(CODEX, await crew.startProgram(10, base, config)),
-    name,
-  });
+  const servers: Server[] = [];
+  const start = async (name: string, config: TestDatabase["config"]): Promise<Contender> => {
+    const server = await crew.startProgram(10, base, config);
+    servers.push(server);
+    return { ...contenderOf(CODEX, server), name };
+  };
   const own = [
     await start(FILES, {}),
     await start(FAST, database.config),
     await start(SLOW, tap.config),
   ];
-  // Only from here on: the accounts are there.
+  for (const { port } of servers) {
+    await until(
+      "the accounts are there",
+      async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok,
+    );
+  }
+  // Only from here on: what is measured is a database that becomes slow.
   tap.delay(SLOW_MS);
   const contenders = [...field.pick([DIRECT]), ...own];
   await field.warm(contenders);

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { SQL } from "bun";
 import type { DatabasePlace, DatabaseServer } from "../../config/database.ts";
 import { type Clock, inTime, type Millis } from "../../wire/clock.ts";
@@ -28,18 +29,25 @@ export type Database = {
   readonly begin: <T>(task: (run: Run) => Promise<T>) => Promise<T>;
   /** A connection of its own for `task`, for what a server ties to a connection. @throws DatabaseTrouble */
   readonly reserve: <T>(task: (run: Run) => Promise<T>) => Promise<T>;
-  /**
-   * PostgreSQL: calls `onNote` whenever somebody says something on the channel, and `onReady` each time when that is
-   * sure again after a connection was lost. Undefined where the database cannot do this.
-   */
-  readonly listen:
-    | ((channel: string, onNote: () => void, onReady: () => void) => Promise<() => void>)
-    | undefined;
+  /** Calls `undo` if the transaction that `run` belongs to is undone. */
+  readonly onUndone: (run: Run, undo: () => void) => void;
+  /** PostgreSQL: listens to a channel. Undefined where the database cannot do this. @throws DatabaseTrouble */
+  readonly listen: ((channel: string, ear: Ear) => Promise<() => void>) | undefined;
   /** How many statements have been sent so far. */
   readonly statements: () => number;
   /** Why the last statement did not get through to the database; undefined while it answers. */
   readonly trouble: () => string | undefined;
   readonly close: () => Promise<void>;
+};
+
+/** Whoever listens to a channel. */
+export type Ear = {
+  /** Somebody has said something. */
+  readonly onNote: () => void;
+  /** From here on nothing is missed: after the beginning, and again after each connection that was lost. */
+  readonly onReady: () => void;
+  /** Nothing comes any more; whoever wants to hear on listens anew. */
+  readonly onLost: () => void;
 };
 
 /** How a database is used. */
@@ -72,6 +80,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   const dialect = DIALECTS[place.driver];
   const server = place.driver === "sqlite" ? undefined : place;
   const { run: inTurn } = createLanes(() => 1);
+  const undos = new WeakMap<Run, (() => void)[]>();
+  const ears = new Set<Ear>();
   let client: SQL | undefined;
   let statements = 0;
   let trouble: string | undefined;
@@ -83,33 +93,55 @@ export function openDatabase(options: DatabaseOptions): Database {
     return said;
   };
 
-  const open = async (): Promise<SQL> => {
-    client ??= new SQL(settingsOf(place, options));
-    return client;
+  const open = (): SQL => {
+    try {
+      if (client === undefined && place.driver === "sqlite") makeFile(place.path);
+      client ??= new SQL(settingsOf(place, options));
+      return client;
+    } catch (cause) {
+      throw note(cause);
+    }
+  };
+
+  /**
+   * Gives up connections of which one has fallen silent: what lies between may have forgotten all of them, which shows
+   * on none of them for a quarter of an hour, and new ones may work at once.
+   */
+  const abandon = (pool: SQL): void => {
+    if (client !== pool) return;
+    client = undefined;
+    void pool.close({ timeout: 0 }).catch(() => {});
+    const deaf = [...ears];
+    ears.clear();
+    for (const { onLost } of deaf) onLost();
   };
 
   /** What comes of `work`, unless it takes too long: a server that stands still must not hold its callers for ever. */
-  const bounded = async <T>(work: PromiseLike<T>): Promise<T> => {
-    const done = await inTime(
-      Promise.resolve(work).then((value) => ({ value })),
-      options.limitMs ?? LIMIT_MS,
-      clock,
-    );
-    if (done === undefined) throw new DatabaseTrouble("away", "it did not answer in time");
-    return done.value;
+  const bounded = async <T>(pool: SQL, work: () => PromiseLike<T>): Promise<T> => {
+    try {
+      // Nothing can come between this process and a file of its own machine.
+      if (server === undefined) return await work();
+      const done = await inTime(
+        Promise.resolve(work()).then((value) => ({ value })),
+        options.limitMs ?? LIMIT_MS,
+        clock,
+      );
+      if (done !== undefined) return done.value;
+      abandon(pool);
+      throw new DatabaseTrouble("away", "it did not answer in time");
+    } catch (cause) {
+      throw note(cause);
+    }
   };
 
   const runOn =
-    (connection: Pick<SQL, "unsafe">): Run =>
+    (pool: SQL, connection: Pick<SQL, "unsafe">): Run =>
     async (statement, params = []) => {
       statements += 1;
-      try {
-        const result = await bounded(connection.unsafe(dialect.spell(statement), [...params]));
-        trouble = undefined;
-        return answerOf(result);
-      } catch (cause) {
-        throw note(cause);
-      }
+      const send = () => connection.unsafe(dialect.spell(statement), [...params]);
+      const result = await bounded(pool, send);
+      trouble = undefined;
+      return answerOf(result);
     };
 
   /** Once more, after a pause that is longer each time, where others were in the way. */
@@ -131,45 +163,59 @@ export function openDatabase(options: DatabaseOptions): Database {
   const alone = <T>(task: () => Promise<T>): Promise<T> =>
     server === undefined ? inTurn("file", task) : task();
 
-  const transact = async <T>(task: (run: Run) => Promise<T>): Promise<T> => {
+  /** A connection for `task` alone, and whether it can still be used. */
+  const reserved = async <T>(
+    task: (run: Run, isUsable: () => boolean) => Promise<T>,
+  ): Promise<T> => {
+    const pool = open();
+    if (server === undefined) return task(runOn(pool, pool), () => true);
+    const connection = await bounded(pool, () => pool.reserve());
     try {
-      const connection = await open();
-      const within = (own: Pick<SQL, "unsafe">): Promise<T> => task(runOn(own));
-      // A transaction on a file that only reads at first could not write when another one has begun to.
-      return await (server === undefined
-        ? connection.begin("immediate", within)
-        : connection.begin(within));
-    } catch (cause) {
-      throw note(cause);
+      return await task(runOn(pool, connection), () => client === pool);
+    } finally {
+      connection.release();
     }
   };
+
+  const transact = <T>(task: (run: Run) => Promise<T>): Promise<T> =>
+    reserved(async (run, isUsable) => {
+      const undo: (() => void)[] = [];
+      undos.set(run, undo);
+      try {
+        await run(dialect.begin);
+        const value = await task(run);
+        await run(dialect.commit);
+        return value;
+      } catch (cause) {
+        if (isUsable()) await run(dialect.rollback).catch(() => {});
+        for (const each of undo) each();
+        throw cause;
+      }
+    });
 
   return {
     dialect,
     place,
     run: (statement, params) =>
-      alone(() => persistently(async () => runOn(await open())(statement, params))),
+      alone(() =>
+        persistently(() => {
+          const pool = open();
+          return runOn(pool, pool)(statement, params);
+        }),
+      ),
     begin: (task) => alone(() => persistently(() => transact(task))),
-    reserve: async (task) => {
-      if (server === undefined) return alone(async () => task(runOn(await open())));
-      const connection = await (await open()).reserve().catch((cause: unknown) => {
-        throw note(cause);
-      });
-      try {
-        return await task(runOn(connection));
-      } finally {
-        connection.release();
-      }
-    },
+    reserve: (task) => alone(() => reserved(task)),
+    onUndone: (run, undo) => void undos.get(run)?.push(undo),
     listen:
       place.driver === "postgres"
-        ? async (channel, onNote, onReady) => {
-            const heard = await (await open())
-              .listen(channel, onNote, onReady)
-              .catch((cause: unknown) => {
-                throw note(cause);
-              });
-            return () => void heard.unlisten().catch(() => {});
+        ? async (channel, ear) => {
+            const pool = open();
+            const heard = await bounded(pool, () => pool.listen(channel, ear.onNote, ear.onReady));
+            ears.add(ear);
+            return () => {
+              ears.delete(ear);
+              void heard.unlisten().catch(() => {});
+            };
           }
         : undefined,
     statements: () => statements,
@@ -179,6 +225,15 @@ export function openDatabase(options: DatabaseOptions): Database {
       client = undefined;
     },
   };
+}
+
+/** Makes the file, where it is not there yet, for its owner's eyes alone; what the client puts beside it goes by it. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, "a", 0o600));
+  } catch {
+    // The client tells why.
+  }
 }
 
 /** The name that the server's own lists show for our connections. */

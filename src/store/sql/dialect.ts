@@ -19,9 +19,22 @@ export type Dialect = {
   readonly columnsOf: string;
   /** Makes an INSERT put new values where its key is there already. */
   readonly upsert: (key: string, columns: readonly string[]) => string;
+  /**
+   * How a transaction begins and ends. One that stands still is ended by the server, where the server can, since all
+   * others wait for it; and these give up before the client does, which would leave the server waiting without them.
+   */
+  readonly begin: string;
+  readonly commit: string;
+  readonly rollback: string;
   /** The statement as the driver takes it. */
   readonly spell: (statement: string) => string;
 };
+
+// A transaction of ours is a few statements, one right after the other. Both are far below what a statement may take.
+const STILL_SEC = 4;
+const BLOCKED_SEC = 6;
+// MySQL has no limit for a transaction that stands still, but one for a connection; what is idle in the pool keeps its own.
+const MYSQL_USUAL = "SET SESSION wait_timeout = DEFAULT";
 
 const POSTGRES: Dialect = {
   driver: "postgres",
@@ -36,6 +49,9 @@ const POSTGRES: Dialect = {
     "SELECT column_name AS name FROM information_schema.columns WHERE table_schema = CURRENT_SCHEMA() AND table_name = ?",
   upsert: (key, columns) =>
     ` ON CONFLICT (${key}) DO UPDATE SET ${columns.map((name) => `${name} = excluded.${name}`).join(", ")}`,
+  begin: `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '${STILL_SEC}s'; SET LOCAL lock_timeout = '${BLOCKED_SEC}s'`,
+  commit: "COMMIT",
+  rollback: "ROLLBACK",
   spell: numbered,
 };
 
@@ -47,13 +63,17 @@ const MYSQL: Dialect = {
   key: "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
   tableEnd: " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
   serial: "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY",
-  nowMs: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+  // Of the local time, UNIX_TIMESTAMP could not tell the two hours apart that a clock goes through in autumn.
+  nowMs: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
   index: (isUnique, name, table, column) =>
     `CREATE ${isUnique ? "UNIQUE " : ""}INDEX ${name} ON ${table} (${column})`,
   columnsOf:
     "SELECT column_name AS name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?",
   upsert: (_key, columns) =>
     ` ON DUPLICATE KEY UPDATE ${columns.map((name) => `${name} = VALUES(${name})`).join(", ")}`,
+  begin: `SET SESSION wait_timeout = ${STILL_SEC}, innodb_lock_wait_timeout = ${BLOCKED_SEC}; BEGIN`,
+  commit: `COMMIT; ${MYSQL_USUAL}`,
+  rollback: `ROLLBACK; ${MYSQL_USUAL}`,
   spell: (statement) => statement,
 };
 
@@ -67,6 +87,10 @@ const SQLITE: Dialect = {
   index: POSTGRES.index,
   columnsOf: "SELECT name FROM pragma_table_info(?)",
   upsert: POSTGRES.upsert,
+  // A transaction on a file that only reads at first could not write when another one has begun to.
+  begin: "BEGIN IMMEDIATE",
+  commit: "COMMIT",
+  rollback: "ROLLBACK",
   spell: (statement) => statement,
 };
 

@@ -23,18 +23,17 @@ export type Feed = {
 /** What changes are counted and told of apart from others, so that nobody is woken by what is not for them. */
 export type Topic = "accounts" | "sharing";
 
-const TOPICS = {
-  accounts: { row: 1, channel: "codex_proxy_changes", gatherMs: 100 },
-  // What instances tell each other changes with every few turns.
-  sharing: { row: 2, channel: "codex_proxy_sharing", gatherMs: 250 },
-} as const satisfies Readonly<Record<Topic, TopicFacts>>;
-
 type TopicFacts = {
-  /** The id of its row in the table of changes. */
-  readonly row: number;
+  readonly counter: number;
   readonly channel: string;
   /** Many changes in that time are one. */
   readonly gatherMs: Millis;
+};
+
+const TOPICS: Readonly<Record<Topic, TopicFacts>> = {
+  accounts: { counter: 1, channel: "codex_proxy_changes", gatherMs: 100 },
+  // What instances tell each other changes with every few turns.
+  sharing: { counter: 2, channel: "codex_proxy_sharing", gatherMs: 250 },
 };
 
 // Where nobody tells of changes, they are looked for so often: one row by its key.
@@ -45,14 +44,18 @@ const RARE_POLL_MS: Millis = 5000;
 const MOST_OWN = 10_000;
 
 /** The feed of a database about one topic. */
-export function createFeed(database: Database, clock: Clock, topic: Topic = "accounts"): Feed {
-  const { row: id, channel, gatherMs } = TOPICS[topic];
+export function createFeed(
+  database: Pick<Database, "run" | "listen" | "onUndone">,
+  clock: Pick<Clock, "after">,
+  topic: Topic = "accounts",
+): Feed {
+  const { counter, channel, gatherMs } = TOPICS[topic];
   const own = new Set<number>();
   let seen: Cursor | undefined;
 
   const cursor = async (): Promise<Cursor> => {
     const { rows } = await database.run(
-      `SELECT revision, deletions FROM ${CHANGES} WHERE id = ${id}`,
+      `SELECT revision, deletions FROM ${CHANGES} WHERE id = ${counter}`,
     );
     const [row] = rows;
     return { revision: numberOf(row?.["revision"]), deletions: numberOf(row?.["deletions"]) };
@@ -60,14 +63,16 @@ export function createFeed(database: Database, clock: Clock, topic: Topic = "acc
 
   const mark: Feed["mark"] = async (run, isDeletion = false) => {
     await run(
-      `UPDATE ${CHANGES} SET revision = revision + 1, deletions = deletions + ? WHERE id = ${id}`,
+      `UPDATE ${CHANGES} SET revision = revision + 1, deletions = deletions + ? WHERE id = ${counter}`,
       [isDeletion ? 1 : 0],
     );
-    const { rows } = await run(`SELECT revision FROM ${CHANGES} WHERE id = ${id}`);
+    const { rows } = await run(`SELECT revision FROM ${CHANGES} WHERE id = ${counter}`);
     const revision = numberOf(rows[0]?.["revision"]);
     if (database.listen !== undefined) await run("SELECT PG_NOTIFY(?, '')", [channel]);
     own.add(revision);
     if (own.size > MOST_OWN) own.clear();
+    // The next one to change something gets this number then, whoever that is.
+    database.onUndone(run, () => own.delete(revision));
     return revision;
   };
 
@@ -76,84 +81,114 @@ export function createFeed(database: Database, clock: Clock, topic: Topic = "acc
     const before = seen;
     seen = now;
     if (before === undefined || now.revision < before.revision) return true;
-    let isOthers = false;
-    for (let each = before.revision + 1; each <= now.revision; each++) {
-      if (!own.delete(each)) isOthers = true;
+    let ours = 0;
+    for (const each of own) {
+      if (each > now.revision) continue;
+      own.delete(each);
+      if (each > before.revision) ours += 1;
     }
-    return isOthers;
+    return ours < now.revision - before.revision;
+  };
+
+  const watchers = new Set<Watcher>();
+  let isTold = false;
+  let wasAway = false;
+  let isListening = false;
+  let isLooking = false;
+  let isWanted = false;
+  let isGathering = false;
+  let unlisten = (): void => {};
+  let cancel = (): void => {};
+
+  const look = async (): Promise<void> => {
+    try {
+      const now = await cursor();
+      const isNew = isNews(now) || wasAway;
+      wasAway = false;
+      for (const watcher of watchers) {
+        if (isNew || !watcher.hasBegun) watcher.onChange();
+        watcher.hasBegun = true;
+      }
+      await subscribe();
+    } catch {
+      // Whoever uses the database finds out by themselves, and says so.
+      wasAway = true;
+      isTold = false;
+    }
+  };
+
+  const plan = (delayMs: Millis): void => {
+    cancel();
+    cancel = clock.after(delayMs, () => {
+      isGathering = false;
+      isLooking = true;
+      void look().then(() => {
+        isLooking = false;
+        if (watchers.size === 0) return;
+        // What was said during the look may be of what came after it.
+        if (isWanted) lookSoon();
+        else plan(isTold ? RARE_POLL_MS : POLL_MS);
+      });
+    });
+  };
+
+  /** Whoever speaks all the time must not put the look off for ever. */
+  const lookSoon = (): void => {
+    isWanted = isLooking;
+    if (isLooking || isGathering || watchers.size === 0) return;
+    isGathering = true;
+    plan(gatherMs);
+  };
+
+  const subscribe = async (): Promise<void> => {
+    if (isListening || watchers.size === 0 || database.listen === undefined) return;
+    isListening = true;
+    const stop = await database
+      .listen(channel, {
+        onNote: () => {
+          // Something between us and the server may take a LISTEN and tell nothing: only what was heard counts.
+          isTold = true;
+          lookSoon();
+        },
+        onReady: () => {
+          isTold = false;
+          lookSoon();
+        },
+        onLost: () => {
+          isListening = false;
+          isTold = false;
+        },
+      })
+      .catch(() => undefined);
+    isListening = stop !== undefined;
+    unlisten = stop ?? unlisten;
+    if (watchers.size === 0) rest();
+  };
+
+  const rest = (): void => {
+    cancel();
+    unlisten();
+    unlisten = () => {};
+    isListening = false;
+    isGathering = false;
   };
 
   const watch: Feed["watch"] = (onChange) => {
-    let isStopped = false;
-    let isTold = false;
-    let wasAway = false;
-    let isLooking = false;
-    let dueMs: Millis = Number.POSITIVE_INFINITY;
-    let unlisten = (): void => {};
-    let cancel = (): void => {};
-    let isListening = false;
-
-    const look = async (): Promise<void> => {
-      try {
-        const now = await cursor();
-        const isBack = wasAway;
-        wasAway = false;
-        if ((isNews(now) || isBack) && !isStopped) onChange();
-        await subscribe();
-      } catch {
-        // Whoever uses the database finds out by themselves, and says so.
-        wasAway = true;
-      }
-    };
-
-    /** Looks in `delayMs`, or sooner where that is planned already: one note after another must not put it off. */
-    const plan = (delayMs: Millis): void => {
-      const atMs = clock.now() + delayMs;
-      if (isStopped || atMs >= dueMs) return;
-      cancel();
-      dueMs = atMs;
-      cancel = clock.after(delayMs, () => {
-        dueMs = Number.POSITIVE_INFINITY;
-        if (isLooking) {
-          plan(gatherMs);
-          return;
-        }
-        isLooking = true;
-        void look().then(() => {
-          isLooking = false;
-          plan(isTold ? RARE_POLL_MS : POLL_MS);
-        });
-      });
-    };
-
-    const subscribe = async (): Promise<void> => {
-      if (isListening || isStopped || database.listen === undefined) return;
-      isListening = true;
-      const onNote = (): void => {
-        // Something between us and the server may take a LISTEN and tell nothing: only what was heard counts.
-        isTold = true;
-        plan(gatherMs);
-      };
-      const onReady = (): void => {
-        isTold = false;
-        plan(0);
-      };
-      try {
-        const stop = await database.listen(channel, onNote, onReady);
-        if (isStopped) stop();
-        else unlisten = stop;
-      } catch {
-        isListening = false;
-      }
-    };
-
-    plan(POLL_MS);
+    const watcher: Watcher = { onChange, hasBegun: false };
+    watchers.add(watcher);
+    // What changed between a watcher's last reading and its beginning is told too.
+    if (!isLooking && !isGathering) plan(POLL_MS);
     return () => {
-      isStopped = true;
-      cancel();
-      unlisten();
+      watchers.delete(watcher);
+      if (watchers.size === 0) rest();
     };
   };
 
-  return { counter: id, mark, cursor, watch };
+  return { counter, mark, cursor, watch };
 }
+
+type Watcher = {
+  readonly onChange: () => void;
+  /** Whether it has been told once, or need not be. */
+  hasBegun: boolean;
+};

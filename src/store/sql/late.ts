@@ -1,11 +1,12 @@
-import type { Login } from "../../pool/account.ts";
-import { isNewer } from "../../pool/account.ts";
+import { basename } from "node:path";
+import { isNewer, type Login } from "../../pool/account.ts";
 import { areSame, type Credential } from "../../pool/credential.ts";
+import { sha256 } from "../../wire/digest.ts";
 import type { Log } from "../../wire/log.ts";
-import { areOthers } from "../claims.ts";
+import { areOfOthers, areOthers, areStrangers, payloadsOf } from "../claims.ts";
 import { readLogin, writeCredential } from "../record.ts";
 import type { Database } from "./database.ts";
-import { type Kept, loginOf, type Shelf } from "./shelf.ts";
+import { anyLoginOf, type Kept, loginOf, type Shelf } from "./shelf.ts";
 import type { Spill, Spilled } from "./spill.ts";
 import type { Writer } from "./writer.ts";
 
@@ -22,7 +23,7 @@ export type LatePorts = {
 export type LateTokens = {
   /** Takes up what an earlier process left. */
   readonly restore: () => Promise<void>;
-  readonly keep: (name: string, file: string, spilled: Spilled) => void;
+  readonly keep: (name: string, file: string, spilled: Spilled) => Promise<void>;
   /** The account has these tokens by now: others of it that lie here are of no use any more. */
   readonly stored: (name: string, credential: Credential) => Promise<void>;
   readonly drop: (name: string) => Promise<void>;
@@ -54,32 +55,30 @@ export function createLateTokens(ports: LatePorts): LateTokens {
     await spill.remove(file);
   };
 
-  /** What lies here of an account, unless it has changed since these tokens were made from it. */
-  const newerThan = ({ name, generation }: Kept): Late | undefined => {
-    const held = late.get(name);
-    return held !== undefined && generation <= held.spilled.generation ? held : undefined;
+  /** What lies here of an account, unless it has got other tokens since, or its name is another one's by now. */
+  const newerThan = (kept: Kept): Late | undefined => {
+    const held = late.get(kept.name);
+    return held !== undefined && held.spilled.from === markOfTokens(kept) ? held : undefined;
   };
 
   const contentOf = (kept: Kept): string | undefined => {
     const held = newerThan(kept);
     if (held === undefined || kept.content === undefined) return kept.content;
-    return withTokens(kept.content, held.spilled);
+    return withTokens(kept.content, held.spilled) ?? kept.content;
   };
 
   const bringOne = async (name: string, held: Late): Promise<void> => {
-    const { credential, generation } = held.spilled;
+    const { credential } = held.spilled;
     const kept = await shelf.fetch(run, name);
     // An account that is away may come back with its database.
     if (kept?.content === undefined) return;
     const next = withTokens(kept.content, held.spilled);
-    const theirs = loginOf(kept);
+    // What somebody has spoilt is corrected by its owner first.
+    if (next === undefined) return;
+    const theirs = anyLoginOf(kept);
     if (theirs !== undefined && areSame(theirs.credential, credential)) return end(name, held);
-    const ours = readLogin(next, name);
-    const isOutdated =
-      kept.generation > generation &&
-      theirs !== undefined &&
-      ours.ok &&
-      (areOthers(theirs, ours.login) || !isNewer(ours.login, theirs));
+    const ours = anyLoginOf({ reading: readLogin(next, name) });
+    const isOutdated = newerThan(kept) === undefined && !supersedes(ours, theirs, credential);
     if (!isOutdated && !(await writer.replace(kept, next, credential))) return;
     await end(name, held);
     await shelf.fetch(run, name);
@@ -91,14 +90,21 @@ export function createLateTokens(ports: LatePorts): LateTokens {
 
   return {
     restore: async () => {
-      for (const [file, spilled] of await spill.read()) {
+      const tell = (file: string, reason: string): void =>
+        log.warn("tokens that an earlier run kept on this machine cannot be read", {
+          file: basename(file),
+          reason,
+        });
+      for (const [file, spilled] of await spill.read(tell)) {
         const known = late.get(spilled.name);
         if (known !== undefined && known.spilled.atMs >= spilled.atMs) continue;
         late.set(spilled.name, { file, spilled, made: undefined });
       }
     },
-    keep: (name, file, spilled) => {
+    keep: async (name, file, spilled) => {
+      const former = late.get(name);
       late.set(name, { file, spilled, made: undefined });
+      if (former !== undefined) await spill.remove(former.file);
     },
     stored: async (name, credential) => {
       const held = late.get(name);
@@ -115,7 +121,7 @@ export function createLateTokens(ports: LatePorts): LateTokens {
       const login = loginOf(kept);
       if (held === undefined || login === undefined || kept.content === undefined) return login;
       if (held.made?.from !== kept.content || held.made.source !== login.source) {
-        const reading = readLogin(withTokens(kept.content, held.spilled), login.source);
+        const reading = readLogin(contentOf(kept) ?? "", login.source);
         if (!reading.ok) return login;
         held.made = { from: kept.content, source: login.source, login: reading.login };
       }
@@ -127,6 +133,24 @@ export function createLateTokens(ports: LatePorts): LateTokens {
   };
 }
 
-function withTokens(content: string, { credential, atMs }: Spilled): string {
-  return writeCredential(content, credential, atMs) ?? content;
+function withTokens(content: string, { credential, atMs }: Spilled): string | undefined {
+  return writeCredential(content, credential, atMs);
+}
+
+/** What stands for the tokens that an account's row has. */
+export function markOfTokens(kept: Pick<Kept, "reading">): string {
+  const { accessToken = "", refreshToken = "" } = anyLoginOf(kept)?.credential ?? {};
+  return sha256(`${accessToken}\n${refreshToken}`).slice(0, 16);
+}
+
+/** Whether `ours`, an account with `credential` in it, is a newer state of what is there. */
+function supersedes(
+  ours: Login | undefined,
+  theirs: Login | undefined,
+  credential: Credential,
+): boolean {
+  if (theirs === undefined || ours === undefined) return true;
+  const tokens = [payloadsOf(theirs.credential), payloadsOf(credential)] as const;
+  const isAnother = areOthers(theirs, ours) || areStrangers(...tokens) || areOfOthers(...tokens);
+  return !isAnother && isNewer(ours, theirs);
 }

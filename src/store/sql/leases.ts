@@ -13,8 +13,11 @@ export type Lease = {
    * may have been. False where the lease is held no more.
    */
   readonly announce: (token: string) => Promise<boolean>;
-  /** Gives it up; what was announced by it is over, whatever came of it. Never throws. */
-  readonly release: () => Promise<void>;
+  /**
+   * Gives it up. What was announced by it is over, unless the token `isSpent` and the database has no other one of the
+   * account: that stays for those who come next to know. Never throws.
+   */
+  readonly release: (isSpent?: boolean) => Promise<void>;
 };
 
 /** Leases on accounts, among all instances. */
@@ -32,7 +35,11 @@ const LEASE_MS: Millis = 15_000;
 const EXTEND_MS: Millis = 5000;
 
 /** Leases in the rows of the accounts. All times are the database's, so that clocks may differ. */
-export function createLeases(database: Database, clock: Clock, chance: () => number): Leases {
+export function createLeases(
+  database: Pick<Database, "run" | "dialect">,
+  clock: Pick<Clock, "after">,
+  chance: () => number,
+): Leases {
   const { run, dialect } = database;
   const { nowMs } = dialect;
 
@@ -68,7 +75,7 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
 
   const leaseOf = (name: string, owner: string, holdMs: Millis): Lease => {
     const stopExtending = extend(name, owner, holdMs);
-    let isAnnounced = false;
+    let announced: string | undefined;
     return {
       isStillOurs: async () => {
         const { rows } = await run(
@@ -78,19 +85,22 @@ export function createLeases(database: Database, clock: Clock, chance: () => num
         return rows.length > 0;
       },
       announce: async (token) => {
+        // Before the answer, which may be lost: it would look as if this instance had gone silent.
+        announced = token;
         const { count } = await run(
           `UPDATE ${ACCOUNTS} SET spending = ?, spending_ms = ${nowMs} WHERE name = ? AND lease_owner = ? AND lease_until > ${nowMs}`,
           [token, name, owner],
         );
-        isAnnounced = count > 0;
-        return isAnnounced;
+        return count > 0;
       },
-      release: async () => {
+      release: async (isSpent = false) => {
         stopExtending();
+        const over = isSpent ? undefined : announced;
+        // What another one has announced, and not come back from, is for those who come next to know.
+        const clear = ", spending = CASE WHEN spending = ? THEN NULL ELSE spending END";
         await run(
-          // What another one has announced, and not come back from, is for those who come next to know.
-          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${isAnnounced ? ", spending = NULL" : ""} WHERE name = ? AND lease_owner = ?`,
-          [name, owner],
+          `UPDATE ${ACCOUNTS} SET lease_owner = NULL, lease_until = 0${over === undefined ? "" : clear} WHERE name = ? AND lease_owner = ?`,
+          [...(over === undefined ? [] : [over]), name, owner],
         ).catch(() => {
           // It ends by itself.
         });

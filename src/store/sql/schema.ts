@@ -128,8 +128,10 @@ export function numberOf(value: unknown): number {
 
 // Any number that nobody else takes; the server's other users may have locks of their own.
 const LOCK_NUMBER = 1_129_270_872;
-const LOCK_NAME = "codex_proxy_schema";
-const LOCK_WAIT_SEC = 60;
+// MySQL's locks are the whole server's, which may have several such databases; their names have 64 characters at most.
+const LOCK = "CONCAT('codex_proxy_schema_', LEFT(MD5(DATABASE()), 16))";
+// Less than a statement may take: whoever gave it up would get the lock later, and keep it.
+const LOCK_WAIT_SEC = 3;
 
 /** Runs `task` while no other instance changes the schema. */
 export async function exclusively(
@@ -145,7 +147,7 @@ export async function exclusively(
       });
     case "mysql":
       return database.reserve(async (run) => {
-        const { rows } = await run("SELECT GET_LOCK(?, ?) AS held", [LOCK_NAME, LOCK_WAIT_SEC]);
+        const { rows } = await run(`SELECT GET_LOCK(${LOCK}, ?) AS held`, [LOCK_WAIT_SEC]);
         if (numberOf(rows[0]?.["held"]) !== 1) {
           throw new DatabaseTrouble(
             "clash",
@@ -155,7 +157,7 @@ export async function exclusively(
         try {
           await task(run);
         } finally {
-          await run("SELECT RELEASE_LOCK(?)", [LOCK_NAME]).catch(() => {});
+          await run(`SELECT RELEASE_LOCK(${LOCK})`).catch(() => {});
         }
       });
     case "sqlite":

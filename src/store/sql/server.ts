@@ -19,8 +19,13 @@ export async function createDatabase(
   try {
     await database.run(CREATE[server.driver](server.name));
   } catch (cause) {
-    // Another instance has just made it.
-    if (!(cause instanceof DatabaseTrouble) || cause.kind !== "taken") throw cause;
+    if (!(cause instanceof DatabaseTrouble)) throw cause;
+    if (cause.kind === "rights") {
+      const reason = `there is no database "${server.name}", and the user may not make one. Make it for them, or correct db-name.`;
+      throw new DatabaseTrouble("rights", reason);
+    }
+    // Otherwise another instance has just made it.
+    if (cause.kind !== "taken") throw cause;
   } finally {
     await database.close();
   }

@@ -15,6 +15,8 @@ export type Kept = {
   readonly name: string;
   /** Grows with each change of the content: who writes says which one they have read. */
   readonly generation: number;
+  /** The number of the last change to the row, whatever it changed. */
+  readonly revision: number;
   readonly isAside: boolean;
   /** A digest of whose login it is; undefined where that is not known, or another row has it. */
   readonly identity: string | undefined;
@@ -46,8 +48,10 @@ const PAGE = 500;
 
 /** Nothing has been read yet. */
 export function createShelf(sealer: Sealer, { nowMs }: Pick<Dialect, "nowMs">): Shelf {
-  const columns = `id, name, identity, content, generation, aside, spending, ${nowMs} - spending_ms AS spending_ago`;
+  const columns = `id, name, identity, content, generation, revision, aside, spending, ${nowMs} - spending_ms AS spending_ago`;
   const byId = new Map<string, Kept>();
+  // Rows that this process has deleted since the last reading began.
+  const forgotten = new Set<string>();
   let seen: Cursor | undefined;
 
   const put = (row: Row): Kept => {
@@ -59,17 +63,29 @@ export function createShelf(sealer: Sealer, { nowMs }: Pick<Dialect, "nowMs">): 
   };
 
   /** All rows that fit, a page at a time, so that thousands of accounts do not come in one piece. */
-  const readPages = async (run: Run, where: string, params: readonly Param[]): Promise<void> => {
+  const readPages = async (
+    run: Run,
+    where: string,
+    params: readonly Param[],
+    isWanted: (row: Row) => boolean,
+  ): Promise<void> => {
     let last = 0;
     for (;;) {
       const { rows } = await run(
         `SELECT ${columns} FROM ${ACCOUNTS} WHERE ${where} AND name IS NOT NULL AND id > ? ORDER BY id LIMIT ${PAGE}`,
         [...params, last],
       );
-      for (const row of rows) put(row);
+      for (const row of rows) if (isWanted(row)) put(row);
       last = numberOf(rows.at(-1)?.["id"]);
       if (rows.length < PAGE) return;
     }
+  };
+
+  /** Whether a row is no older than what is known: this process changes some while others are on their way to it. */
+  const isNews = (row: Row): boolean => {
+    const id = String(row["id"]);
+    const known = byId.get(id)?.revision ?? 0;
+    return !forgotten.has(id) && numberOf(row["revision"]) >= known;
   };
 
   const dropDeleted = async (run: Run): Promise<void> => {
@@ -87,14 +103,16 @@ export function createShelf(sealer: Sealer, { nowMs }: Pick<Dialect, "nowMs">): 
     pull: async (run, cursor) => {
       // Before the rows: what is changed meanwhile is read again the next time.
       const now = await cursor();
+      forgotten.clear();
       // A database that was put back to an earlier state counts from there.
-      const isAnew = seen === undefined || now.revision < seen.revision;
-      if (isAnew) await readPages(run, "1 = 1", []);
-      else if (now.revision !== seen?.revision) {
-        await readPages(run, "revision > ?", [seen?.revision ?? 0]);
-      }
-      if (seen !== undefined && (isAnew || now.deletions !== seen.deletions))
-        await dropDeleted(run);
+      const isPutBack = seen !== undefined && now.revision < seen.revision;
+      const from = isPutBack ? undefined : seen;
+      // Some may have been fetched before the first reading, and deleted since.
+      const hasDeleted = from === undefined ? byId.size > 0 : from.deletions !== now.deletions;
+      if (from === undefined) await readPages(run, "1 = 1", [], isPutBack ? () => true : isNews);
+      else if (from.revision !== now.revision)
+        await readPages(run, "revision > ?", [from.revision], isNews);
+      if (hasDeleted) await dropDeleted(run);
       seen = now;
     },
     fetch: async (run, name) => {
@@ -106,7 +124,9 @@ export function createShelf(sealer: Sealer, { nowMs }: Pick<Dialect, "nowMs">): 
     find,
     forget: (name) => {
       const kept = find(name);
-      if (kept !== undefined) byId.delete(kept.id);
+      if (kept === undefined) return;
+      byId.delete(kept.id);
+      forgotten.add(kept.id);
     },
   };
 }
@@ -126,6 +146,11 @@ export function loginOf({ reading }: Kept): Login | undefined {
   return reading.ok ? reading.login : undefined;
 }
 
+/** The same, with one that must not be used for now. */
+export function anyLoginOf({ reading }: Pick<Kept, "reading">): Login | undefined {
+  return reading.ok ? reading.login : reading.barred;
+}
+
 function keptOf(row: Row, sealer: Sealer, before: Kept | undefined): Kept {
   const name = String(row["name"]);
   const isAside = numberOf(row["aside"]) !== 0;
@@ -134,6 +159,7 @@ function keptOf(row: Row, sealer: Sealer, before: Kept | undefined): Kept {
     id: String(row["id"]),
     name,
     generation,
+    revision: numberOf(row["revision"]),
     isAside,
     identity: text(row["identity"]),
     spending: text(row["spending"]),

@@ -14,8 +14,8 @@ import type { Saved } from "../store.ts";
 export type Spilled = {
   /** The account's name in the database. */
   readonly name: string;
-  /** The generation of the account that they were made from. */
-  readonly generation: number;
+  /** A mark of the tokens that the account's row had when these were got: they count for as long as it has those. */
+  readonly from: string;
   readonly credential: Credential;
   readonly atMs: Millis;
 };
@@ -34,8 +34,13 @@ export type SpillSlot = {
 /** A folder on this machine for tokens on their way to the database. */
 export type Spill = {
   readonly prepare: (name: string) => Promise<SpillSlot | Extract<Saved, { ok: false }>>;
-  /** What lies there, this process's and that of earlier ones: the file, and the tokens in it. */
-  readonly read: () => Promise<ReadonlyMap<string, Spilled>>;
+  /**
+   * What lies there, this process's and that of earlier ones: the file, and the tokens in it. One that cannot be read is
+   * told of, and stays.
+   */
+  readonly read: (
+    onUnread?: (file: string, reason: string) => void,
+  ) => Promise<ReadonlyMap<string, Spilled>>;
   readonly remove: (file: string) => Promise<void>;
 };
 
@@ -96,7 +101,7 @@ export function createSpill(dir: string, sealer: Sealer, steps: Steps, now: () =
         return { ok: false, reason };
       }
     },
-    read: async () => {
+    read: async (onUnread = () => {}) => {
       const names = await readdir(dir).catch(() => []);
       const found = new Map<string, Spilled>();
       const blank: string[] = [];
@@ -107,6 +112,7 @@ export function createSpill(dir: string, sealer: Sealer, steps: Steps, now: () =
         const spilled = opened.ok ? decode(opened.text) : undefined;
         if (spilled !== undefined) found.set(file, spilled);
         else if (stored === "") blank.push(file);
+        else onUnread(file, opened.ok ? "it holds no whole tokens." : opened.reason);
       }
       // A young one may be another process's that waits for the issuer's answer.
       await removeStale(blank, now());
@@ -118,19 +124,19 @@ export function createSpill(dir: string, sealer: Sealer, steps: Steps, now: () =
   };
 }
 
-function encode({ name, generation, credential, atMs }: Spilled): object {
-  return { name, generation, at: atMs, ...credential };
+function encode({ name, from, credential, atMs }: Spilled): object {
+  return { name, from, at: atMs, ...credential };
 }
 
 function decode(content: string): Spilled | undefined {
   const body = dict(parseDict(content));
   const name = text(body["name"]);
-  const generation = number(body["generation"]);
+  const from = text(body["from"]);
   const atMs = number(body["at"]);
   const [accessToken, refreshToken, idToken] = ["accessToken", "refreshToken", "idToken"].map(
     (key) => text(body[key]),
   );
-  if (name === undefined || generation === undefined || atMs === undefined) return undefined;
+  if (name === undefined || from === undefined || atMs === undefined) return undefined;
   if (accessToken === undefined && refreshToken === undefined) return undefined;
   const [issuedAtMs, expiresAtMs] = [number(body["issuedAtMs"]), number(body["expiresAtMs"])];
   const credential: Credential = {
@@ -140,5 +146,5 @@ function decode(content: string): Spilled | undefined {
     ...(issuedAtMs !== undefined && { issuedAtMs }),
     ...(expiresAtMs !== undefined && { expiresAtMs }),
   };
-  return { name, generation, credential, atMs };
+  return { name, from, credential, atMs };
 }

@@ -11,7 +11,7 @@ import { type Database, type DatabaseOptions, prepareFile } from "./database.ts"
 import type { Feed } from "./feed.ts";
 import { createLateTokens } from "./late.ts";
 import { createLeases } from "./leases.ts";
-import { exclusively, IMPORTS, migrate } from "./schema.ts";
+import { IMPORTS, migrate } from "./schema.ts";
 import { checkVersion, createDatabase } from "./server.ts";
 import { createShelf, type Kept, nameOf, sourceOf } from "./shelf.ts";
 import { createSpill } from "./spill.ts";
@@ -44,6 +44,8 @@ export type SqlStore = Store & {
   readonly noteImport: (digest: string) => Promise<void>;
   /** Brings the schema up to date and waits for it. @throws DatabaseTrouble */
   readonly ready: () => Promise<void>;
+  /** Brings into the database what it could not take before. Never throws. */
+  readonly saveLate: () => Promise<void>;
 };
 
 const DATABASE = "the database";
@@ -53,7 +55,7 @@ const PAGE = 200;
 /** Accounts in a database, for several instances. Nothing is sent before the first use; nothing is thrown but by `ready`. */
 export function createSqlStore(ports: SqlStorePorts): SqlStore {
   const { database, feed, clock, log, sealer, spillDir, steps = diskSteps } = ports;
-  const { run, dialect } = database;
+  const { run, begin, dialect } = database;
   const { run: takeTurns } = createLanes(() => Number.POSITIVE_INFINITY);
   let opening: Promise<void> | undefined;
   let isForeign = false;
@@ -78,10 +80,10 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     await migrate(database);
     isForeign = await hasForeignColumns(run, dialect);
     if (isForeign) {
-      await exclusively(database, async (own) => {
-        const taken = await takeOver(own, await feed.mark(own), sealer);
-        if (taken > 0) log.info("accounts of the Go program were taken over", { accounts: taken });
-      });
+      // Within one transaction: its number is seen by others only together with the rows that bear it.
+      // The Go program may have deleted some as well, and says so nowhere.
+      const taken = await begin(async (own) => takeOver(own, await feed.mark(own, true), sealer));
+      if (taken > 0) log.info("accounts of the Go program were taken over", { accounts: taken });
     }
     await late.restore();
   };
@@ -116,11 +118,17 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     return { ...mergeLogins(logins), faults: [...faults, ...unread], complete };
   };
 
+  /** What cannot be brought in is used from here, and tried again later. */
+  const bringLate = (): Promise<void> =>
+    late.reconcile(takeTurns).catch((cause: unknown) => {
+      log.debug("tokens are still only on this machine", { reason: reasonOf(cause) });
+    });
+
   const readAll = async (): Promise<Snapshot> => {
     try {
       await ready();
       await shelf.pull(run, feed.cursor);
-      await late.reconcile(takeTurns);
+      await bringLate();
       return snapshot(true, []);
     } catch (cause) {
       return snapshot(false, [{ source: DATABASE, reason: reasonOf(cause) }]);
@@ -203,6 +211,7 @@ export function createSqlStore(ports: SqlStorePorts): SqlStore {
     canAdd: () => act(async () => ({ ok: true })),
     trouble: () => fault ?? database.trouble(),
     watch: feed.watch,
+    saveLate: () => takeTurns(DATABASE, bringLate),
     knownImports: async (digests) => {
       await ready();
       const known = new Set<string>();

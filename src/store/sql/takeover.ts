@@ -1,4 +1,4 @@
-import { isNewer } from "../../pool/account.ts";
+import { isNewer, type Login } from "../../pool/account.ts";
 import type { Credential } from "../../pool/credential.ts";
 import { isoOf, type Millis } from "../../wire/clock.ts";
 import { sha256 } from "../../wire/digest.ts";
@@ -16,7 +16,7 @@ const TOKENS = ["id_token", "access_token", "refresh_token", "expire"] as const;
 
 /**
  * Makes accounts of the rows that the Go program has written: each gets a name and a content, as a file would have. Its
- * own columns stay as they are, and a row that holds no login is left alone. Where its owner has gone back to the Go
+ * own columns stay as they are, but for the tokens where a key seals them, and a row that holds no login is left alone. Where its owner has gone back to the Go
  * program for a while, the tokens that it got then are newer than those of the content, and count.
  */
 export async function takeOver(run: Run, revision: number, sealer: Sealer): Promise<number> {
@@ -24,6 +24,17 @@ export async function takeOver(run: Run, revision: number, sealer: Sealer): Prom
   const names = new Set(rows.flatMap(({ name }) => (name === null ? [] : [String(name)])));
   const identities = new Set(rows.map(({ identity }) => identity));
   let taken = 0;
+  /** Changes a row; with a key, nothing of its tokens stays in the clear beside. */
+  const put = async (row: Row, content: string, values: Readonly<Record<string, Param>>) => {
+    const stored = sealer.seal(content);
+    const cleared = stored === content ? {} : NO_TOKENS;
+    const columns = { ...values, content: stored, revision, ...cleared };
+    const sets = Object.keys(columns).map((name) => `${name} = ?`);
+    await run(`UPDATE ${TABLE} SET ${sets.join(", ")} WHERE id = ?`, [
+      ...Object.values(columns),
+      String(row["id"]),
+    ]);
+  };
   for (const row of rows) {
     const foreign = contentOf(row);
     if (foreign === undefined) continue;
@@ -31,27 +42,37 @@ export async function takeOver(run: Run, revision: number, sealer: Sealer): Prom
     if (content === undefined && row["name"] === null) {
       const name = freeNameOf(row, names);
       const reading = readLogin(foreign, name);
-      const identity = reading.ok ? identityDigest(reading.login.identity) : null;
+      const identity = reading.ok ? identityDigest(reading.login) : null;
       // Two rows of one login: the newer tokens count, as with two files.
       const own = identities.has(identity) ? null : identity;
       names.add(name);
       identities.add(own);
-      await run(
-        `UPDATE ${TABLE} SET name = ?, identity = ?, content = ?, revision = ? WHERE id = ?`,
-        [name, own, sealer.seal(foreign), revision, String(row["id"])],
-      );
+      await put(row, foreign, { name, identity: own });
       taken += 1;
     } else if (content !== undefined) {
-      const newer = newerContent(content, foreign, String(row["name"]), sealer);
-      if (newer === undefined) continue;
-      await run(
-        `UPDATE ${TABLE} SET content = ?, generation = generation + 1, revision = ? WHERE id = ?`,
-        [sealer.seal(newer), revision, String(row["id"])],
-      );
-      taken += 1;
+      const change = changeOf(content, foreign, String(row["name"]), sealer);
+      if (change === undefined) continue;
+      await put(row, change.content, { generation: Number(row["generation"]) + 1 });
+      if (change.isNewer) taken += 1;
     }
   }
   return taken;
+}
+
+const NO_TOKENS = {
+  id_token: null,
+  access_token: null,
+  refresh_token: null,
+  expire: null,
+} as const;
+
+/** What an account that is here already is changed to; undefined where it stays as it is. */
+function changeOf(content: string, foreign: string, name: string, sealer: Sealer) {
+  const newer = newerContent(content, foreign, name, sealer);
+  if (newer !== undefined) return { content: newer, isNewer: true };
+  const opened = sealer.open(content);
+  // Its owner has set a key since: what the Go program has of it lies in the clear.
+  return opened.ok && opened.isSealed ? { content: opened.text, isNewer: false } : undefined;
 }
 
 /** The content with the tokens of the Go program's columns, where those are newer and of the same login. */
@@ -95,10 +116,12 @@ export function foreignValues(
   };
 }
 
-/** What stands for an identity in a column that others may see. */
-export function identityDigest(identity: string): string | null {
-  // One that only knows its file's name says nothing of who it is.
-  return identity.startsWith("file:") ? null : sha256(identity).slice(0, 32);
+/** What stands for whose login it is in a column that others may see: of two rows, only one can have it. */
+export function identityDigest({ identity, credential }: Login): string {
+  const { refreshToken, accessToken = "" } = credential;
+  // One that only knows its file's name says nothing of who it is: its tokens must not be in two rows all the same.
+  const whose = identity.startsWith("file:") ? `token ${refreshToken ?? accessToken}` : identity;
+  return sha256(whose).slice(0, 32);
 }
 
 function contentOf(row: Row): string | undefined {

@@ -9,9 +9,9 @@ import { areOfOthers, areOthers, areStrangers, payloadsOf } from "../claims.ts";
 import { writeCredential } from "../record.ts";
 import type { LockWish, Saved, Store, Stored } from "../store.ts";
 import type { Database } from "./database.ts";
-import type { LateTokens } from "./late.ts";
+import { type LateTokens, markOfTokens } from "./late.ts";
 import type { Lease, Leases } from "./leases.ts";
-import { type Kept, loginOf, nameOf, type Shelf } from "./shelf.ts";
+import { anyLoginOf, type Kept, loginOf, nameOf, type Shelf } from "./shelf.ts";
 import type { Spill, Spilled, SpillSlot } from "./spill.ts";
 import { DatabaseTrouble } from "./trouble.ts";
 import { ALWAYS_CHANGED, GONE, TRIES, type Writer, whyUnread } from "./writer.ts";
@@ -48,13 +48,22 @@ export type Tenure = Pick<Store, "locked" | "canSave" | "save"> & {
 type Holding = {
   readonly name: string;
   readonly lease: Lease;
+  /** The longest that a renewal takes, by what whoever asked for the account said. */
+  readonly holdMs: Millis;
   /** The account as it was when its renewal was prepared, and the file that takes the new tokens meanwhile. */
   prepared: { readonly kept: Kept; readonly slot: SpillSlot } | undefined;
+  /** Its refresh token is spent, and the database has not got the new one. */
+  isSpent: boolean;
+  isOver: boolean;
 };
+
+/** What became of new tokens. `isFinal`: there is no place for them, and never will be. */
+type Put = Stored & { readonly isFinal?: true };
 
 // The owner's own acts wait so long for a renewal that is under way somewhere.
 const ACT: LockWish = { holdMs: 30_000, waitMs: 60_000 };
-// Whoever was about to spend a token when they went silent may come back with what they got for it.
+// Whoever was about to spend a token when they went silent may come back with what they got for it; at least so long,
+// and for as long as a renewal may take.
 const SILENT_MS: Millis = 120_000;
 
 const BUSY =
@@ -64,8 +73,7 @@ const BUSY =
 export function createTenure(ports: TenurePorts): Tenure {
   const { database, ready, leases, shelf, writer, spill, late, takeTurns, clock, log } = ports;
   const { run } = database;
-  const holding = new Map<string, Holding>();
-  // Which of these the running task has: in its own process, too, nobody else may take the account from under it.
+  // What the running task has: in its own process, too, nobody else may take an account from under it.
   const tasks = new AsyncLocalStorage<readonly Holding[]>();
 
   const act = async <T extends Saved>(
@@ -80,10 +88,8 @@ export function createTenure(ports: TenurePorts): Tenure {
   };
 
   /** What the running task has of this account. */
-  const ofTask = (name: string): Holding | undefined => {
-    const held = holding.get(name);
-    return held !== undefined && tasks.getStore()?.includes(held) === true ? held : undefined;
-  };
+  const ofTask = (name: string): Holding | undefined =>
+    tasks.getStore()?.find((held) => held.name === name && !held.isOver);
 
   const take = async (source: string, wish: LockWish): Promise<Lease | string> => {
     const name = nameOf(source);
@@ -115,16 +121,26 @@ export function createTenure(ports: TenurePorts): Tenure {
     }
     if (typeof lease === "string") return { ok: false, reason: lease };
     const { isStillOurs, release } = lease;
-    const held: Holding = { name: nameOf(source), lease, prepared: undefined };
-    holding.set(held.name, held);
+    const name = nameOf(source);
+    const { holdMs } = wish;
+    const held: Holding = {
+      name,
+      lease,
+      holdMs,
+      prepared: undefined,
+      isSpent: false,
+      isOver: false,
+    };
     try {
-      const within = [...(tasks.getStore() ?? []), held];
+      // What a task has begun, such as a timer, runs on as a part of it.
+      const around = (tasks.getStore() ?? []).filter(({ isOver }) => !isOver);
+      const within = [...around, held];
       const isOurs = (): Promise<boolean> => isStillOurs().catch(() => false);
       return { ok: true, value: await tasks.run(within, () => task(isOurs)) };
     } finally {
+      held.isOver = true;
       await endPreparation(held);
-      if (holding.get(held.name) === held) holding.delete(held.name);
-      await release();
+      await release(held.isSpent);
     }
   };
 
@@ -158,7 +174,8 @@ export function createTenure(ports: TenurePorts): Tenure {
       const held = ofTask(name);
       const { refreshToken } = login.credential;
       if (held === undefined || refreshToken === undefined) return { ok: true };
-      const doubt = whyDoubtful(kept, login, isPressing, clock.now());
+      const isNeeded = isPressing || !isAlive(login.credential, clock.now());
+      const doubt = whyDoubtful(kept, login, isNeeded, Math.max(SILENT_MS, held.holdMs));
       return doubt === undefined ? prepare(held, kept, refreshToken) : { ok: false, reason: doubt };
     });
 
@@ -167,9 +184,9 @@ export function createTenure(ports: TenurePorts): Tenure {
     kept: Kept,
     { credential, atMs }: Spilled,
     prepared: Kept | undefined,
-  ): Promise<Stored | undefined> => {
-    const { name, content, reading } = kept;
-    const login = reading.ok ? reading.login : reading.barred;
+  ): Promise<Put | undefined> => {
+    const { name, content } = kept;
+    const login = anyLoginOf(kept);
     if (content === undefined || login === undefined) return { ok: false, reason: whyUnread(kept) };
     if (areSame(login.credential, credential)) return { ok: true };
     if (isAnother(login, credential, prepared)) return othersThere(name);
@@ -186,12 +203,12 @@ export function createTenure(ports: TenurePorts): Tenure {
     return { ok: true };
   };
 
-  const store = async (spilled: Spilled, prepared: Kept | undefined): Promise<Stored> => {
+  const store = async (spilled: Spilled, prepared: Kept | undefined): Promise<Put> => {
     const { name } = spilled;
     await ready();
     for (let tried = 0; tried < TRIES; tried++) {
       const kept = await shelf.fetch(run, name);
-      if (kept === undefined) return { ok: false, reason: `${name}: ${GONE}` };
+      if (kept === undefined) return { ok: false, reason: `${name}: ${GONE}`, isFinal: true };
       const done = await put(kept, spilled, prepared);
       if (done !== undefined) return done;
     }
@@ -205,7 +222,7 @@ export function createTenure(ports: TenurePorts): Tenure {
     held.prepared = undefined;
     const kept = await prepared.slot.keep();
     if (!kept.ok) return { ok: false, reason: `${why} And ${kept.reason}` };
-    late.keep(held.name, prepared.slot.file, spilled);
+    await late.keep(held.name, prepared.slot.file, spilled);
     log.warn("new tokens are kept on this machine till the database takes them", {
       file: held.name,
       reason: why,
@@ -217,20 +234,27 @@ export function createTenure(ports: TenurePorts): Tenure {
     const name = nameOf(source);
     const held = ofTask(name);
     const prepared = held?.prepared;
-    const generation = prepared?.kept.generation ?? 0;
-    const spilled: Spilled = { name, generation, credential, atMs: nowMs };
+    const from = prepared === undefined ? "" : markOfTokens(prepared.kept);
+    const spilled: Spilled = { name, from, credential, atMs: nowMs };
     // At once, before anything is asked or waited for: until this is done, a kill loses the login.
     prepared?.slot.write(spilled);
+    if (held !== undefined) held.isSpent = prepared !== undefined;
     return takeTurns(name, async () => {
-      try {
-        const stored = await store(spilled, prepared?.kept);
-        if (stored.ok && held !== undefined) await endPreparation(held);
-        if (stored.ok) await late.stored(name, credential);
-        return stored;
-      } catch (cause) {
-        const why = reasonOf(cause);
-        return held === undefined ? { ok: false, reason: why } : keepHere(held, spilled, why);
+      const stored = await store(spilled, prepared?.kept).catch(
+        (cause: unknown): Put => ({ ok: false, reason: reasonOf(cause) }),
+      );
+      if (!stored.ok) {
+        const { reason, isFinal = false } = stored;
+        return held === undefined || isFinal
+          ? { ok: false, reason }
+          : keepHere(held, spilled, reason);
       }
+      if (held !== undefined) {
+        held.isSpent = false;
+        await endPreparation(held);
+      }
+      await late.stored(name, credential);
+      return stored;
     });
   };
 
@@ -249,9 +273,9 @@ export function reasonOf(cause: unknown): string {
   return redact(String(cause));
 }
 
-function othersThere(name: string): Extract<Saved, { ok: false }> {
+function othersThere(name: string): Extract<Put, { ok: false }> {
   const reason = `${name}: it holds another login by now, so new tokens are not written to it. Log in again with "codex-proxy login".`;
-  return { ok: false, reason };
+  return { ok: false, reason, isFinal: true };
 }
 
 /** What stands for a refresh token where others can read it. */
@@ -263,14 +287,13 @@ function markOfToken(token: string): string {
 function whyDoubtful(
   { name, spending, spendingAgoMs }: Kept,
   { credential }: Login,
-  isPressing: boolean,
-  now: Millis,
+  isNeeded: boolean,
+  silentMs: Millis,
 ): string | undefined {
   const { refreshToken } = credential;
   if (spending === undefined || refreshToken === undefined) return undefined;
   if (spending !== markOfToken(refreshToken)) return undefined;
-  const isNeeded = isPressing || !isAlive(credential, now);
-  if (isNeeded && spendingAgoMs >= SILENT_MS) return undefined;
+  if (isNeeded && spendingAgoMs >= silentMs) return undefined;
   return `${name}: an instance was about to renew it when it went silent, so that its refresh token may be spent. It is not tried again while the access token works.`;
 }
 

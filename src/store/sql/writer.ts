@@ -54,7 +54,7 @@ export function createWriter(ports: WriterPorts): Writer {
     const login = reading.ok ? reading.login : undefined;
     return {
       content: stored,
-      identity: login === undefined ? null : identityDigest(login.identity),
+      identity: login === undefined ? null : identityDigest(login),
       ...(isForeign() && login !== undefined
         ? foreignValues(login.credential, stored !== content)
         : {}),
@@ -81,7 +81,7 @@ export function createWriter(ports: WriterPorts): Writer {
       return await update(kept, { ...others, identity });
     } catch (cause) {
       if (!isTaken(cause)) throw cause;
-      return update(kept, others);
+      return update(kept, { ...others, identity: null });
     }
   };
 
@@ -91,8 +91,11 @@ export function createWriter(ports: WriterPorts): Writer {
       for (let tried = 0; tried < TRIES; tried++) {
         const kept = await shelf.fetch(run, name);
         if (kept === undefined) return { ok: false, reason: `${name}: ${GONE}` };
-        if (kept.content === undefined) return { ok: false, reason: whyUnread(kept) };
-        if (await replace(kept, change(kept.content))) {
+        const { content, reading } = kept;
+        // What is spoilt stays as it is: somebody may mend it.
+        const isLogin = reading.ok || reading.barred !== undefined;
+        if (content === undefined || !isLogin) return { ok: false, reason: whyUnread(kept) };
+        if (await replace(kept, change(content))) {
           await shelf.fetch(run, name);
           return { ok: true };
         }

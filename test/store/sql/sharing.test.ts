@@ -4,6 +4,7 @@ import { migrate, STATES } from "../../../src/store/sql/schema.ts";
 import { createSharing, type Position, type Sharing } from "../../../src/store/sql/sharing.ts";
 import { systemClock } from "../../../src/wire/clock.ts";
 import { DATABASES, type TestDatabase } from "../../support/databases.ts";
+import { describeEach } from "../../support/each-database.ts";
 import { holdUntilEnd } from "../../support/held.ts";
 import { until } from "../../support/until.ts";
 
@@ -13,7 +14,7 @@ const { use } = holdUntilEnd();
 
 const key = (number: number): string => `account ${String(number).padStart(5, "0")}`;
 
-describe.each(DATABASES.filter(({ isHere }) => isHere))("sharing in $name", ({ make }) => {
+describeEach(DATABASES, ({ make }) => {
   const connect = (database: TestDatabase): Sharing & { statements: () => number } => {
     const { database: own } = database.connect();
     const feed = createFeed(own, systemClock, "sharing");

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { dict } from "../../src/wire/json.ts";
 import { turnsOn } from "../support/accounts.ts";
 import type { FakeAccount } from "../support/backend/account.ts";

@@ -1,4 +1,4 @@
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { createFeed } from "../../../src/store/sql/feed.ts";
 import { migrate, STATES } from "../../../src/store/sql/schema.ts";
 import { createSharing, type Position, type Sharing } from "../../../src/store/sql/sharing.ts";

@@ -105,8 +105,17 @@ describe("what one instance finds out", () => {
     expect(other.get("ann").modelCooldowns.size).toBe(1);
   });
 
-  test("a reading is known to the others within seconds", async () => {
+  test("an account's first reading is known at once, so that nobody else takes one", async () => {
     const { one, other, pass } = await two();
+    measure(one, "ann", 40);
+    await pass(SECOND);
+    expect(other.get("ann").quota?.windows[0]?.usedPercent).toBe(40);
+  });
+
+  test("a further reading is known to the others within seconds", async () => {
+    const { one, other, pass } = await two();
+    measure(one, "ann", 30);
+    await pass(SECOND);
     measure(one, "ann", 40);
     await pass(6 * SECOND);
     expect(other.get("ann").quota).toEqual(one.get("ann").quota ?? readingOf(one, -1));

@@ -15,11 +15,12 @@ import { adoptAll, adoptTokens } from "./engine/adopt.ts";
 import { createAliases } from "./engine/aliases.ts";
 import { type Client, createAllowances } from "./engine/allowance.ts";
 import { createCheckQuota } from "./engine/check-quota.ts";
-import { startChores } from "./engine/chores.ts";
+import { type Chore, startChores } from "./engine/chores.ts";
 import { createDeadTokens } from "./engine/dead.ts";
 import { execute } from "./engine/execute.ts";
 import { createExplainer } from "./engine/explain.ts";
 import { createFeed } from "./engine/feed.ts";
+import { createFleet, type Fleet } from "./engine/fleet.ts";
 import { createFolderImport } from "./engine/folder.ts";
 import { createGauge } from "./engine/gauge.ts";
 import { createHealth } from "./engine/health.ts";
@@ -169,11 +170,22 @@ export async function startApp(
     scanIntervalMs: () => config["auth-scan-interval"] * SECOND,
   });
   const { store } = opened;
-  const affinity = createAffinity(() => perConfig.pool.affinityTtlMs, MOST_BINDINGS);
-  const pool = tellRests(
-    createPool(() => perConfig.pool, affinity),
-    (reason) => metrics.rested(reason),
-  );
+  const affinityTtlMs = (): Millis => perConfig.pool.affinityTtlMs;
+  const affinity = createAffinity(affinityTtlMs, MOST_BINDINGS, (key) => fleet?.homeElsewhere(key));
+  const accounts = createPool(() => perConfig.pool, affinity, {
+    onChange: (before, after) => fleet?.note(before, after),
+    isApart: () => fleet?.isApart() === true,
+  });
+  const fleet: Fleet | undefined =
+    opened.shared &&
+    createFleet({
+      // Not the one that counts rests: those that others have found are counted there.
+      ...{ pool: accounts, affinity, affinityTtlMs, clock, log },
+      sharing: opened.shared.sharing,
+      self: { id: crypto.randomUUID(), version },
+    });
+  const isMine = (accountId: string): boolean => fleet?.isMine(accountId) ?? true;
+  const pool = tellRests(accounts, (reason) => metrics.rested(reason));
   const settle = (accountId: string, outcome: Parameters<typeof pool.settle>[1]): void =>
     pool.settle(accountId, outcome, clock.now());
   const ledger = createLedger(clock.now);
@@ -204,6 +216,7 @@ export async function startApp(
   const reload = async (): Promise<void> => {
     await reread();
     state.restore();
+    fleet?.welcome();
   };
   const renewer = createRenewer({
     pool,
@@ -212,6 +225,7 @@ export async function startApp(
     clock,
     log,
     dead,
+    isMine,
     options: () => perConfig.renew,
     chance: Math.random,
     exchange: async (token, reason, stop, proxy) => {
@@ -227,7 +241,7 @@ export async function startApp(
       return exchanged;
     },
   });
-  const recovery = createRecovery({ pool, store, clock, log, reload, renewer });
+  const recovery = createRecovery({ pool, store, clock, log, reload, renewer, isMine });
   const refresh = createRefresh({ pool, clock, log, renewByHand: renewer.renewByHand });
   const models = createModels({
     pool,
@@ -259,8 +273,8 @@ export async function startApp(
     },
   });
   const mostReadings = (): number => config["quota-check-concurrency"] || USUAL_MOST;
-  const meter = createMeter({ pool, clock, gauge, most: mostReadings });
-  const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health });
+  const meter = createMeter({ pool, clock, gauge, most: mostReadings, isMine });
+  const health = createHealth({ pool, clock, log, gauge, options: () => perConfig.health, isMine });
   const keepWarm = async (): Promise<void> => {
     // Nobody's turns could go out.
     const isUsed = pool.view(clock.now()).some(({ standing }) => standing.kind === "ready");
@@ -435,7 +449,10 @@ export async function startApp(
   link.configure();
   await models.restore();
   await state.open();
-  if (!initial["startup-async-load"]) await loading.need();
+  if (!initial["startup-async-load"]) {
+    await loading.need();
+    await fleet?.begin();
+  }
   const server = startServer(
     {
       access,
@@ -482,6 +499,7 @@ export async function startApp(
   );
   for (const line of unmet(initial)) log.warn(line);
   await loading.begin();
+  if (initial["startup-async-load"]) void fleet?.begin();
 
   const unwatchStore = store.watch(() => inBackground("reload", follow()));
   const unwatchFolder = opened.shared?.folder.watch(() => inBackground("import", takeFolder()));
@@ -501,6 +519,7 @@ export async function startApp(
       { name: "traces", everyMs: () => TRACES_EVERY_MS, run: tracer.flush },
       { name: "quota", everyMs: meter.everyMs, run: meter.look },
       { name: "health", everyMs: health.everyMs, run: health.round },
+      ...(fleet === undefined ? [] : fleetChores(fleet)),
       { name: "keepalive", everyMs: () => perConfig.egress.keep.pingEveryMs, run: keepWarm },
     ],
     clock,
@@ -548,10 +567,18 @@ export async function startApp(
       await Promise.all([renewer.settled(), adopted]);
       await state.save();
       await inTime(tracer.flush(), LAST_TRACES_MS, clock);
+      await fleet?.stop();
       await opened.close();
       await egress.close();
     },
   };
+}
+
+function fleetChores(fleet: Fleet): readonly Chore[] {
+  return [
+    { name: "beat", everyMs: fleet.beatEveryMs, run: fleet.beat },
+    { name: "homes", everyMs: fleet.homesEveryMs, run: fleet.tellHomes },
+  ];
 }
 
 /** Where a configuration's accounts are: the running program and each command must see the same ones. */

@@ -346,7 +346,7 @@ function totalOf(turns: readonly Turn[]): number {
   return turns.reduce((sum, { cost }) => sum + cost, 0);
 }
 
-function createAgenda() {
+export function createAgenda() {
   const events = createOrder<Event>((one, other) =>
     one.atMs === other.atMs ? one.serial < other.serial : one.atMs < other.atMs,
   );

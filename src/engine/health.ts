@@ -23,6 +23,8 @@ export type HealthPorts = {
   readonly log: Log;
   readonly gauge: Gauge;
   readonly options: () => HealthOptions;
+  /** Whether it is this instance that looks after an account. */
+  readonly isMine: (accountId: string) => boolean;
 };
 
 /** Finds out which idle accounts still work, by reading their usage and never by a model call. */
@@ -40,7 +42,7 @@ const SHORTEST_ROUND_MS = 1000;
 const COUNTED: ReadonlySet<FailureKind> = new Set<FailureKind>(["unauthorized", "forbidden"]);
 
 /** A health check over the accounts of a pool. Traffic and other readings count as signs of life. */
-export function createHealth({ pool, clock, log, gauge, options }: HealthPorts): Health {
+export function createHealth({ pool, clock, log, gauge, options, isMine }: HealthPorts): Health {
   let hasBegun = false;
 
   /** When an account last gave a sign, of whatever kind; one from the future is from before the clock was set back. */
@@ -50,7 +52,10 @@ export function createHealth({ pool, clock, log, gauge, options }: HealthPorts):
   };
 
   const isChecked = ({ account, inFlight }: AccountView): boolean =>
-    inFlight === 0 && !isFinal(account.availability) && whyUnreadable(account) === undefined;
+    inFlight === 0 &&
+    !isFinal(account.availability) &&
+    whyUnreadable(account) === undefined &&
+    isMine(account.login.identity);
 
   /** Whether all that were read lately fail in this same way: then it is the path, and no account's fault. */
   const isEverywhere = (kind: FailureKind, now: Millis): boolean => {

@@ -11,6 +11,8 @@ export type MeterPorts = {
   readonly gauge: Gauge;
   /** How many readings may run at a time. */
   readonly most: () => number;
+  /** Whether it is this instance that looks after an account. */
+  readonly isMine: (accountId: string) => boolean;
 };
 
 /** Keeps the pool's knowledge of quotas fresh, so that no request ever waits for it. */
@@ -38,7 +40,7 @@ const STALE_MS = 30 * 60_000;
 const AFTER_RESET_MS = [2000, 20_000] as const;
 
 /** A meter over the accounts of a pool. */
-export function createMeter({ pool, clock, gauge, most }: MeterPorts): Meter {
+export function createMeter({ pool, clock, gauge, most, isMine }: MeterPorts): Meter {
   let waitMs = START_MS;
   return {
     everyMs: () => waitMs,
@@ -54,7 +56,7 @@ export function createMeter({ pool, clock, gauge, most }: MeterPorts): Meter {
       for (const view of views) {
         const id = view.account.login.identity;
         const rank = urgencyOf(view, gauge.last(id), isPressing, now);
-        if (rank !== undefined) due.push({ id, rank });
+        if (rank !== undefined && isMine(id)) due.push({ id, rank });
       }
       due.sort((one, other) => one.rank - other.rank);
       const first = due.slice(0, MOST_AT_ONCE);

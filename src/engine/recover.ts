@@ -19,6 +19,8 @@ export type RecoverPorts = {
   readonly log: Log;
   readonly reload: () => Promise<void>;
   readonly renewer: Pick<Renewer, "renewByHand" | "renewAside">;
+  /** Whether it is this instance that looks after an account. */
+  readonly isMine: (accountId: string) => boolean;
 };
 
 /** Brings accounts back that are in trouble with their tokens, or sets them aside for good reason. */
@@ -110,7 +112,7 @@ export function createRecovery(ports: RecoverPorts): Recovery {
   };
 
   const retryAside = async (): Promise<void> => {
-    const logins = await store.aside();
+    const logins = (await store.aside()).filter(({ identity }) => ports.isMine(identity));
     await Promise.allSettled(logins.map((login) => recoverAside(login, false, () => true)));
   };
   return { recover, retryAside };

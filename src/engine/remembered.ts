@@ -156,7 +156,8 @@ function decodeState({ kind, since, reason, why, until, by, final }: Dict): Avai
   return { kind, why, untilMs, ...evidence };
 }
 
-function encodeQuota({ windows, measuredAtMs, plan, hasCredits, ...more }: Quota): Json {
+/** A reading, as the state file has it. */
+export function encodeQuota({ windows, measuredAtMs, plan, hasCredits, ...more }: Quota): Dict {
   return {
     measured: measuredAtMs,
     credits: hasCredits,
@@ -178,7 +179,8 @@ function encodeQuota({ windows, measuredAtMs, plan, hasCredits, ...more }: Quota
   };
 }
 
-function decodeQuota(body: Dict): Quota | undefined {
+/** The reading in a member of the state file; undefined where that says nothing. */
+export function decodeQuota(body: Dict): Quota | undefined {
   const measuredAtMs = moment(body["measured"]);
   if (measuredAtMs === undefined) return undefined;
   const plan = text(body["plan"]);

@@ -26,6 +26,11 @@ export type RenewPorts = KeeperPorts & {
   readonly dead: DeadTokens;
   /** A number from 0 to 1, for pauses that differ. */
   readonly chance: () => number;
+  /**
+   * Whether it is this instance that renews an account's token in good time. One that is about to end is renewed by
+   * anybody.
+   */
+  readonly isMine: (accountId: string) => boolean;
 };
 
 /** What renewing takes from the configuration; read anew at each use. */
@@ -188,7 +193,7 @@ export function createRenewer(ports: RenewPorts): Renewer {
     const isHopeless =
       backoff.isRecent(identity, clock.now()) ||
       refusals.standing(account, PROACTIVE) !== undefined;
-    if (!isHopeless) inBackground(once(identity, PROACTIVE).done);
+    if (!isHopeless && ports.isMine(identity)) inBackground(once(identity, PROACTIVE).done);
     return undefined;
   };
 
@@ -228,6 +233,9 @@ export function createRenewer(ports: RenewPorts): Renewer {
       const { kind } = account.availability;
       const isOut = kind === "disabled" || kind === "needs-login";
       if (isOut || !isDue(account, clock.now())) continue;
+      // Whoever should have renewed it in good time has not.
+      const isLate = isEnding(account.login.credential, clock.now());
+      if (!isLate && !ports.isMine(account.login.identity)) continue;
       due.push(once(account.login.identity, PROACTIVE).done);
     }
     await Promise.allSettled(due);

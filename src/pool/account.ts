@@ -2,6 +2,7 @@ import type { EgressProxy } from "../config/proxy-url.ts";
 import type { Millis } from "../wire/clock.ts";
 import { maskEmail } from "../wire/log.ts";
 import { type Credential, isAlive } from "./credential.ts";
+import type { Ended } from "./findings.ts";
 import { exhaustedUntil, nextReset, type Quota } from "./quota.ts";
 
 /** What is known of a login from its file and its tokens. */
@@ -86,6 +87,8 @@ export type Account = {
   readonly failedChecks: number;
   /** When somebody else last put other tokens into its file: its owner, or a program that shares the login. */
   readonly replacedMs?: Millis;
+  /** What an explicit sign has shown to be over here, for other instances that still know of it. */
+  readonly ended?: Ended;
 };
 
 /** How an account stands at `now`, derived: passed cooldowns are over, a spent quota or a dead token shows. */

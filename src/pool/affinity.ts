@@ -18,6 +18,8 @@ export type Home = {
 export type Affinity = {
   /** The home of a conversation; asking counts as use. */
   readonly find: (key: string, now: Millis) => Home | undefined;
+  /** The home that it has here, without that counting as use. */
+  readonly peek: (key: string) => Home | undefined;
   readonly bind: (key: string, home: Home, now: Millis) => void;
   readonly count: () => number;
   /** The bindings, that last used first. */
@@ -27,8 +29,15 @@ export type Affinity = {
 /** One conversation's home, and when it was last asked for. */
 export type Binding = readonly [key: string, home: Home, usedMs: Millis];
 
-/** Bindings that end after `ttlMs` without use; of more than `most`, those longest unused go. */
-export function createAffinity(ttlMs: () => Millis, most: number): Affinity {
+/**
+ * Bindings that end after `ttlMs` without use; of more than `most`, those longest unused go. A conversation that has no
+ * home here may have one `elsewhere`, and then has it here too.
+ */
+export function createAffinity(
+  ttlMs: () => Millis,
+  most: number,
+  elsewhere: (key: string) => Home | undefined = () => undefined,
+): Affinity {
   // One object for all times: this is asked for several times with each request.
   const held: { -readonly [Key in keyof Bounds]: Bounds[Key] } = {
     mostBytes: Number.POSITIVE_INFINITY,
@@ -40,7 +49,14 @@ export function createAffinity(ttlMs: () => Millis, most: number): Affinity {
     return held;
   });
   return {
-    find: homes.get,
+    find: (key, now) => {
+      const own = homes.get(key, now);
+      if (own !== undefined) return own;
+      const theirs = elsewhere(key);
+      if (theirs !== undefined) homes.set(key, theirs, 0, now);
+      return theirs;
+    },
+    peek: homes.peek,
     bind: (key, home, now) => homes.set(key, home, 0, now),
     count: homes.count,
     entries: homes.entries,

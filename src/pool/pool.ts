@@ -16,6 +16,7 @@ import { createOrder, type Order, type Placed } from "./order.ts";
 import { headroom } from "./quota.ts";
 import {
   COLD_AFTER_MS,
+  claimOf,
   isClearlyBetter,
   isReady,
   LEVELS,
@@ -27,6 +28,7 @@ import {
   scoreOf,
   weightOf,
 } from "./rank.ts";
+import { fitOf, hashOf } from "./rendezvous.ts";
 import { rewind } from "./rewind.ts";
 import { admit, type Outcome, type Past, type Policy, settle } from "./settle.ts";
 import { type ChoiceMade, createSurveyor, type Survey } from "./survey.ts";
@@ -115,8 +117,25 @@ export type Pool = {
   readonly survey: (wish: Wish, choice: ChoiceMade, now: Millis) => Survey;
 };
 
+/** Told of each change of an account that happens here; not of what other instances have found out. */
+export type OnChange = (before: Account, after: Account) => void;
+
+/** How a pool goes with those of other instances. */
+export type PoolPeers = {
+  readonly onChange: OnChange;
+  /**
+   * Whether others choose from these accounts that cannot be told where conversations are placed: one that is placed
+   * anew then goes where each of them would place it.
+   */
+  readonly isApart: () => boolean;
+};
+
+const NO_PEERS: PoolPeers = { onChange: () => {}, isApart: () => false };
+
 type Slot = Placed & {
   id: string;
+  /** Stands for it where all instances are to choose alike. */
+  hash: number;
   account: Account;
   weight: number;
   inFlight: number;
@@ -164,6 +183,7 @@ const LOWEST = Math.max(...Object.values(LEVELS));
 export function createPool(
   options: () => PoolOptions,
   affinity: Affinity = createAffinity(() => options().affinityTtlMs, MOST_BINDINGS),
+  { onChange, isApart }: PoolPeers = NO_PEERS,
 ): Pool {
   const slots = new Map<string, Slot>();
   const measured = createLine();
@@ -304,6 +324,23 @@ export function createPool(
     return known.turn <= unknown.turn ? known : unknown;
   };
 
+  /** The one of those that may serve on which every instance would place this conversation. */
+  const agreed = (wish: Wish, now: Millis): Slot | undefined => {
+    const conversation = hashOf(wish.sessionKey);
+    let [chosen, most]: [Slot | undefined, number] = [undefined, Number.NEGATIVE_INFINITY];
+    for (const slot of slots.values()) {
+      if (slot.line === undefined || !couldServe(slot, wish, now)) continue;
+      const claim = claimOf(
+        fitOf(conversation, slot.hash),
+        roomOf(slot),
+        slot.inFlight,
+        slot.weight,
+      );
+      if (claim > most) [chosen, most] = [slot, claim];
+    }
+    return chosen;
+  };
+
   const roomOf = (slot: Slot): number => slot.room ?? middleOf(room.total, room.count);
 
   /** Takes the turn of an account that was chosen: its equals come first next time. */
@@ -359,7 +396,8 @@ export function createPool(
       return wish.keepsHome === true ? undefined : best(wish, now);
     }
     const settled = bound ?? owner;
-    return settled === undefined ? best(wish, now) : settleOn(settled, wish, home, now);
+    if (settled !== undefined) return settleOn(settled, wish, home, now);
+    return isApart() ? agreed(wish, now) : best(wish, now);
   };
 
   const usable = (id: string | undefined, wish: Wish, now: Millis): Slot | undefined => {
@@ -440,8 +478,10 @@ export function createPool(
           place(fresh, now);
           added.push(account.label);
         } else if (differs(slot.account.login, login)) {
-          slot.account = settle(slot.account, { type: "reloaded", login }, options().policy, now);
+          const before = slot.account;
+          slot.account = settle(before, { type: "reloaded", login }, options().policy, now);
           place(slot, now);
+          onChange(before, slot.account);
           changed.push(slot.account.label);
         }
       }
@@ -490,10 +530,12 @@ export function createPool(
       // Before anything begins under the new time.
       keepTime(now);
       if (isFault(outcome)) slot.errors += 1;
-      const next = settle(slot.account, outcome, options().policy, now);
-      if (next === slot.account) return;
+      const before = slot.account;
+      const next = settle(before, outcome, options().policy, now);
+      if (next === before) return;
       slot.account = next;
       place(slot, now);
+      if (outcome.type !== "shared") onChange(before, next);
     },
     count: (accountId, usage) => {
       const slot = find(accountId);
@@ -548,6 +590,7 @@ function isFault(outcome: Outcome): boolean {
 function newSlot(account: Account): Slot {
   return {
     id: account.login.identity,
+    hash: hashOf(account.login.identity),
     account,
     weight: weightOf(account),
     inFlight: 0,

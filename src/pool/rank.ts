@@ -91,3 +91,18 @@ export function restsFor(account: Account, model: string, now: Millis): boolean 
 export function isClearlyBetter(other: number, home: number): boolean {
   return other - home >= MOVE_MARGIN - ROUNDING;
 }
+
+// Of two accounts the one with half the room of the other gets one conversation where that gets sixteen.
+const SHARPNESS = 4;
+const LEAST_SHARE = 0.01;
+
+/**
+ * The claim of an account on a conversation that it fits so well (0 to 1), by weighted rendezvous hashing: of equal
+ * accounts each gets as many, and where one comes to have more room, conversations go to it and to no other. One that
+ * serves more than its room may bear comes after all others.
+ */
+export function claimOf(fit: number, room: number, inFlight: number, weight: number): number {
+  const share = weight * Math.max(room, LEAST_SHARE) ** SHARPNESS;
+  const claim = -share / Math.log(fit);
+  return scoreOf(room, inFlight, weight) < 0 ? -1 / claim : claim;
+}

@@ -10,6 +10,7 @@ import {
   tagOf,
 } from "./account.ts";
 import { areSame, type Credential } from "./credential.ts";
+import { availabilityBy, type Ended, type Finding, MARGIN_MS, type Trouble } from "./findings.ts";
 import { exhaustedUntil, mergeQuota, type Quota, type QuotaWindow } from "./quota.ts";
 
 /** Something that happened to an account. */
@@ -39,6 +40,8 @@ export type Outcome =
   | { readonly type: "reloaded"; readonly login: Login }
   /** It is new in this run of the program, and an earlier one knew it. */
   | { readonly type: "restored"; readonly past: Past }
+  /** What all instances know that use it, this one too. */
+  | { readonly type: "shared"; readonly shared: Shared }
   /** Its owner wants it used again, whatever took it out. */
   | { readonly type: "released" };
 
@@ -51,6 +54,14 @@ export type Past = Pick<
   readonly savedMs: Millis;
   /** Whether the account has the tokens that it had then. */
   readonly hasSameTokens: boolean;
+};
+
+/** How an account stands for all the instances that use it, by this one's clock. */
+export type Shared = {
+  /** What keeps it from being used. */
+  readonly finding: Finding | undefined;
+  readonly modelCooldowns: Account["modelCooldowns"];
+  readonly quota: Quota | undefined;
 };
 
 /** How long guesses last, from the configuration. */
@@ -112,7 +123,9 @@ export function settle(account: Account, outcome: Outcome, policy: Policy, now: 
       return { ...account, availability };
     }
     case "released":
-      return release(account);
+      return release(account, now);
+    case "shared":
+      return share(account, outcome.shared, now);
     case "reloaded":
       return reload(account, outcome.login, now);
     case "restored":
@@ -139,12 +152,76 @@ function isOutdated(account: Account, usedToken: string | undefined): boolean {
 }
 
 /** The owner knows better than a rest; not than their own file, or an issuer that wants a new login. */
-function release(account: Account): Account {
+function release(account: Account, now: Millis): Account {
   const { availability, login } = account;
   const isHeld = login.isSwitchedOff || availability.kind === "needs-login";
   const isFree = availability.kind === "ready" && account.modelCooldowns.size === 0;
   if (isHeld || isFree) return account;
-  return { ...account, availability: { kind: "ready" }, modelCooldowns: new Map() };
+  const ended = endedBy(account, RELEASED, now);
+  return { ...account, availability: { kind: "ready" }, modelCooldowns: new Map(), ended };
+}
+
+const RELEASED: readonly Trouble[] = [
+  "quota",
+  "rate-limit",
+  "unauthorized",
+  "forbidden",
+  "backend",
+  "health",
+  "policy",
+];
+
+/** With the troubles that have ended by `atMs`. */
+function endedBy({ ended }: Account, troubles: readonly Trouble[], atMs: Millis): Ended {
+  const next: Partial<Record<Trouble, Millis>> = { ...ended };
+  for (const trouble of troubles) next[trouble] = Math.max(next[trouble] ?? 0, atMs);
+  return next;
+}
+
+/** With what took it out, which a check that succeeded has ended. */
+function endedNow({ ended = {}, availability }: Account): Ended {
+  if (availability.kind !== "disabled" || availability.by === "file") return ended;
+  return { ...ended, [availability.by]: availability.sinceMs };
+}
+
+/** The account as all instances know it. Its owner's own switch is not theirs to set; what stands as it did is left as it was. */
+function share(account: Account, { finding, quota, ...shared }: Shared, now: Millis): Account {
+  const availability = isOff(account)
+    ? account.availability
+    : sameOr(account.availability, availabilityBy(finding), now);
+  const modelCooldowns = sameRests(account.modelCooldowns, shared.modelCooldowns, now);
+  const isSame =
+    availability === account.availability &&
+    modelCooldowns === account.modelCooldowns &&
+    quota === account.quota;
+  return isSame ? account : { ...account, availability, modelCooldowns, quota };
+}
+
+function isOff({ availability, login }: Account): boolean {
+  return login.isSwitchedOff || (availability.kind === "disabled" && availability.by === "file");
+}
+
+/** `next`, or `before` where that says the same: a rest that is over by now is as good as none. */
+function sameOr(before: Availability, next: Availability, now: Millis): Availability {
+  const isOver = before.kind === "cooling" && before.untilMs <= now;
+  if (next.kind === "ready") return isOver ? before : next.kind === before.kind ? before : next;
+  if (next.kind !== before.kind || next.sinceMs !== before.sinceMs) return next;
+  if (next.kind === "cooling" && before.kind === "cooling") {
+    return next.why === before.why && next.untilMs === before.untilMs ? before : next;
+  }
+  if (next.kind === "disabled" && before.kind === "disabled" && next.by !== before.by) return next;
+  return before;
+}
+
+function sameRests(
+  before: Account["modelCooldowns"],
+  next: Account["modelCooldowns"],
+  now: Millis,
+): Account["modelCooldowns"] {
+  const alive = [...before].filter(([, untilMs]) => untilMs > now);
+  const isSame =
+    alive.length === next.size && alive.every(([model, untilMs]) => next.get(model) === untilMs);
+  return isSame ? before : next;
 }
 
 function fail(account: Account, failure: Failure, policy: Policy, now: Millis): Account {
@@ -215,7 +292,7 @@ function check(account: Account, reading: Quota, now: Millis): Account {
   const { availability } = account;
   const isBack = availability.kind === "disabled" && !isFinal(availability);
   const alive: Account = isBack
-    ? { ...account, failedChecks: 0, availability: { kind: "ready" } }
+    ? { ...account, failedChecks: 0, availability: { kind: "ready" }, ended: endedNow(account) }
     : account.failedChecks === 0
       ? account
       : { ...account, failedChecks: 0 };
@@ -278,13 +355,17 @@ function measure(account: Account, reading: Quota, now: Millis): Account {
   // A cooldown is a hint: a reading taken after it began that shows room everywhere ends it.
   const whole = windows.filter(({ isPartial }) => !isPartial);
   const hasRoom = whole.length > 0 && whole.every(({ usedPercent }) => usedPercent < 100);
+  if (exhaustedUntil(quota, now) !== undefined || !(hasRoom || reading.hasCredits)) return measured;
+  const { measuredAtMs } = reading;
   const isStale =
     availability.kind === "cooling" &&
     availability.why === "quota" &&
-    reading.measuredAtMs > availability.sinceMs &&
-    exhaustedUntil(quota, now) === undefined &&
-    (hasRoom || reading.hasCredits);
-  return isStale ? { ...measured, availability: { kind: "ready" } } : measured;
+    measuredAtMs > availability.sinceMs;
+  // What another instance found is ended only with some distance, because clocks are not that equal.
+  const reachMs = measuredAtMs - MARGIN_MS;
+  if (!isStale) return { ...measured, ended: endedBy(account, ["quota"], reachMs) };
+  const ended = endedBy(account, ["quota"], Math.max(reachMs, availability.sinceMs));
+  return { ...measured, availability: { kind: "ready" }, ended };
 }
 
 /** The rest of an account whose limit is reached: as long as its full windows say, which show by themselves, or else a while. */

@@ -6,6 +6,7 @@ import { openFileStore } from "./files.ts";
 import type { Sealer } from "./seal.ts";
 import { type Database, openDatabase } from "./sql/database.ts";
 import { createFeed, type Feed } from "./sql/feed.ts";
+import { createSharing, type Sharing } from "./sql/sharing.ts";
 import { createSqlStore, type SqlStore } from "./sql/store.ts";
 import type { Store } from "./store.ts";
 
@@ -53,6 +54,8 @@ export type Shared = {
   readonly store: SqlStore;
   readonly database: Database;
   readonly feed: Feed;
+  /** What instances tell each other. */
+  readonly sharing: Sharing;
   /** The folder whose files are taken in. */
   readonly folder: Store;
 };
@@ -74,9 +77,15 @@ export async function openStore(place: StorePlace, ports: OpenPorts): Promise<Op
   const feed = createFeed(database, clock);
   const spillDir = join(stateDir, "unsaved");
   const store = createSqlStore({ database, feed, clock, log, sealer, chance, spillDir, options });
+  const sharing = createSharing({
+    database,
+    feed: createFeed(database, clock, "sharing"),
+    clock,
+    ready: store.ready,
+  });
   return {
     store,
-    shared: { store, database, feed, folder },
+    shared: { store, database, feed, sharing, folder },
     close: database.close,
   };
 }

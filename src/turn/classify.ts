@@ -1,7 +1,7 @@
 import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, number, parseDict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
-import { believableReset, type Failure, type FailureKind } from "./failure.ts";
+import { believableReset, type Failure, type FailureKind, resetOf } from "./failure.ts";
 
 /** An answer of the backend's that is no turn. */
 export type Refusal = {
@@ -228,7 +228,7 @@ function promisedReset(
   const afterMs = believed(later(now, retryAfterSeconds(headers, now)));
   const said = later(now, saidSeconds(word.message ?? ""));
   return kind === "exhausted"
-    ? (atMs ?? inMs ?? afterMs ?? fullWindowsEnd(headers, now) ?? said)
+    ? (resetOf(atMs, inMs, now) ?? afterMs ?? fullWindowsEnd(headers, now) ?? said)
     : (afterMs ?? inMs ?? atMs ?? said);
 }
 

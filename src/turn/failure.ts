@@ -128,6 +128,23 @@ export function believableReset(resetsAtMs: Millis | undefined, now: Millis): Mi
   return isBelievable ? resetsAtMs : undefined;
 }
 
+// More than this is no rounding, and no time that an answer takes.
+const APART_MS: Millis = 10_000;
+
+/**
+ * A reset that was told as a moment and as a wait. They are the same unless the clock here is wrong, and then only what
+ * counts from now is of use: the moment would come as much too early or too late.
+ */
+export function resetOf(
+  atMs: Millis | undefined,
+  waitedMs: Millis | undefined,
+  now: Millis,
+): Millis | undefined {
+  const [moment, wait] = [believableReset(atMs, now), believableReset(waitedMs, now)];
+  if (moment === undefined || wait === undefined) return moment ?? wait;
+  return Math.abs(moment - wait) > APART_MS ? wait : moment;
+}
+
 /** HTTP status for a client that has seen nothing yet. Trouble of our accounts never looks like the client's own. */
 export function clientStatus(failure: Failure): number {
   const row: Row = FAILURES[failure.kind];

@@ -1,5 +1,5 @@
 import type { Quota, QuotaWindow } from "../pool/quota.ts";
-import { believableReset } from "../turn/failure.ts";
+import { resetOf } from "../turn/failure.ts";
 import type { Millis } from "../wire/clock.ts";
 import type { PlainHeaders } from "../wire/headers.ts";
 import { type Dict, dict, isDict, list, number, text } from "../wire/json.ts";
@@ -206,8 +206,7 @@ function resetTime(
 ): Millis | undefined {
   const atMs = atSeconds === undefined ? undefined : atSeconds * 1000;
   const afterMs = afterSeconds === undefined ? undefined : now + afterSeconds * 1000;
-  // Where the clock here is wrong, only what counts from now is of use.
-  return believableReset(atMs, now) ?? believableReset(afterMs, now);
+  return resetOf(atMs, afterMs, now);
 }
 
 function isTrue(value: string | undefined): boolean {

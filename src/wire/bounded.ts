@@ -4,6 +4,8 @@ import type { Millis } from "./clock.ts";
 export type Bounded<V> = {
   /** The value of a key, unless its time is over; asking counts as use. */
   readonly get: (key: string, now: Millis) => V | undefined;
+  /** The value of a key, without that counting as use; what is over may still be there. */
+  readonly peek: (key: string) => V | undefined;
   /** Keeps a value that takes about `bytes`. One that is larger than the whole memory is not kept. */
   readonly set: (key: string, value: V, bytes: number, now: Millis) => void;
   readonly delete: (key: string) => void;
@@ -93,6 +95,7 @@ export function createBounded<V>(bounds: () => Bounds): Bounded<V> {
       append(entry);
       return entry.value;
     },
+    peek: (key) => entries.get(key)?.value,
     set: (key, value, bytes, now) => {
       dropKey(key);
       const size = bytes + key.length + OVERHEAD;

@@ -24,6 +24,7 @@ function checked(options: Partial<HealthOptions>, ...names: readonly string[]) {
     log,
     gauge,
     options: () => ({ ...OPTIONS, ...options }),
+    isMine: () => true,
   });
   startChores([{ name: "health", everyMs: health.everyMs, run: health.round }], clock, log);
   return Object.assign(stage, { told: lines });
@@ -199,13 +200,28 @@ describe("createHealth", () => {
     expect(stage.asked).toEqual([]);
   });
 
+  test("of several instances each checks those that are its own", async () => {
+    const stage = stageOf("ann", "bob");
+    const { pool, clock, gauge } = stage;
+    const health = createHealth({
+      ...{ pool, clock, log: listen().log, gauge, options: () => OPTIONS },
+      isMine: (id) => id === stage.id("bob"),
+    });
+    await stage.pass(20 * MINUTE);
+    await Promise.all([health.round(), stage.pass(5000)]);
+    expect(stage.asked).toEqual(["bob"]);
+  });
+
   test("a clock that is set back by a day does not stop the checks", async () => {
     const stage = stageOf("ann");
     let backMs = 0;
     const clock = { now: () => stage.clock.now() - backMs };
     const { pool, gauge } = stage;
     const options = () => OPTIONS;
-    const health = createHealth({ pool, clock, log: listen().log, gauge, options });
+    const health = createHealth({
+      ...{ pool, clock, log: listen().log, gauge, options },
+      isMine: () => true,
+    });
     await Promise.all([health.round(), stage.pass(5000)]);
     expect(stage.asked).toHaveLength(1);
     backMs = 86_400_000;

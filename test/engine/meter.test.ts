@@ -12,9 +12,14 @@ import { reading, refusal, type Stage, stageOf } from "./readings.ts";
 
 /** A meter that runs as in the app. */
 function metered(...names: readonly string[]): Stage {
+  return meteredOf(() => true, ...names);
+}
+
+/** One that looks after some of them only. */
+function meteredOf(isMine: (accountId: string) => boolean, ...names: readonly string[]): Stage {
   const stage = stageOf(...names);
   const { pool, clock, gauge } = stage;
-  const meter = createMeter({ pool, clock, gauge, most: () => 3 });
+  const meter = createMeter({ pool, clock, gauge, most: () => 3, isMine });
   startChores([{ name: "quota", everyMs: meter.everyMs, run: meter.look }], clock, listen().log);
   return stage;
 }
@@ -48,6 +53,13 @@ describe("createMeter", () => {
     const gaps = stage.askedMs.slice(1).map((atMs, at) => atMs - (stage.askedMs[at] ?? 0));
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1000);
     expect(stage.mostAtOnce()).toBeLessThanOrEqual(3);
+  });
+
+  test("of several instances each reads those that are its own", async () => {
+    const isMine = (id: string) => /user-a[0-4]\//.test(id);
+    const stage = meteredOf(isMine, ...names(10));
+    await stage.pass(2 * MINUTE);
+    expect([...stage.asked].toSorted()).toEqual(["a0", "a1", "a2", "a3", "a4"]);
   });
 
   test("an account whose quota is known from traffic needs no reading for half an hour", async () => {

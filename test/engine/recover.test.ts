@@ -10,7 +10,10 @@ import { BROKEN, type Issuer, REFUSED, stage, stranger } from "./renewal.ts";
 function scene(logins: readonly Login[], issuer?: Issuer) {
   const made = stage(logins, issuer);
   const { pool, vault, clock, log, reload, renewer } = made;
-  const recovery = createRecovery({ pool, store: vault, clock, log, reload, renewer });
+  const recovery = createRecovery({
+    ...{ pool, store: vault, clock, log, reload, renewer },
+    isMine: () => true,
+  });
   /** Recovers past all pauses; what is told, by file. */
   const recover = async (selection: Selection, stop = createStop()) => {
     const items: Dict[] = [];

@@ -743,6 +743,22 @@ describe("sweep", () => {
     expect(vault.saved).toHaveLength(1);
   });
 
+  test("of several instances each renews those that are its own, and any those that are late", async () => {
+    const [mine, theirs] = [
+      loginOf("mine", { issuedAtMs: NOON - 9.5 * DAY }),
+      loginOf("theirs", { issuedAtMs: NOON - 9.5 * DAY }),
+    ];
+    const late = stranger("late");
+    const isMine = (id: string) => id === mine.identity;
+    const { renewer, spent } = stage([mine, theirs, late], undefined, {}, isMine);
+    await renewer.sweep();
+    expect(spent.toSorted()).toEqual(["refresh late 1", "refresh mine 1"]);
+    // A request that comes by is no reason to hurry either.
+    expect(renewer.identify(theirs.identity)).toHaveProperty("accessToken");
+    await settled();
+    expect(spent).toHaveLength(2);
+  });
+
   test("a token refresh does not end a quota cooldown", async () => {
     const ann = loginOf("ann", GONE_BY);
     const { renewer, pool, state } = stage([ann]);

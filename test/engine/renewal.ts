@@ -51,6 +51,7 @@ export function stage(
   logins: readonly Login[],
   issuer: Issuer = (token, count) => tokens(token, count),
   options: Partial<RenewOptions> = {},
+  isMine: (accountId: string) => boolean = () => true,
 ) {
   const clock = createManualClock(NOON);
   const pool = poolOf(NOON, ...logins);
@@ -74,6 +75,7 @@ export function stage(
       ...options,
     }),
     chance: () => 0,
+    isMine,
     exchange: async (token, reason, stop) => {
       spent.push(token);
       reasons.push(reason);

@@ -108,3 +108,25 @@ test("the bindings can be looked at, that last used first, without being used by
     ]);
   }
 });
+
+test("a conversation that has no home here may have one elsewhere, and is asked for once", () => {
+  const asked: string[] = [];
+  const affinity = createAffinity(hour, 10, (key) => {
+    asked.push(key);
+    return key === "s" ? at("ann") : undefined;
+  });
+  expect(affinity.peek("s")).toBeUndefined();
+  expect(affinity.find("s", NOON)?.accountId).toBe("ann");
+  expect(affinity.find("s", NOON)?.accountId).toBe("ann");
+  expect(affinity.find("t", NOON)).toBeUndefined();
+  expect(asked).toEqual(["s", "t"]);
+  affinity.bind("s", at("bob"), NOON);
+  expect(affinity.find("s", NOON)?.accountId).toBe("bob");
+});
+
+test("a look is no use", () => {
+  const affinity = createAffinity(hour, 10);
+  affinity.bind("s", at("ann"), NOON);
+  expect(affinity.peek("s")?.accountId).toBe("ann");
+  expect(affinity.find("s", NOON + HOUR)).toBeUndefined();
+});

@@ -1137,3 +1137,97 @@ test("a clock that jumps by a day, either way and often, keeps no account from s
     { numRuns: 300 },
   );
 });
+
+describe("a pool among others of the same accounts", () => {
+  const NAMES = Array.from({ length: 12 }, (_, at) => `a${at}`);
+
+  function apart(options: Partial<PoolOptions> = {}, names: readonly string[] = NAMES) {
+    const changes: string[] = [];
+    const pool = createPool(
+      () => ({
+        policy: { unauthorizedMs: 30_000, limitedMs: 60_000 },
+        selector: "round-robin",
+        affinityTtlMs: HOUR,
+        ...options,
+      }),
+      undefined,
+      {
+        onChange: (before, after) => {
+          expect(before).not.toBe(after);
+          changes.push(after.login.identity);
+        },
+        isApart: () => true,
+      },
+    );
+    pool.sync(logins(...names), NOON);
+    return { pool, changes };
+  }
+
+  const keys = Array.from({ length: 300 }, (_, at) => `talk ${at}`);
+  const place = (pool: Pool, sessionKey: string, rest: Partial<Wish> = {}) => {
+    const lease = pool.pick(wishOf({ sessionKey, ...rest }), NOON);
+    lease?.release(NOON);
+    return lease?.accountId;
+  };
+
+  test("that cannot tell each other places conversations where every other one does", () => {
+    const [one, other] = [apart().pool, apart({}, NAMES.toReversed()).pool];
+    // What only one of them has served makes no difference.
+    for (let number = 0; number < 50; number++) place(one, `only here ${number}`);
+    const used = new Map<string, number>();
+    for (const key of keys) {
+      const home = place(one, key) ?? "";
+      expect(place(other, key)).toBe(home);
+      used.set(home, (used.get(home) ?? 0) + 1);
+    }
+    expect(used.size).toBe(NAMES.length);
+    expect(Math.max(...used.values())).toBeLessThan(50);
+  });
+
+  test("prefers the account with most room, and spares who has none or is serving much", () => {
+    const { pool } = apart();
+    for (const name of NAMES) pool.settle(name, used(name === "a3" ? 10 : 80), NOON);
+    const homes = keys.map((key) => place(pool, key));
+    expect(homes.filter((id) => id === "a3").length).toBeGreaterThan(200);
+    const leases = Array.from({ length: 60 }, () =>
+      pool.pick(wishOf({ owner: { accountId: "a3", isNeeded: true } }), NOON),
+    );
+    const others = keys.map((key) => place(pool, `${key} too`));
+    expect(others).not.toContain("a3");
+    for (const lease of leases) lease?.release(NOON);
+    pool.settle("a3", failed("exhausted"), NOON);
+    expect(keys.map((key) => place(pool, `${key} more`))).not.toContain("a3");
+  });
+
+  test("goes on to the same next account where the first one fails", () => {
+    const [one, other] = [apart().pool, apart().pool];
+    for (const key of keys.slice(0, 50)) {
+      const first = place(one, `${key}!`) ?? "";
+      const tried = new Set([first]);
+      const next = place(one, `${key}!!`, { tried });
+      expect(place(other, `${key}!!`, { tried })).toBe(next);
+      expect(next).not.toBe(first);
+    }
+  });
+
+  test("takes nobody who is full", () => {
+    const { pool } = apart({ mostInFlight: 1 }, ["ann", "bob"]);
+    const held = [pool.pick(wishOf(), NOON), pool.pick(wishOf(), NOON)];
+    expect(new Set(held.map((lease) => lease?.accountId)).size).toBe(2);
+    expect(pool.pick(wishOf(), NOON)).toBeUndefined();
+  });
+
+  test("tells of what happens to an account here, once each, and of nothing that others found", () => {
+    const { pool, changes } = apart({}, ["ann"]);
+    pool.settle("ann", { type: "served" }, NOON);
+    expect(changes).toEqual([]);
+    pool.settle("ann", failed("exhausted"), NOON);
+    const credential = { accessToken: "new" };
+    pool.sync([loginOf("ann", { credential })], NOON);
+    expect(changes).toEqual(["ann", "ann"]);
+    const shared = { finding: undefined, modelCooldowns: new Map(), quota: undefined };
+    pool.settle("ann", { type: "shared", shared }, NOON);
+    expect(viewOf(pool, "ann").standing.kind).toBe("ready");
+    expect(changes).toHaveLength(2);
+  });
+});

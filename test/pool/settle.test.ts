@@ -2,8 +2,16 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Account, type Availability, type Login, standing } from "../../src/pool/account.ts";
 import type { Credential } from "../../src/pool/credential.ts";
+import type { Finding } from "../../src/pool/findings.ts";
 import { exhaustedUntil, headroom, type Quota } from "../../src/pool/quota.ts";
-import { admit, type Outcome, type Past, type Policy, settle } from "../../src/pool/settle.ts";
+import {
+  admit,
+  type Outcome,
+  type Past,
+  type Policy,
+  type Shared,
+  settle,
+} from "../../src/pool/settle.ts";
 import { FAILURES, type Failure, type FailureKind } from "../../src/turn/failure.ts";
 import { accountOf, DAY, HOUR, loginOf, MINUTE, NOON, quotaOf } from "./logins.ts";
 
@@ -426,6 +434,125 @@ describe("an owner who wants an account used again", () => {
     const modelCooldowns = new Map([["gpt-5.4", NOON + DAY]]);
     expect(after(accountOf({ modelCooldowns }), { type: "released" }).modelCooldowns.size).toBe(0);
     expect(after(fresh, { type: "released" })).toBe(fresh);
+  });
+});
+
+describe("what an explicit sign has ended, for other instances", () => {
+  const ended = (account: Account, outcome: Outcome, now = NOON) =>
+    after(account, outcome, now).ended;
+  const room = (measuredAtMs: number): Outcome => ({
+    type: "measured",
+    quota: quotaOf([["5h", 5, HOUR]], { measuredAtMs }),
+  });
+
+  test("a reading with room: the account's own rest, and others' that began some seconds before", () => {
+    expect(ended(fresh, room(NOON))).toEqual({ quota: NOON - 2000 });
+    const resting = accountOf({ availability: cooling("quota", NOON + DAY) });
+    // It began a second before: that is why the reading counts.
+    expect(ended(resting, room(NOON))).toEqual({ quota: NOON - 1000 });
+    expect(
+      ended(accountOf({ availability: cooling("forbidden", NOON + DAY) }), room(NOON)),
+    ).toEqual({
+      quota: NOON - 2000,
+    });
+    expect(ended(resting, room(NOON - 1500))).toEqual({ quota: NOON - 3500 });
+  });
+
+  test("nothing by a reading without room, by a success, by its coming in or back, by new tokens", () => {
+    const full: Outcome = { type: "measured", quota: quotaOf([["5h", 100, HOUR]]) };
+    const spent: Outcome = {
+      type: "measured",
+      quota: quotaOf([["5h", 5, HOUR]], { isSpent: true }),
+    };
+    const renewed: Outcome = { type: "renewed", credential: { accessToken: "b" }, atMs: NOON };
+    const past: Past = { ...fresh, savedMs: NOON, hasSameTokens: true };
+    for (const outcome of [
+      full,
+      spent,
+      renewed,
+      { type: "served" },
+      { type: "restored", past },
+    ] as const) {
+      expect(
+        ended(accountOf({ availability: cooling("quota", NOON + DAY) }), outcome),
+      ).toBeUndefined();
+    }
+    expect(fresh.ended).toBeUndefined();
+  });
+
+  test("a check that succeeds: what took the account out, unless that was its owner", () => {
+    const checked: Outcome = { type: "checked", quota: quotaOf([["5h", 5, HOUR]]) };
+    const health: Availability = { kind: "disabled", by: "health", sinceMs: NOON - 5, reason: "" };
+    expect(ended(accountOf({ availability: DISABLED }), checked)?.backend).toBe(NOON - 9);
+    expect(ended(accountOf({ availability: health }), checked)?.health).toBe(NOON - 5);
+    expect(ended(OFF, checked)).toEqual({ quota: NOON - 2000 });
+  });
+
+  test("its owner's word: everything but a login that is over", () => {
+    const all = ended(accountOf({ availability: DISABLED }), { type: "released" }) ?? {};
+    expect(Object.keys(all).toSorted()).toEqual(
+      [
+        "backend",
+        "forbidden",
+        "health",
+        "policy",
+        "quota",
+        "rate-limit",
+        "unauthorized",
+      ].toSorted(),
+    );
+    expect(new Set(Object.values(all))).toEqual(new Set([NOON]));
+    expect(ended(accountOf({ availability: DEAD }), { type: "released" })).toBeUndefined();
+  });
+});
+
+describe("what all instances know of an account", () => {
+  const finding: Finding = {
+    trouble: "quota",
+    sinceMs: NOON - 5,
+    untilMs: NOON + HOUR,
+    reason: "spent",
+    tokens: undefined,
+  };
+  const none: Shared = { finding: undefined, modelCooldowns: new Map(), quota: undefined };
+  const shared = (account: Account, more: Partial<Shared>): Account =>
+    after(account, { type: "shared", shared: { ...none, ...more } });
+
+  test("is how it stands, with its reading and the rests of its models", () => {
+    const quota = quotaOf([["5h", 50, HOUR]]);
+    const modelCooldowns = new Map([["o3", NOON + HOUR]]);
+    const account = shared(fresh, { finding, quota, modelCooldowns });
+    expect(account).toEqual({
+      ...fresh,
+      availability: {
+        kind: "cooling",
+        why: "quota",
+        untilMs: NOON + HOUR,
+        sinceMs: NOON - 5,
+        reason: "spent",
+      },
+      quota,
+      modelCooldowns,
+    });
+    expect(shared(account, {}).availability).toEqual({ kind: "ready" });
+  });
+
+  test("changes nothing where it says the same, or a rest that is over is all there was", () => {
+    const account = shared(fresh, { finding });
+    expect(shared(account, { finding: { ...finding, reason: "in other words" } })).toBe(account);
+    const over = accountOf({ availability: cooling("quota", NOON) });
+    expect(shared(over, {})).toBe(over);
+    const rested = accountOf({ modelCooldowns: new Map([["o3", NOON]]) });
+    expect(shared(rested, {})).toBe(rested);
+    expect(shared(account, { finding: { ...finding, untilMs: NOON + 1 } })).not.toBe(account);
+  });
+
+  test("is not how it stands where its owner has switched it off", () => {
+    expect(shared(OFF, { finding }).availability).toBe(OFF.availability);
+  });
+
+  test("counts no failure here", () => {
+    expect(shared(fresh, { finding }).consecutiveFailures).toBe(0);
   });
 });
 

@@ -104,6 +104,7 @@ const renewer = createRenewer({
   dead: createDeadTokens({ now: clock.now, onRefused: silent }),
   options: () => ({ concurrency: 50, timeoutMs: 30_000, mostAwaited: 0, policies: {} }),
   chance: Math.random,
+  isMine: () => true,
   exchange: async (token, reason, stop) => {
     pass("before the exchange");
     const result = await exchange(token, reason, { issuer, headers: {}, ask }, stop);

@@ -4,6 +4,7 @@ import {
   FAILURES,
   type FailureKind,
   refuse,
+  resetOf,
   retryAfter,
   waitSecondsOf,
 } from "../../src/turn/failure.ts";
@@ -122,5 +123,29 @@ describe("the wait", () => {
   test("is no header where coming back would not help", () => {
     expect(retryAfter({ ...limited, kind: "bad-request" }, 0)).toEqual({});
     expect(retryAfter({ kind: "exhausted", message: "words" }, 0)).toEqual({});
+  });
+});
+
+describe("a reset that is told as a moment and as a wait", () => {
+  const NOON = Date.UTC(2026, 10, 20, 12);
+  const HOUR = 3_600_000;
+
+  test("is the moment, as both are the same but for rounding", () => {
+    expect(resetOf(NOON + HOUR, NOON + HOUR + 999, NOON)).toBe(NOON + HOUR);
+    expect(resetOf(NOON + HOUR, undefined, NOON)).toBe(NOON + HOUR);
+    expect(resetOf(undefined, NOON + 5, NOON)).toBe(NOON + 5);
+    expect(resetOf(undefined, undefined, NOON)).toBeUndefined();
+  });
+
+  test("counts from now where the clock here is five minutes wrong, either way", () => {
+    for (const wrongMs of [300_000, -300_000]) {
+      const now = NOON + wrongMs;
+      expect(resetOf(NOON + HOUR, now + HOUR, now)).toBe(now + HOUR);
+    }
+  });
+
+  test("is whichever can be believed", () => {
+    expect(resetOf(NOON - 1, NOON + 5, NOON)).toBe(NOON + 5);
+    expect(resetOf(NOON + 5, NOON - 1, NOON)).toBe(NOON + 5);
   });
 });

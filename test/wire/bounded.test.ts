@@ -17,6 +17,7 @@ function createList(mostBytes: number, ttlMs: number): Bounded<string> {
     count: () => list.length,
     entries: () => list.map(({ key, value, usedMs }) => [key, value, usedMs] as const).reverse(),
     delete: drop,
+    peek: (key) => list.find((entry) => entry.key === key)?.value,
     get: (key, now) => {
       const found = list.find((entry) => entry.key === key && entry.usedMs + ttlMs > now);
       drop(key);
@@ -106,6 +107,14 @@ describe("a bounded memory", () => {
         }
       }),
     );
+  });
+
+  test("can be looked into without that counting as use", () => {
+    const bounded = memory(10_000);
+    bounded.set("a", "A", 0, 0);
+    bounded.set("b", "B", 0, 1);
+    expect([bounded.peek("a"), bounded.peek("c")]).toEqual(["A", undefined]);
+    expect([...bounded.entries()].map(([key]) => key)).toEqual(["b", "a"]);
   });
 
   test("with a bound of nothing keeps nothing", () => {

@@ -81,6 +81,7 @@ export async function openRoster(
     dead,
     chance,
     reload,
+    isMine: () => true,
     options: () => ({
       concurrency: config["refresh-concurrency"],
       timeoutMs: config["refresh-single-timeout-sec"] * 1000,

@@ -10,6 +10,8 @@ export type Cursor = { readonly revision: number; readonly deletions: number };
  * done, so that whoever has seen a number has seen all before it.
  */
 export type Feed = {
+  /** The id of its row in the table of changes. */
+  readonly counter: number;
   /** First in a transaction that changes something: gives its changes their number, which goes into `revision`. */
   readonly mark: (run: Run, isDeletion?: boolean) => Promise<number>;
   /** Where the changes are now. @throws DatabaseTrouble */
@@ -18,38 +20,55 @@ export type Feed = {
   readonly watch: (onChange: () => void) => () => void;
 };
 
-const CHANNEL = "codex_proxy_changes";
+/** What changes are counted and told of apart from others, so that nobody is woken by what is not for them. */
+export type Topic = "accounts" | "sharing";
+
+type TopicFacts = {
+  readonly counter: number;
+  readonly channel: string;
+  /** Many changes in that time are one. */
+  readonly gatherMs: Millis;
+};
+
+const TOPICS: Readonly<Record<Topic, TopicFacts>> = {
+  accounts: { counter: 1, channel: "codex_proxy_changes", gatherMs: 100 },
+  // What instances tell each other changes with every few turns.
+  sharing: { counter: 2, channel: "codex_proxy_sharing", gatherMs: 250 },
+};
+
 // Where nobody tells of changes, they are looked for so often: one row by its key.
 const POLL_MS: Millis = 1000;
 // Where somebody does, that is only for what may have been missed.
 const RARE_POLL_MS: Millis = 5000;
-// Many changes in a moment are one.
-const GATHER_MS: Millis = 100;
 // Own changes that are remembered at most, till they have been seen to be nobody else's.
 const MOST_OWN = 10_000;
 
-/** The feed of a database. */
+/** The feed of a database about one topic. */
 export function createFeed(
   database: Pick<Database, "run" | "listen" | "onUndone">,
   clock: Pick<Clock, "after">,
+  topic: Topic = "accounts",
 ): Feed {
+  const { counter, channel, gatherMs } = TOPICS[topic];
   const own = new Set<number>();
   let seen: Cursor | undefined;
 
   const cursor = async (): Promise<Cursor> => {
-    const { rows } = await database.run(`SELECT revision, deletions FROM ${CHANGES} WHERE id = 1`);
+    const { rows } = await database.run(
+      `SELECT revision, deletions FROM ${CHANGES} WHERE id = ${counter}`,
+    );
     const [row] = rows;
     return { revision: numberOf(row?.["revision"]), deletions: numberOf(row?.["deletions"]) };
   };
 
   const mark: Feed["mark"] = async (run, isDeletion = false) => {
     await run(
-      `UPDATE ${CHANGES} SET revision = revision + 1, deletions = deletions + ? WHERE id = 1`,
+      `UPDATE ${CHANGES} SET revision = revision + 1, deletions = deletions + ? WHERE id = ${counter}`,
       [isDeletion ? 1 : 0],
     );
-    const { rows } = await run(`SELECT revision FROM ${CHANGES} WHERE id = 1`);
+    const { rows } = await run(`SELECT revision FROM ${CHANGES} WHERE id = ${counter}`);
     const revision = numberOf(rows[0]?.["revision"]);
-    if (database.listen !== undefined) await run("SELECT PG_NOTIFY(?, '')", [CHANNEL]);
+    if (database.listen !== undefined) await run("SELECT PG_NOTIFY(?, '')", [channel]);
     own.add(revision);
     if (own.size > MOST_OWN) own.clear();
     // The next one to change something gets this number then, whoever that is.
@@ -118,14 +137,14 @@ export function createFeed(
     isWanted = isLooking;
     if (isLooking || isGathering || watchers.size === 0) return;
     isGathering = true;
-    plan(GATHER_MS);
+    plan(gatherMs);
   };
 
   const subscribe = async (): Promise<void> => {
     if (isListening || watchers.size === 0 || database.listen === undefined) return;
     isListening = true;
     const stop = await database
-      .listen(CHANNEL, {
+      .listen(channel, {
         onNote: () => {
           // Something between us and the server may take a LISTEN and tell nothing: only what was heard counts.
           isTold = true;
@@ -165,7 +184,7 @@ export function createFeed(
     };
   };
 
-  return { mark, cursor, watch };
+  return { counter, mark, cursor, watch };
 }
 
 type Watcher = {

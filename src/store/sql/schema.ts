@@ -4,8 +4,9 @@ import { DatabaseTrouble } from "./trouble.ts";
 
 /** The table of accounts. The Go program has one of this name, which is gone on with. */
 export const ACCOUNTS = "codex_accounts";
-/** One row: how far the changes have come, and how many accounts were deleted. */
+/** How far the changes have come, and how many accounts were deleted: a row for the accounts, one for the sharing. */
 export const CHANGES = "codex_proxy_changes";
+const COUNTERS = [1, 2];
 /** What an instance has found out about an account, for the others. */
 export const STATES = "codex_proxy_states";
 /** Which account a conversation is on. */
@@ -46,11 +47,15 @@ const MIGRATIONS: readonly Migration[] = [
     await run(
       `CREATE TABLE IF NOT EXISTS ${CHANGES} (id SMALLINT PRIMARY KEY, revision BIGINT NOT NULL, deletions BIGINT NOT NULL)${tableEnd}`,
     );
-    if ((await run(`SELECT id FROM ${CHANGES}`)).rows.length === 0) {
-      await run(`INSERT INTO ${CHANGES} (id, revision, deletions) VALUES (1, 1, 0)`);
+    const counted = new Set(
+      (await run(`SELECT id FROM ${CHANGES}`)).rows.map((row) => numberOf(row["id"])),
+    );
+    for (const id of COUNTERS) {
+      if (counted.has(id)) continue;
+      await run(`INSERT INTO ${CHANGES} (id, revision, deletions) VALUES (?, 1, 0)`, [id]);
     }
     await run(
-      `CREATE TABLE IF NOT EXISTS ${STATES} (account ${key} PRIMARY KEY, body ${text} NOT NULL, revision BIGINT NOT NULL)${tableEnd}`,
+      `CREATE TABLE IF NOT EXISTS ${STATES} (account ${key} PRIMARY KEY, body ${text} NOT NULL, at_ms BIGINT NOT NULL, revision BIGINT NOT NULL)${tableEnd}`,
     );
     await addIndex(run, dialect, STATES, "codex_proxy_states_revision", "revision", false);
     await run(

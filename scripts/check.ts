@@ -82,6 +82,11 @@ export function countTests(output: string): Counts {
   };
 }
 
+/** Why tests were skipped, each reason once, as far as they have said so in a line of their own. */
+export function skipReasons(output: string): readonly string[] {
+  return [...new Set(output.match(/^skipped: .+$/gm))];
+}
+
 async function runTests(isFast: boolean): Promise<Outcome> {
   const { exitCode, output } = await runBun(
     "test",
@@ -266,6 +271,7 @@ async function perform(step: Step, isSkipped: boolean, lacksProgram: boolean): P
 if (import.meta.main) {
   const isFast = process.argv.includes("--fast");
   let total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  let reasons: readonly string[] = [];
   let lacksProgram = false;
   for (const step of planSteps(isFast)) {
     const isAboutProgram = step.isAboutProgram ?? false;
@@ -276,7 +282,9 @@ if (import.meta.main) {
       failed: total.failed + outcome.failed,
       skipped: total.skipped + outcome.skipped,
     };
+    reasons = [...reasons, ...skipReasons(outcome.output)];
   }
+  for (const reason of reasons) console.log(reason);
   console.log(summary(total));
   process.exit(total.failed > 0 ? 1 : 0);
 }

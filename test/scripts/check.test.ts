@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { countTests, pinFaults, summary } from "../../scripts/check.ts";
+import { join } from "node:path";
+import { countTests, pinFaults, skipReasons, summary } from "../../scripts/check.ts";
 
 describe("countTests", () => {
   test("reads the numbers at the end of a run; tests still to be written count as skipped", () => {
@@ -19,6 +20,39 @@ Ran 18 tests across 2 files. [5.00ms]
 
   test("a run that printed no numbers counts nothing", () => {
     expect(countTests("panic: oom")).toEqual({ passed: 0, failed: 0, skipped: 0 });
+  });
+});
+
+describe("skipReasons", () => {
+  test("what tests said of why they were skipped, each once", () => {
+    const [maria, postgres] = ["MariaDB", "PostgreSQL"].map(
+      (name) => `skipped: ${name} does not answer on 127.0.0.1:1`,
+    );
+    const output = `bun test v1.4.5\n\na.test.ts:\n${maria}\n${postgres}\n\nb.test.ts:\n${maria}\n 12 pass\n 1 skip\n`;
+    expect(skipReasons(output)).toEqual([maria ?? "", postgres ?? ""]);
+    expect(skipReasons("(skip) skipped: no\n 1 pass")).toEqual([]);
+  });
+
+  test("a server that does not answer is one, in what a run of tests prints", async () => {
+    // The same tests, on a machine that has no MariaDB where they look for it.
+    const child = Bun.spawn(
+      [process.execPath, "test", "test/store/sql/server.test.ts", "--only-failures"],
+      {
+        cwd: join(import.meta.dirname, "../.."),
+        env: { ...process.env, CODEX_TEST_MARIADB_PORT: "1", NO_COLOR: "1" },
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    expect(await child.exited).toBe(0);
+    expect(skipReasons(stdout + stderr)).toContain(
+      "skipped: MariaDB does not answer on 127.0.0.1:1",
+    );
+    expect(countTests(stdout + stderr).skipped).toBeGreaterThan(0);
   });
 });
 

@@ -44,18 +44,18 @@ type Server = {
   readonly always: string;
 };
 
-// The servers' usual local ports, with the users that need no password there.
+// The servers' usual local ports, unless the environment says others, with the users that need no password there.
 const POSTGRES: Server = {
   title: "PostgreSQL",
   driver: "postgres",
-  port: 5432,
+  port: Number(process.env["CODEX_TEST_POSTGRES_PORT"] ?? 5432),
   user: "postgres",
   always: "postgres",
 };
 const MARIADB: Server = {
   title: "MariaDB",
   driver: "mysql",
-  port: 3306,
+  port: Number(process.env["CODEX_TEST_MARIADB_PORT"] ?? 3306),
   user: "root",
   always: "information_schema",
 };

@@ -115,6 +115,8 @@ describeEach(DATABASES, ({ make }) => {
     clock.advance(5000);
     await until("it is put off", async () => (await untilMs()) > firstMs);
     const secondMs = await untilMs();
+    // What the database did shows before its answer is here, with which the next time is planned.
+    await lease.isStillOurs();
     clock.advance(5000);
     await until("it is put off again", async () => (await untilMs()) > secondMs);
     // Fifteen of the twenty-five seconds are left, which is how long it lasts by itself.

@@ -31,7 +31,7 @@ async function expectWhole(here: TestDatabase): Promise<void> {
   const { dialect } = here.connect().database;
   expect(await versionIn(here)).toEqual([[SCHEMA_VERSION, 1]]);
   const { rows } = await here.run(`SELECT id, revision, deletions FROM ${CHANGES} ORDER BY id`);
-  // Changes of accounts, and of what instances share, are counted apart.
+  // One counter for accounts, one for what instances tell each other.
   expect(rows.map((row) => Object.values(row).map(numberOf))).toEqual([
     [1, 1, 0],
     [2, 1, 0],

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { type Dict, list } from "../../src/wire/json.ts";
+import { type Dict, dict, list } from "../../src/wire/json.ts";
 import { addressOf, stateOf, turnsOn } from "../support/accounts.ts";
 import type { FakeAccount } from "../support/backend/account.ts";
 import { turnBody } from "../support/backend/ask.ts";
@@ -9,13 +9,7 @@ import type { Outcome } from "../support/backend/outcome.ts";
 import { type Calling, call, lastType } from "../support/call.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
 import { elapse as pass } from "../support/drill.ts";
-import {
-  describeStores,
-  FILES,
-  LOCAL_STORES,
-  STORES,
-  type StoreKind,
-} from "../support/each-database.ts";
+import { describeStores, LOCAL_STORES, STORES, type StoreKind } from "../support/each-database.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
 import { until, within } from "../support/until.ts";
 
@@ -74,38 +68,34 @@ async function isMeasured(proxy: TestProxy, account: FakeAccount): Promise<boole
   return (await proxy.stats()).of(account).whole["quota_measured_at"] !== null;
 }
 
+// First, while the clock is near that of the disk: locks that look an hour old are leavings of a crash.
 describeStores(STORES, (store) => {
+  const start = (accounts: readonly FakeAccount[], config: Dict = {}) =>
+    startOn(store, accounts, config);
+
   test("with a policy that its owner wrote, and only then, a login is deleted", async () => {
-    // By the machine's own clock, which is that of files and databases, too.
-    const own = await startBackend();
-    try {
-      for (const policies of [{}, { "quota-http-status-policy": { "402": "none/remove" } }]) {
-        made += 1;
-        const name = `quota-${made}`;
-        const account = own.account(name, { email: addressOf(name) });
-        account.usageFault("402-workspace");
-        const setup = { backend: own, accounts: [account], config: policies, store };
-        await using proxy = await startProxy(setup);
-        const owner = { authorization: `Bearer ${KEY}` };
-        await fetch(`${proxy.url}/check-quota`, { method: "POST", headers: owner });
-        const isKept = Object.keys(policies).length === 0;
-        await until("it is taken out", async () => {
-          const { accounts } = await proxy.stats();
-          return isKept ? accounts[0]?.state === "disabled" : accounts.length === 0;
-        });
-        expect(await proxy.place.names()).toEqual(isKept ? [proxy.place.nameOf(account)] : []);
-        const told = "an account's file was deleted, as quota-http-status-policy says";
-        expect(proxy.logs().includes(told)).toBe(!isKept);
-      }
-    } finally {
-      await own.stop();
-    }
+    const [kept, removed] = [fresh(), fresh()];
+    for (const account of [kept, removed]) account.usageFault("402-workspace");
+    await using careful = await start([kept]);
+    await elapse(careful, 4 * MINUTE, async () => readingsOf(kept) > 0);
+    const isDisabled = async () => (await stateOf(careful, kept)) === "disabled";
+    await elapse(careful, 4 * MINUTE, isDisabled);
+    expect(await isDisabled()).toBe(true);
+    const policies = { "quota-http-status-policy": { "402": "none/remove" } };
+    await using proxy = await start([removed], policies);
+    const isGone = async () => dict((await proxy.stats()).summary)["total"] === 0;
+    await elapse(proxy, 4 * MINUTE, async () => readingsOf(removed) > 0);
+    // Whoever waits for the account's lock waits by this clock.
+    await elapse(proxy, 4 * MINUTE, isGone);
+    expect(await isGone()).toBe(true);
+    await until("it is told", () =>
+      proxy.logs().includes("an account's file was deleted, as quota-http-status-policy says"),
+    );
   });
 });
 
-// Time passes here as the test wants it. That of a database does not, and what instances tell each other goes by it: so
-// what takes minutes is tried with files, and with SQLite too what happens at once.
-describeStores(FILES, (store) => {
+// What is known of a quota is in memory and in the state file; the store is touched where an account is taken out.
+describeStores(LOCAL_STORES, (store) => {
   const start = (accounts: readonly FakeAccount[], config: Dict = {}) =>
     startOn(store, accounts, config);
 
@@ -165,97 +155,6 @@ describeStores(FILES, (store) => {
       expect((await ask(proxy)).status).toBe(200);
     });
   });
-
-  test("B7-9: a dead account is shown as one that needs a login, with the reason, and is never picked", async () => {
-    const [dead, good] = [fresh(), fresh()];
-    await using proxy = await start([dead, good]);
-    dead.expireAccessToken();
-    dead.revokeRefreshToken();
-    for (let turn = 0; turn < 2; turn++) expect((await ask(proxy)).status).toBe(200);
-    await until(
-      "it is known to be dead",
-      async () => (await stateOf(proxy, dead)) === "needs-login",
-    );
-    const stats = await proxy.stats();
-    expect(stats.of(dead).reason).toContain("refresh_token_invalidated");
-    expect(stats.summary).toMatchObject({ needs_login: 1, ready: 1 });
-    const before = turnsOn(backend, dead);
-    await elapse(proxy, 20 * MINUTE);
-    for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
-    expect(turnsOn(backend, dead)).toBe(before);
-    expect(await stateOf(proxy, dead)).toBe("needs-login");
-  });
-
-  describe("B7-11: what the usage endpoint or /models says of an account counts", () => {
-    const faults: [fault: FaultName, state: string][] = [
-      ["401-expired", "cooling"],
-      ["403-deactivated", "disabled"],
-      ["403-workspace", "disabled"],
-    ];
-    test.each(faults)(
-      "%s on the usage makes it %s, and no request is lost on it",
-      async (fault, state) => {
-        const [bad, good] = [fresh(), fresh()];
-        bad.usageFault(fault);
-        await using proxy = await start([bad, good]);
-        await elapse(proxy, 4 * MINUTE, async () => readingsOf(bad) > 0);
-        // New tokens take the disk its time; the clock stands still meanwhile.
-        await until(`it is ${state}`, async () => (await stateOf(proxy, bad)) === state);
-        for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
-        expect([turnsOn(backend, bad), turnsOn(backend, good)]).toEqual([0, 4]);
-        bad.usageFault(undefined);
-        await elapse(proxy, 6 * MINUTE, async () => (await stateOf(proxy, bad)) === "ready");
-        expect(await stateOf(proxy, bad)).toBe("ready");
-      },
-    );
-
-    test("a refusal on /models does so too, and the list is answered all the same", async () => {
-      const account = fresh();
-      account.modelsFault("403-deactivated");
-      await using proxy = await start([account]);
-      await until("it is told", async () => (await stateOf(proxy, account)) === "disabled");
-      const list = await fetch(`${proxy.url}/v1/models`, {
-        headers: { authorization: `Bearer ${KEY}` },
-      });
-      expect(list.status).toBe(200);
-      expect((await ask(proxy)).status).toBe(503);
-      expect(turnsOn(backend, account)).toBe(0);
-    });
-  });
-
-  describe("POST /check-quota", () => {
-    const check = (proxy: TestProxy, key: string, body: Dict = {}) =>
-      fetch(`${proxy.url}/check-quota`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${key}`, accept: "text/event-stream" },
-        body: JSON.stringify(body),
-      });
-
-    test("tells each account as it is read, to its owner only", async () => {
-      const accounts = [fresh(), fresh()];
-      await using proxy = await start(accounts, { "admin-key": "owner-5f3a9c1e7b" });
-      expect((await check(proxy, KEY)).status).toBe(401);
-      const answering = check(proxy, "owner-5f3a9c1e7b").then((answer) => answer.text());
-      let isTold = false;
-      void answering.then(() => {
-        isTold = true;
-      });
-      await elapse(proxy, 4 * MINUTE, async () => isTold);
-      const text = await answering;
-      const types = [...text.matchAll(/^event: (.*)$/gm)].map(([, type]) => type);
-      expect(types).toEqual(["start", "item", "item", "done"]);
-      expect(text).toContain('"measured":2');
-      for (const account of accounts) {
-        expect(text).not.toContain(account.email);
-        expect(text).not.toContain(account.tokens().accessToken);
-      }
-    });
-  });
-});
-
-describeStores(LOCAL_STORES, (store) => {
-  const start = (accounts: readonly FakeAccount[], config: Dict = {}) =>
-    startOn(store, accounts, config);
 
   describe("B6-5: a quota that is spent, wherever it is told", () => {
     const tellings: [name: string, outcome: Outcome][] = [
@@ -386,6 +285,92 @@ describeStores(LOCAL_STORES, (store) => {
       for (let turn = 0; turn < 2; turn++) expect((await ask(proxy)).status).toBe(200);
       expect(turnsOn(backend, good)).toBe(2);
       expect(await stateOf(proxy, bad)).toBe(state);
+    });
+  });
+
+  test("B7-9: a dead account is shown as one that needs a login, with the reason, and is never picked", async () => {
+    const [dead, good] = [fresh(), fresh()];
+    await using proxy = await start([dead, good]);
+    dead.expireAccessToken();
+    dead.revokeRefreshToken();
+    for (let turn = 0; turn < 2; turn++) expect((await ask(proxy)).status).toBe(200);
+    await until(
+      "it is known to be dead",
+      async () => (await stateOf(proxy, dead)) === "needs-login",
+    );
+    const stats = await proxy.stats();
+    expect(stats.of(dead).reason).toContain("refresh_token_invalidated");
+    expect(stats.summary).toMatchObject({ needs_login: 1, ready: 1 });
+    const before = turnsOn(backend, dead);
+    await elapse(proxy, 20 * MINUTE);
+    for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
+    expect(turnsOn(backend, dead)).toBe(before);
+    expect(await stateOf(proxy, dead)).toBe("needs-login");
+  });
+
+  describe("B7-11: what the usage endpoint or /models says of an account counts", () => {
+    const faults: [fault: FaultName, state: string][] = [
+      ["401-expired", "cooling"],
+      ["403-deactivated", "disabled"],
+      ["403-workspace", "disabled"],
+    ];
+    test.each(faults)(
+      "%s on the usage makes it %s, and no request is lost on it",
+      async (fault, state) => {
+        const [bad, good] = [fresh(), fresh()];
+        bad.usageFault(fault);
+        await using proxy = await start([bad, good]);
+        await elapse(proxy, 4 * MINUTE, async () => readingsOf(bad) > 0);
+        // New tokens take the disk its time; the clock stands still meanwhile.
+        await until(`it is ${state}`, async () => (await stateOf(proxy, bad)) === state);
+        for (let turn = 0; turn < 4; turn++) expect((await ask(proxy)).status).toBe(200);
+        expect([turnsOn(backend, bad), turnsOn(backend, good)]).toEqual([0, 4]);
+        bad.usageFault(undefined);
+        await elapse(proxy, 6 * MINUTE, async () => (await stateOf(proxy, bad)) === "ready");
+        expect(await stateOf(proxy, bad)).toBe("ready");
+      },
+    );
+
+    test("a refusal on /models does so too, and the list is answered all the same", async () => {
+      const account = fresh();
+      account.modelsFault("403-deactivated");
+      await using proxy = await start([account]);
+      await until("it is told", async () => (await stateOf(proxy, account)) === "disabled");
+      const list = await fetch(`${proxy.url}/v1/models`, {
+        headers: { authorization: `Bearer ${KEY}` },
+      });
+      expect(list.status).toBe(200);
+      expect((await ask(proxy)).status).toBe(503);
+      expect(turnsOn(backend, account)).toBe(0);
+    });
+  });
+
+  describe("POST /check-quota", () => {
+    const check = (proxy: TestProxy, key: string, body: Dict = {}) =>
+      fetch(`${proxy.url}/check-quota`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${key}`, accept: "text/event-stream" },
+        body: JSON.stringify(body),
+      });
+
+    test("tells each account as it is read, to its owner only", async () => {
+      const accounts = [fresh(), fresh()];
+      await using proxy = await start(accounts, { "admin-key": "owner-5f3a9c1e7b" });
+      expect((await check(proxy, KEY)).status).toBe(401);
+      const answering = check(proxy, "owner-5f3a9c1e7b").then((answer) => answer.text());
+      let isTold = false;
+      void answering.then(() => {
+        isTold = true;
+      });
+      await elapse(proxy, 4 * MINUTE, async () => isTold);
+      const text = await answering;
+      const types = [...text.matchAll(/^event: (.*)$/gm)].map(([, type]) => type);
+      expect(types).toEqual(["start", "item", "item", "done"]);
+      expect(text).toContain('"measured":2');
+      for (const account of accounts) {
+        expect(text).not.toContain(account.email);
+        expect(text).not.toContain(account.tokens().accessToken);
+      }
     });
   });
 });

@@ -13,6 +13,9 @@ export type ReloadPorts = {
   readonly log: Log;
 };
 
+// So many accounts are named one by one.
+const MOST_LISTED = 100;
+
 /**
  * Brings the pool in line with the store, and says what changed. Each fault is told once, and again only after it
  * has been away. An account that runs from an earlier good state of a source that is broken now keeps running, unless
@@ -56,8 +59,13 @@ export function createReload({ pool, store, clock, log }: ReloadPorts): () => Pr
       tell("an account file is not used", reason);
     }
     told = telling;
-    for (const account of changes.added) log.info("account added", { account });
-    for (const account of changes.changed) log.info("account changed", { account });
-    for (const account of changes.gone) log.info("account taken out", { account });
+    const list = (what: string, labels: readonly string[]): void => {
+      // Thousands of lines in a moment would drive others out of the log.
+      if (labels.length > MOST_LISTED) log.info(`accounts ${what}`, { accounts: labels.length });
+      else for (const account of labels) log.info(`account ${what}`, { account });
+    };
+    list("added", changes.added);
+    list("changed", changes.changed);
+    list("taken out", changes.gone);
   };
 }

@@ -30,6 +30,13 @@ describe("createReload", () => {
     expect(JSON.stringify(lines)).not.toContain("ann@example.com");
   });
 
+  test("thousands that come at a time are one line", async () => {
+    const many = Array.from({ length: 101 }, (_, index) => loginOf(`user-${index}`));
+    const { reload, lines } = stage(...many);
+    await reload();
+    expect(lines).toMatchObject([{ message: "accounts added", facts: '{"accounts":101}' }]);
+  });
+
   test("a second look at the same store says nothing", async () => {
     const { reload, lines } = stage(loginOf("ann"));
     await reload();

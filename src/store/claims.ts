@@ -1,5 +1,5 @@
-import type { Login } from "../pool/account.ts";
-import type { Credential } from "../pool/credential.ts";
+import { isNewer, type Login } from "../pool/account.ts";
+import { areSame, type Credential } from "../pool/credential.ts";
 import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, number, parseDict, text } from "../wire/json.ts";
 
@@ -84,6 +84,35 @@ export function areOthers(one: Login, other: Login): boolean {
 /** Whether two sets of tokens certainly belong to two workspaces. */
 export function areOfOthers(one: Payloads, other: Payloads): boolean {
   return areApart(claimsOf(one).workspaceId, claimsOf(other).workspaceId);
+}
+
+/**
+ * Whether an account holds another login by now than the one that `credential` belongs to. `before` is the account as
+ * it was when these tokens were asked for, where that is known: its own words are compared then, since new tokens may say
+ * more, or less, of the same login.
+ */
+export function isAnotherLogin(
+  present: Login,
+  credential: Credential,
+  before: Login | undefined,
+): boolean {
+  const [theirs, ours] = [payloadsOf(present.credential), payloadsOf(credential)];
+  if (areStrangers(theirs, ours)) return true;
+  return before === undefined ? areOfOthers(theirs, ours) : areOthers(present, before);
+}
+
+/** Whether an account has other, newer tokens by now than it had `before`, where that is known. */
+export function hasNewerTokens(present: Login, before: Login | undefined): boolean {
+  return (
+    before !== undefined &&
+    !areSame(before.credential, present.credential) &&
+    isNewer(present, before)
+  );
+}
+
+/** Why new tokens are not written to an account that holds another login by now. */
+export function whyOthers(name: string): string {
+  return `${name}: it holds another login by now, so new tokens are not written to it. Log in again with "codex-proxy login".`;
 }
 
 function areApart(one: string | undefined, other: string | undefined): boolean {

@@ -2,11 +2,10 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Stats } from "node:fs";
 import { mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { isNewer, type Login } from "../pool/account.ts";
-import { areSame, type Credential } from "../pool/credential.ts";
+import type { Login } from "../pool/account.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 import { createLanes } from "../wire/lanes.ts";
-import { areOfOthers, areOthers, areStrangers, payloadsOf } from "./claims.ts";
+import { areOthers, hasNewerTokens, isAnotherLogin, whyOthers } from "./claims.ts";
 import {
   canWriteBeside,
   diskSteps,
@@ -224,11 +223,10 @@ export async function openFileStore(options: FileStoreOptions): Promise<Store> {
     const reading = readLogin(found.content, source);
     const present = loginIn(reading);
     if (typeof present === "string") return { ok: false, reason: present };
-    if (isAnother(present, credential, rotation)) {
-      return othersThere(source);
-    }
+    const before = loginBefore(rotation, source);
+    if (isAnotherLogin(present, credential, before)) return othersThere(source);
     // Its owner has logged in anew while the old tokens were renewed: theirs count. The next reading brings them.
-    if (rotation !== undefined && isReplaced(present, rotation)) {
+    if (rotation !== undefined && hasNewerTokens(present, before)) {
       await rotation.abandon();
       return { ok: true, isReplaced: true };
     }
@@ -429,18 +427,13 @@ function loginIn(reading: Reading): Login | string {
 }
 
 function othersThere(source: string): Refused {
-  const reason = `${basename(source)}: it holds another login by now, so new tokens are not written to it. Log in again with "codex-proxy login".`;
-  return { ok: false, reason };
+  return { ok: false, reason: whyOthers(basename(source)) };
 }
 
-/** Whether a file holds another login by now than the one that `credential` belongs to. */
-function isAnother(present: Login, credential: Credential, rotation?: Rotation): boolean {
-  const [theirs, ours] = [payloadsOf(present.credential), payloadsOf(credential)];
-  if (areStrangers(theirs, ours)) return true;
-  if (rotation === undefined) return areOfOthers(theirs, ours);
-  // The file's own words from before are compared: new tokens may say more, or less, of the same login.
-  const before = readLogin(rotation.original, present.source);
-  return before.ok && areOthers(present, before.login);
+/** The login as it was when its rotation was prepared. */
+function loginBefore(rotation: Rotation | undefined, source: string): Login | undefined {
+  const before = rotation && readLogin(rotation.original, source);
+  return before?.ok ? before.login : undefined;
 }
 
 /** A rotation that is over must not be written to again: its file may be the account's by now. */
@@ -448,13 +441,6 @@ async function endRotation(held: Holding): Promise<void> {
   const { rotation } = held;
   held.rotation = undefined;
   await rotation?.close();
-}
-
-/** Whether the file holds newer tokens than those that were spent for the rotation. */
-function isReplaced(present: Login, { original }: Rotation): boolean {
-  const before = readLogin(original, present.source);
-  if (!before.ok) return false;
-  return !areSame(before.login.credential, present.credential) && isNewer(present, before.login);
 }
 
 /** The path under which a listing of `dir` finds that file, by whichever way its folder is named. */

@@ -9,9 +9,9 @@ import { readLogin, writeCredential } from "../record.ts";
 import type { Sealer } from "../seal.ts";
 import type { Param, Row, Run } from "./database.ts";
 import type { Dialect } from "./dialect.ts";
+import { ACCOUNTS, namesOf } from "./schema.ts";
 
 // The Go program's own columns, as its three CREATE TABLE statements have them.
-const TABLE = "codex_accounts";
 const TOKENS = ["id_token", "access_token", "refresh_token", "expire"] as const;
 
 /**
@@ -20,7 +20,7 @@ const TOKENS = ["id_token", "access_token", "refresh_token", "expire"] as const;
  * program for a while, the tokens that it got then are newer than those of the content, and count.
  */
 export async function takeOver(run: Run, revision: number, sealer: Sealer): Promise<number> {
-  const { rows } = await run(`SELECT * FROM ${TABLE}`);
+  const { rows } = await run(`SELECT * FROM ${ACCOUNTS}`);
   const names = new Set(rows.flatMap(({ name }) => (name === null ? [] : [String(name)])));
   const identities = new Set(rows.map(({ identity }) => identity));
   let taken = 0;
@@ -30,7 +30,7 @@ export async function takeOver(run: Run, revision: number, sealer: Sealer): Prom
     const cleared = stored === content ? {} : NO_TOKENS;
     const columns = { ...values, content: stored, revision, ...cleared };
     const sets = Object.keys(columns).map((name) => `${name} = ?`);
-    await run(`UPDATE ${TABLE} SET ${sets.join(", ")} WHERE id = ?`, [
+    await run(`UPDATE ${ACCOUNTS} SET ${sets.join(", ")} WHERE id = ?`, [
       ...Object.values(columns),
       String(row["id"]),
     ]);
@@ -93,8 +93,8 @@ function newerContent(
 
 /** Whether the table is one that the Go program has made. */
 export async function hasForeignColumns(run: Run, dialect: Dialect): Promise<boolean> {
-  const { rows } = await run(dialect.columnsOf, [TABLE]);
-  const there = new Set(rows.flatMap((row) => Object.values(row).map(String)));
+  const { rows } = await run(dialect.columnsOf, [ACCOUNTS]);
+  const there = namesOf(rows);
   return TOKENS.every((column) => there.has(column));
 }
 

@@ -1,11 +1,11 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { isNewer, type Login } from "../../pool/account.ts";
-import { areSame, type Credential, isAlive } from "../../pool/credential.ts";
+import type { Login } from "../../pool/account.ts";
+import { areSame, isAlive } from "../../pool/credential.ts";
 import type { Clock, Millis } from "../../wire/clock.ts";
 import { sha256 } from "../../wire/digest.ts";
 import type { Lanes } from "../../wire/lanes.ts";
 import { type Log, redact } from "../../wire/log.ts";
-import { areOfOthers, areOthers, areStrangers, payloadsOf } from "../claims.ts";
+import { areOthers, hasNewerTokens, isAnotherLogin, whyOthers } from "../claims.ts";
 import { writeCredential } from "../record.ts";
 import type { LockWish, Saved, Store, Stored } from "../store.ts";
 import type { Database } from "./database.ts";
@@ -189,14 +189,10 @@ export function createTenure(ports: TenurePorts): Tenure {
     const login = anyLoginOf(kept);
     if (content === undefined || login === undefined) return { ok: false, reason: whyUnread(kept) };
     if (areSame(login.credential, credential)) return { ok: true };
-    if (isAnother(login, credential, prepared)) return othersThere(name);
-    const former = prepared && loginOf(prepared);
+    const before = prepared && loginOf(prepared);
+    if (isAnotherLogin(login, credential, before)) return othersThere(name);
     // Its owner has logged in anew while the old tokens were renewed: theirs count.
-    const isReplaced =
-      former !== undefined &&
-      !areSame(former.credential, login.credential) &&
-      isNewer(login, former);
-    if (isReplaced) return { ok: true, isReplaced: true };
+    if (hasNewerTokens(login, before)) return { ok: true, isReplaced: true };
     const next = writeCredential(content, credential, atMs) ?? content;
     if (!(await writer.replace(kept, next, credential))) return undefined;
     await shelf.fetch(run, name).catch(() => {});
@@ -274,8 +270,7 @@ export function reasonOf(cause: unknown): string {
 }
 
 function othersThere(name: string): Extract<Put, { ok: false }> {
-  const reason = `${name}: it holds another login by now, so new tokens are not written to it. Log in again with "codex-proxy login".`;
-  return { ok: false, reason, isFinal: true };
+  return { ok: false, reason: whyOthers(name), isFinal: true };
 }
 
 /** What stands for a refresh token where others can read it. */
@@ -295,12 +290,4 @@ function whyDoubtful(
   if (spending !== markOfToken(refreshToken)) return undefined;
   if (isNeeded && spendingAgoMs >= silentMs) return undefined;
   return `${name}: an instance was about to renew it when it went silent, so that its refresh token may be spent. It is not tried again while the access token works.`;
-}
-
-/** Whether an account holds another login by now than the one that `credential` belongs to. */
-function isAnother(present: Login, credential: Credential, prepared: Kept | undefined): boolean {
-  const [theirs, ours] = [payloadsOf(present.credential), payloadsOf(credential)];
-  if (areStrangers(theirs, ours)) return true;
-  const before = prepared && loginOf(prepared);
-  return before === undefined ? areOfOthers(theirs, ours) : areOthers(present, before);
 }

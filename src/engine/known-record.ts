@@ -1,8 +1,8 @@
 import { type Finding, isTrouble, type Known, type TroubleKey } from "../pool/findings.ts";
-import { isTellable, type Millis } from "../wire/clock.ts";
+import type { Millis } from "../wire/clock.ts";
 import { type Dict, dict, isDict, list, number, parseDict, text } from "../wire/json.ts";
 import { redact } from "../wire/log.ts";
-import { decodeQuota, encodeQuota } from "./remembered.ts";
+import { decodeQuota, encodeQuota, LONGEST_REASON, moment } from "./remembered.ts";
 
 /**
  * The form in which what is known of an account lies in the database. A program that cannot read a form of a later
@@ -10,7 +10,6 @@ import { decodeQuota, encodeQuota } from "./remembered.ts";
  */
 const FORM = 1;
 
-const LONGEST_REASON = 500;
 const LONGEST_MODEL = 200;
 // The longest window a plan has is a month: nothing rests for longer.
 const LONGEST_REST_MS: Millis = 32 * 24 * 3_600_000;
@@ -108,8 +107,4 @@ const SLACK_MS: Millis = 60_000;
 /** A moment that has been: what began in the future could never be ended. */
 function past(atMs: Millis, now: Millis): Millis {
   return atMs > now + SLACK_MS ? now : atMs;
-}
-
-function moment(value: unknown): Millis | undefined {
-  return typeof value === "number" && value >= 0 && isTellable(value) ? value : undefined;
 }

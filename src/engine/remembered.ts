@@ -108,7 +108,8 @@ export function decodeDays(value: unknown): readonly DayUse[] {
   });
 }
 
-const LONGEST_REASON = 500;
+/** As much of a reason as is kept. */
+export const LONGEST_REASON = 500;
 
 function encodeState(availability: Availability): Json {
   if (availability.kind === "ready") return { kind: "ready" };
@@ -261,7 +262,7 @@ export function larger(one: Tally, other: Tally): Tally {
 }
 
 /** A moment, as a number that a Date can tell. */
-function moment(value: unknown): Millis | undefined {
+export function moment(value: unknown): Millis | undefined {
   return typeof value === "number" && value >= 0 && isTellable(value) ? value : undefined;
 }
 

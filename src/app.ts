@@ -412,18 +412,21 @@ export async function startApp(
   const inBackground = (name: string, work: Promise<unknown>): void => {
     work.catch((cause: unknown) => reportFault(log, name, cause));
   };
-  const follow = async (): Promise<void> => {
-    await reload();
+  const afterReload = async (): Promise<void> => {
     // A folder that is back takes what it could not take before.
     await renewer.saveLate();
     if (models.catalog() === SEED_CATALOG) await models.update();
+  };
+  const follow = async (): Promise<void> => {
+    await reload();
+    await afterReload();
   };
   /** Takes in what lies in the folder, where accounts are in a database. */
   const takeFolder = async (): Promise<void> => {
     if ((await takeIn?.take()) !== true) return;
     await reload();
     // What follows may wait for tokens, and who waits for accounts need not wait for that.
-    inBackground("reload", follow());
+    inBackground("reload", afterReload());
   };
   const importLate = async (): Promise<void> => {
     if (takeIn?.isDue() === true) await takeFolder();

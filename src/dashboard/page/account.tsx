@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { Cell, Confirm, Fact, Icon, StateBadge, When } from "./parts.tsx";
+import { Cell, Confirm, Fact, Opener, StateBadge, When } from "./parts.tsx";
 import type { AccountRow, QuotaBar } from "./shape.ts";
 import {
   complain,
@@ -51,18 +51,12 @@ export function AccountLines({ row, onChange }: { row: AccountRow; onChange: () 
         <Cell label={t("tokenEnds")} kind="time">
           <TokenEnd atMs={row.tokenEndsMs} />
         </Cell>
-        <td class="opener">
-          <button
-            type="button"
-            class="icon"
-            aria-expanded={isOpen}
-            aria-controls={isOpen ? details : undefined}
-            aria-label={t("details", row.label)}
-            onClick={() => setIsOpen(!isOpen)}
-          >
-            <Icon name="down" />
-          </button>
-        </td>
+        <Opener
+          isOpen={isOpen}
+          details={details}
+          label={t("details", row.label)}
+          onToggle={() => setIsOpen(!isOpen)}
+        />
       </tr>
       {isOpen && (
         <tr id={details} class="details">

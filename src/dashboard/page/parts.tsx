@@ -131,6 +131,30 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
 } as const;
 
+/** The last cell of a row: opens what there is to say of it, in a row below with the id `details`. */
+export function Opener(props: {
+  isOpen: boolean;
+  details: string;
+  label: string;
+  onToggle: () => void;
+}) {
+  const { isOpen, details, label, onToggle } = props;
+  return (
+    <td class="opener">
+      <button
+        type="button"
+        class="icon"
+        aria-expanded={isOpen}
+        aria-controls={isOpen ? details : undefined}
+        aria-label={label}
+        onClick={onToggle}
+      >
+        <Icon name="down" />
+      </button>
+    </td>
+  );
+}
+
 /** A small picture beside or instead of words; whoever uses it says in words what it is for. */
 export function Icon({ name }: { name: keyof typeof PATHS }) {
   return (

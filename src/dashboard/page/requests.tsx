@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Dict, dict, list } from "../../wire/json.ts";
 import { Decision } from "./decision.tsx";
-import { Cell, Icon, Placeholder } from "./parts.tsx";
+import { Cell, Opener, Placeholder } from "./parts.tsx";
 import { type RequestRow, readRequest } from "./shape.ts";
 import { complain, format, session, t } from "./state.tsx";
 
@@ -207,18 +207,12 @@ function RequestLines({ row }: { row: RequestRow }) {
         <Cell label={t("output")} kind="number">
           {tokens === undefined ? "–" : short(tokens.output)}
         </Cell>
-        <td class="opener">
-          <button
-            type="button"
-            class="icon"
-            aria-expanded={isOpen}
-            aria-controls={isOpen ? details : undefined}
-            aria-label={t("decisionOf", row.id)}
-            onClick={() => setIsOpen(!isOpen)}
-          >
-            <Icon name="down" />
-          </button>
-        </td>
+        <Opener
+          isOpen={isOpen}
+          details={details}
+          label={t("decisionOf", row.id)}
+          onToggle={() => setIsOpen(!isOpen)}
+        />
       </tr>
       {isOpen && (
         <tr id={details} class="details">

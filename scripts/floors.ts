@@ -5,6 +5,8 @@ import { posix } from "node:path";
 
 /** Rooms and the two files above them. A room imports from floors below its own. */
 const FLOORS: Readonly<Record<string, number>> = {
+  // Below all others, and as impure as can be: what it offers is for floor 3 and above.
+  platform: -1,
   wire: 0,
   turn: 1,
   tokens: 1,
@@ -30,7 +32,12 @@ const FIRST_IMPURE_FLOOR = 3;
 
 type PackageRule = { readonly isAllowed: (path: string) => boolean; readonly where: string };
 
-const isAboveCore = (path: string): boolean => (floorOf(path) ?? 0) >= FIRST_IMPURE_FLOOR;
+const isAboveCore = (path: string): boolean =>
+  roomOf(path) === "platform" || (floorOf(path) ?? 0) >= FIRST_IMPURE_FLOOR;
+
+/** What only Bun runs: its side of the platform, and the bundler, which no executable needs. */
+const isForBun = (path: string): boolean =>
+  /^src\/platform\/bun[./]/.test(path) || path === "src/dashboard/bundle.ts";
 
 /** What runs in the browser. */
 const isPage = (path: string): boolean => path.startsWith("src/dashboard/page/");
@@ -54,7 +61,11 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
   "@preact/signals": { isAllowed: isPage, where: "src/dashboard/page" },
   uplot: { isAllowed: isPage, where: "src/dashboard/page" },
   yaml: { isAllowed: (path) => path === "src/config/load.ts", where: "src/config/load.ts" },
-  bun: { isAllowed: isAboveCore, where: "floor 3 and above" },
+  bun: { isAllowed: isForBun, where: "src/platform/bun" },
+  "#platform": {
+    isAllowed: (path) => isAboveCore(path) || DOORS.has(path),
+    where: "floor 3 and above",
+  },
   node: { isAllowed: isAboveCore, where: "floor 3 and above" },
   // Hashing is pure; it has one door.
   "node:crypto": {
@@ -66,6 +77,8 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
 /** Files below floor 3 that are the door to the clock and to the output. */
 const DOORS: ReadonlySet<string> = new Set(["src/wire/clock.ts", "src/wire/output.ts"]);
 
+const BUN = /(?<![\w$.])Bun\s*\./g;
+
 const IMPURE: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/(?<![\w$.])fetch\s*\(/g, "fetch"],
   [/(?<![\w$.])Date\s*\.\s*now\b/g, "Date.now"],
@@ -74,7 +87,7 @@ const IMPURE: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/(?<![\w$.])Math\s*\.\s*random\b/g, "Math.random"],
   [/\b(?:randomUUID|getRandomValues)\b/g, "random bytes"],
   [/(?<![\w$])(?:setTimeout|setInterval|setImmediate)\b/g, "a timer"],
-  [/(?<![\w$.])Bun\s*\./g, "Bun"],
+  [BUN, "Bun"],
   [/(?<![\w$.])process\s*\??\./g, "process"],
   [/(?<![\w$.])console\s*\./g, "console"],
   [/(?<![\w$.])globalThis\b/g, "globalThis"],
@@ -87,6 +100,7 @@ const CAST_FILE = "src/wire/json.ts";
 const EXEMPT: ReadonlyMap<string, string> = new Map([
   ["src/main.ts", "the entry point; test/e2e runs the compiled program"],
   ["src/app.ts", "wiring only; test/e2e runs the whole app"],
+  ["src/platform/bun/settle.ts", "it replaces the process; test/e2e runs the compiled program"],
 ]);
 
 /** Places in test/ that mirror nothing in src/; two look at what all protocols write and read. */
@@ -145,6 +159,7 @@ export function checkFloors(files: ReadonlyMap<string, string>): string[] {
 const SOURCE_RULES: readonly Rule[] = [
   importFindings,
   purityFindings,
+  runtimeFindings,
   castFindings,
   directiveFindings,
 ];
@@ -226,11 +241,16 @@ function packageOf(name: string): string {
 }
 
 function purityFindings({ path, code }: Source): Finding[] {
-  const floor = floorOf(path);
-  if (floor === undefined || floor >= FIRST_IMPURE_FLOOR || DOORS.has(path)) return [];
+  if (floorOf(path) === undefined || isAboveCore(path) || DOORS.has(path)) return [];
   return IMPURE.flatMap(([pattern, name]) =>
     findAll(pattern, code, `uses ${name} below floor ${FIRST_IMPURE_FLOOR}: pass it in`),
   );
+}
+
+/** A runtime's own names, outside of the one place for them. */
+function runtimeFindings({ path, code }: Source): Finding[] {
+  if (isForBun(path) || !isAboveCore(path)) return [];
+  return findAll(BUN, code, "uses Bun: a runtime's own ways are for src/platform");
 }
 
 // Renames have an `as` that is no cast, and so has the key of a mapped type.

@@ -50,6 +50,7 @@ import { createWays } from "./engine/ways.ts";
 import { askWith } from "./net/connections.ts";
 import { type Ask, createEgress, type EgressOptions } from "./net/egress.ts";
 import { createLink } from "./net/link.ts";
+import type { DoorOptions } from "./platform/platform.ts";
 import { createAffinity } from "./pool/affinity.ts";
 import { createPool, MOST_BINDINGS } from "./pool/pool.ts";
 import { describeShortage } from "./pool/shortage.ts";
@@ -63,7 +64,7 @@ import { createPages } from "./server/dashboard.ts";
 import { createGuesses } from "./server/guesses.ts";
 import { readBody } from "./server/intake.ts";
 import { nameByDigest } from "./server/keys.ts";
-import { type Listening, unmet } from "./server/listen.ts";
+import { unmet } from "./server/listen.ts";
 import { replyLive } from "./server/live.ts";
 import { createLocal } from "./server/local.ts";
 import { createProxy } from "./server/proxy.ts";
@@ -456,7 +457,7 @@ export async function startApp(
     await loading.need();
     await fleet?.begin();
   }
-  const server = startServer(
+  const door = await startServer(
     {
       access,
       proxy: createProxy(ports),
@@ -534,7 +535,7 @@ export async function startApp(
   const stopMeasuring = metrics.start();
 
   return {
-    port: server.server?.port ?? 0,
+    port: door.port(),
     accounts: () => {
       const views = pool.view(clock.now());
       const ready = views.filter(({ standing }) => standing.kind === "ready");
@@ -560,9 +561,9 @@ export async function startApp(
       feed.close();
       const cut = clock.after(deadlineMs, () => {
         sockets.cut();
-        void server.server?.stop(true);
+        void door.stop(true);
       });
-      await server.server?.stop(deadlineMs <= 0);
+      await door.stop(deadlineMs <= 0);
       cut();
       // What was given is not thrown away, by the issuer or by an import that is under way.
       const adopted = inTime(adopting(giveWay), ADOPT_MS, clock);
@@ -776,7 +777,7 @@ export function stateFileOf(config: Config): string {
   return named === "" ? join(stateDirOf(config), "state.json") : named;
 }
 
-function listeningOf(config: Config, certificate: Certificate | undefined): Listening {
+function listeningOf(config: Config, certificate: Certificate | undefined): DoorOptions {
   const parsed = parseListen(config.listen);
   return {
     hostname: parsed?.hostname,

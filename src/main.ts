@@ -1,3 +1,4 @@
+import { platform } from "#platform";
 import { type Command, HELP, readArguments } from "./cli/args.ts";
 import { check } from "./cli/check.ts";
 import { doctor, standardDoctor } from "./cli/doctor/doctor.ts";
@@ -20,29 +21,6 @@ const VERSION =
   typeof BUILD_VERSION === "string"
     ? `${BUILD_VERSION} (${typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "unknown commit"})`
     : "from source";
-
-/** What the runtime reads from its environment before any code runs, and what is better for this program. */
-const RUNTIME = {
-  // Room for as many backend streams as there are ports: Bun lets 256 run at a time and queues the rest without a word.
-  BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
-  // Freed memory goes back to the system after 2 s instead of at once: a request of 1 MB costs a third less.
-  MIMALLOC_PURGE_DELAY: "2000",
-};
-
-/** Begins anew with the runtime's settings as they should be; what its owner has set stays as it is. */
-function settleRuntime(): void {
-  // The first is the mark of a process that has begun anew, too.
-  if (process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] !== undefined) return;
-  if (process.execve === undefined) return;
-  const isCompiled = !/\bbun(?:\.exe)?$/.test(process.execPath);
-  const args = isCompiled ? process.argv.slice(2) : process.argv.slice(1);
-  try {
-    // Replaced by itself the process keeps its id, and the name that it was called by.
-    process.execve(process.execPath, [process.argv0, ...args], { ...RUNTIME, ...process.env });
-  } catch {
-    // Windows has no execve: 256 streams at a time must do there.
-  }
-}
 
 async function main(): Promise<number> {
   const command = readArguments(process.argv.slice(2), KEYS);
@@ -79,7 +57,7 @@ type Configured = Exclude<
 >;
 
 async function run(command: Configured): Promise<number> {
-  if (command.name === "serve") settleRuntime();
+  if (command.name === "serve") platform.settle();
   const settings = await openSettings(command.configPath, command.flags, process.env);
   switch (command.name) {
     case "serve":

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { platform } from "#platform";
 import { type Adoption, adoptAll, countOutcomes } from "../engine/adopt.ts";
 import { systemClock } from "../wire/clock.ts";
 import { openAccounts } from "./accounts.ts";
@@ -47,5 +48,5 @@ export async function importLogins(
 /** Standard input, and the Codex CLI's folder as that program finds it. */
 export const ownOffers: Omit<OfferPorts, "sealer"> = {
   codexHome: process.env["CODEX_HOME"] ?? join(homedir(), ".codex"),
-  input: () => Bun.stdin.stream(),
+  input: () => platform.openStandardInput(),
 };

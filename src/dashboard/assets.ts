@@ -1,3 +1,4 @@
+import { platform } from "#platform";
 import { bundlePage } from "./bundle.ts";
 
 /** The folder by whose name the dashboard's files are embedded in the executable. */
@@ -10,8 +11,8 @@ let bundling: ReturnType<typeof bundlePage> | undefined;
  * @throws Error where there is no such file, or the sources are broken
  */
 export async function readPage(file: string): Promise<Uint8Array<ArrayBuffer>> {
-  const embedded = embeddedFile(file);
-  if (embedded !== undefined) return new Uint8Array(await embedded.arrayBuffer());
+  const embedded = platform.embedded(`${EMBEDDED_AS}/${file}`);
+  if (embedded !== undefined) return embedded;
   bundling ??= bundlePage();
   const files = await bundling.catch((cause: unknown) => {
     bundling = undefined;
@@ -20,10 +21,4 @@ export async function readPage(file: string): Promise<Uint8Array<ArrayBuffer>> {
   const found = files.get(file);
   if (found === undefined) throw new Error(`the dashboard has no file ${file}`);
   return found;
-}
-
-function embeddedFile(file: string): Blob | undefined {
-  const name = `${EMBEDDED_AS}/${file}`;
-  // Its types know no names, which every file has (Bun 1.4.5).
-  return Bun.embeddedFiles.find((blob) => Reflect.get(blob, "name") === name);
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { platform } from "#platform";
 import type { ConnectionCounts } from "../net/connections.ts";
 import type { AccountView } from "../pool/pool.ts";
 import { FAILURES } from "../turn/failure.ts";
@@ -280,7 +281,7 @@ function addLevels(
     help: "Always 1; the labels say what is running.",
     labelNames: ["version", "runtime"],
     registers,
-  }).set({ version, runtime: `bun ${Bun.version}` }, 1);
+  }).set({ version, runtime: platform.name }, 1);
   new Gauge({
     name: `${NAME}requests_in_flight`,
     help: "Turns that are under way.",

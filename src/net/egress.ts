@@ -83,14 +83,7 @@ export function createEgress(ports: EgressPorts): Egress {
   };
 
   const send = ({ url, headers, route }: Routed, request: Sent): Promise<Response> =>
-    fetch(url, {
-      ...request,
-      headers: { ...request.headers, ...headers },
-      session: sessions.of(route),
-      redirect: "manual",
-      // The runtime's own timeout is coarse and counts from anywhere; the callers' clocks are the only ones.
-      timeout: false,
-    });
+    sessions.of(route).ask(url, { ...request, headers: { ...request.headers, ...headers } });
 
   const sendThrough = async (way: Routed, request: Sent): Promise<Response> => {
     const response = await untilLetIn(() => send(way, request), request.signal);

@@ -37,15 +37,9 @@ export type Routing = {
 
 /** The ways out; `authorities` are trusted instead of the system's, for a test. */
 export function createRouting(gates: Pick<Gates, "to">, authorities: string | undefined): Routing {
-  /** Who answers must prove to be who was meant, also where the environment would do without. */
-  const tlsFor = (serverName?: string) => ({
-    rejectUnauthorized: true,
-    ...(serverName === undefined ? {} : { serverName }),
-    ...(authorities === undefined ? {} : { ca: authorities }),
-  });
+  const trusted = authorities === undefined ? {} : { authorities };
 
-  // Not even the environment's proxies, which nobody here has asked for.
-  const DIRECT: Route = { key: "direct", connection: { proxy: false, tls: tlsFor() } };
+  const DIRECT: Route = { key: "direct", connection: trusted };
 
   const plainly = (url: string, route: Route): Routed => ({
     route,
@@ -57,7 +51,7 @@ export function createRouting(gates: Pick<Gates, "to">, authorities: string | un
 
   /** To another place than the one in the URL, which stays the name that is asked for and has to be proved. */
   const elsewhere = (place: Target, { url, host, name }: Aim): Routed => {
-    const connection = { proxy: false, tls: tlsFor(name) } as const;
+    const connection = { ...trusted, serverName: name };
     const way = plainly(leadTo(place, url), { key: `direct as ${name}`, connection });
     return { ...way, headers: { host } };
   };
@@ -71,7 +65,7 @@ export function createRouting(gates: Pick<Gates, "to">, authorities: string | un
         ? elsewhere({ host: "127.0.0.1", port: place.port }, aim)
         : plainly(aim.url, {
             key: place.path,
-            connection: { unix: place.path, proxy: false, tls: tlsFor() },
+            connection: { ...trusted, unix: place.path },
           });
     // The connection that failed may be one of another request's: then it was the same proxy all the same.
     const faultOf = (cause: unknown) =>
@@ -82,9 +76,7 @@ export function createRouting(gates: Pick<Gates, "to">, authorities: string | un
   /** A request that is not encrypted goes to an HTTP proxy as it is: many allow no tunnel for such. */
   const byProxy = (proxy: EgressProxy, { url }: Aim): Routed => {
     const place = `${proxy.scheme}://${inBrackets(proxy.host)}:${proxy.port}`;
-    // Without an eye to NO_PROXY, which would lead around it.
-    const via = { url: place, headers: proxyLogin(proxy), respectNoProxy: false };
-    const connection = { proxy: via, tls: tlsFor() };
+    const connection = { ...trusted, proxy: { url: place, headers: proxyLogin(proxy) } };
     return {
       ...plainly(url, { key: `${proxy.key} ${proxy.url}`, connection }),
       faultIn: (response) => troubleIn(response, proxy),

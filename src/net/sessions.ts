@@ -1,15 +1,16 @@
+import { platform } from "#platform";
+import type { Connecting, Keep, Session } from "../platform/platform.ts";
 import type { Millis } from "../wire/clock.ts";
 
 /** A way out: requests of one key may share connections, and no others. */
 export type Route = {
   readonly key: string;
-  /** Where it connects to, and how it makes sure of whom it has reached. */
-  readonly connection: Pick<Bun.FetchSessionInit, "proxy" | "tls" | "unix">;
+  readonly connection: Connecting;
 };
 
 /** The connections of each route. */
 export type Sessions = {
-  readonly of: (route: Route) => Bun.FetchSession;
+  readonly of: (route: Route) => Session;
 };
 
 /** How connections are kept for further requests; read anew at each use. */
@@ -28,7 +29,7 @@ const USUAL_IDLE_SEC = 300;
 
 /** Connections that are kept for the next request of their route; none yet. Those of former options are closed. */
 export function createSessions(options: () => KeepOptions): Sessions {
-  const sessions = new Map<string, Bun.FetchSession>();
+  const sessions = new Map<string, Session>();
   let made = options();
 
   const forgetOld = (): void => {
@@ -42,7 +43,8 @@ export function createSessions(options: () => KeepOptions): Sessions {
   return {
     of: (route) => {
       forgetOld();
-      const session = sessions.get(route.key) ?? openSession(route, made);
+      const session =
+        sessions.get(route.key) ?? platform.openSession(route.connection, keepAliveOf(made));
       if (sessions.size > 1) sessions.delete(route.key);
       sessions.set(route.key, session);
       for (const oldest of sessions.keys()) {
@@ -54,15 +56,8 @@ export function createSessions(options: () => KeepOptions): Sessions {
   };
 }
 
-function openSession({ connection }: Route, keep: KeepOptions): Bun.FetchSession {
-  return new Bun.FetchSession({ ...connection, keepAlive: keepAliveOf(keep) });
-}
-
 /** What the runtime is told: an idle connection must outlast the wait for its next sign of life, whatever that is. */
-export function keepAliveOf({
-  most,
-  pingEveryMs,
-}: KeepOptions): false | { readonly idleTimeout: number; readonly maxIdleSockets: number } {
+export function keepAliveOf({ most, pingEveryMs }: KeepOptions): Keep {
   if (most === 0) return false;
   const idleTimeout = Math.max(USUAL_IDLE_SEC, Math.ceil((2 * pingEveryMs) / 1000));
   return { idleTimeout, maxIdleSockets: most };

@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { sha256 } from "../wire/digest.ts";
 
 /** Where each part of the dashboard is found, and what it is. */
@@ -54,7 +55,7 @@ export function createPages(read: (file: string) => Promise<Uint8Array<ArrayBuff
   const load = async (file: string): Promise<Served> => {
     const plain = await read(file);
     const etag = `"${sha256(Buffer.from(plain).toString("latin1")).slice(0, 32)}"`;
-    return { etag, plain, packed: Bun.gzipSync(plain) };
+    return { etag, plain, packed: new Uint8Array(gzipSync(plain)) };
   };
   const once = (file: string): Promise<Served> => {
     const begun = known.get(file) ?? load(file);

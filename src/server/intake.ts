@@ -1,3 +1,5 @@
+import { platform } from "#platform";
+import type { Decompressor } from "../platform/platform.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
 
@@ -124,10 +126,10 @@ async function unpack(
   return { ok: true, bytes };
 }
 
-function decompressor(coding: Coding, bytes: Uint8Array): DecompressionStream {
+function decompressor(coding: Coding, bytes: Uint8Array): Decompressor {
   // "deflate" should mean the zlib format, and some clients send the bare one: zlib's first byte says 8 in its low half.
   const isBare = coding === "deflate" && ((bytes[0] ?? 0) & 0x0f) !== 8;
-  return new DecompressionStream(isBare ? "deflate-raw" : CODINGS[coding]);
+  return platform.decompressor(isBare ? "deflate-raw" : CODINGS[coding]);
 }
 
 /** All bytes of a stream, or undefined when there are more than `counter` allows. */

@@ -1,4 +1,5 @@
 import { Elysia } from "elysia";
+import { platform } from "#platform";
 import { isLoopback } from "../config/rules.ts";
 import type { ClientUse } from "../engine/allowance.ts";
 import { MOST_RECORDS } from "../engine/explain.ts";
@@ -6,6 +7,7 @@ import { MOST_FOLLOWERS } from "../engine/feed.ts";
 import { PAGE_TYPE } from "../engine/metrics.ts";
 import { clip } from "../engine/record.ts";
 import type { Totals } from "../engine/totals.ts";
+import type { AppOptions, BuildApp, Door, DoorOptions, Wire } from "../platform/platform.ts";
 import type { AccountView } from "../pool/pool.ts";
 import type { LocalRoute, Protocol, Wording } from "../protocols/protocol.ts";
 import { wordingFor } from "../protocols/registry.ts";
@@ -28,18 +30,12 @@ import {
   notAllowed,
   WRONG_KEY,
 } from "./keys.ts";
-import {
-  type Connection,
-  connectionOf,
-  type Listening,
-  limitHeaders,
-  serveOptions,
-} from "./listen.ts";
+import { type Connection, connectionOf } from "./listen.ts";
 import type { Viewer } from "./live.ts";
 import type { LocalCall } from "./local.ts";
 import { findModel, listModels, type MayUse, modelShape } from "./models.ts";
 import type { ProxyCall } from "./proxy.ts";
-import { type Sockets, type Wire, wireOptions } from "./sockets.ts";
+import type { Sockets } from "./sockets.ts";
 import { type ConnectionStatus, healthOf, statsOf } from "./status.ts";
 
 /** What the routes are made of. */
@@ -230,20 +226,21 @@ function held(serve: (visit: Visit) => Promise<Response>): Route["serve"] {
   };
 }
 
-/** Starts listening. Throws where the address cannot be had. */
-export function startServer(ports: ServerPorts, listening: Listening) {
-  const { hostname, port, maxFrameBytes, idleSec } = listening;
+/** Starts listening. Rejects where the address cannot be had. */
+export function startServer(ports: ServerPorts, listening: DoorOptions): Promise<Door> {
+  const build: BuildApp = (options, door) => buildApp(ports, options, door, listening.idleSec);
+  return platform.openDoor(build, listening);
+}
+
+/** The application whose requests come in at `door`. */
+export function buildApp(ports: ServerPorts, options: AppOptions, door: Door, idleSec: number) {
   const routes = routesOf(ports);
-  limitHeaders(listening.maxHeaderBytes);
-  const app = new Elysia({
-    serve: serveOptions(listening),
-    websocket: wireOptions(maxFrameBytes),
-  });
+  const app = new Elysia(options);
   const serve = (request: Request, way: Way): Promise<Response> =>
     visit(request, ports, way, {
-      address: () => app.server?.requestIP(request)?.address ?? "",
-      upgrade: (data, headers) => app.server?.upgrade(request, { data, headers }) ?? false,
-      connection: connectionOf(request, app.server, idleSec),
+      address: () => door.addressOf(request),
+      upgrade: (wire, headers) => door.upgrade(request, wire, headers),
+      connection: connectionOf(request, door, idleSec),
     });
   for (const route of routes) {
     app.route(route.method, route.path, ({ request }) => serve(request, route), {
@@ -260,7 +257,6 @@ export function startServer(ports: ServerPorts, listening: Listening) {
     });
   }
   app.all("*", ({ request }) => serve(request, NOT_FOUND), { parse: "none" });
-  app.listen({ port, ...(hostname === undefined ? {} : { hostname }) });
   return app;
 }
 

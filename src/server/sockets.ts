@@ -1,4 +1,4 @@
-import type { ServerWebSocket } from "bun";
+import type { Wire, Ws } from "../platform/platform.ts";
 import type { Caller } from "./keys.ts";
 import type { Channel } from "./outlet.ts";
 import { createSocket, type Socket, type SocketPorts } from "./socket.ts";
@@ -13,35 +13,6 @@ export type Sockets = {
   /** Ends what is left. */
   readonly cut: () => void;
 };
-
-/** A connection's `data` in Bun: Elysia hands what happens on a socket to the functions of these names. */
-export type Wire = {
-  readonly open: (ws: Ws) => void;
-  readonly message: (ws: Ws, data: string | Uint8Array) => void;
-  readonly drain: (ws: Ws) => void;
-  readonly pong: () => void;
-  readonly close: () => void;
-};
-
-type Ws = Pick<
-  ServerWebSocket<unknown>,
-  "send" | "ping" | "close" | "terminate" | "cork" | "getBufferedAmount"
->;
-
-/** How Bun keeps the sockets; `maxFrameBytes` also counts after decompression, and ends the connection with 1009. */
-export function wireOptions(maxFrameBytes: number) {
-  return {
-    maxPayloadLength: maxFrameBytes,
-    perMessageDeflate: true,
-    // Each ping that is sent would put it off; who is still there is the outlet's business.
-    idleTimeout: 0,
-    sendPings: false,
-    // For a client that sends mistakes and never reads what is said about them. Turns wait for their reader with one
-    // event at the most, which may be an image: with that in memory, an answer to something else must still fit.
-    backpressureLimit: 64 * 1024 * 1024,
-    closeOnBackpressureLimit: true,
-  };
-}
 
 /** Serves Responses over WebSockets. */
 export function createSockets(ports: Omit<SocketPorts, "isRetiring">): Sockets {

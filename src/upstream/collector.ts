@@ -1,3 +1,4 @@
+import { platform } from "#platform";
 import { isLoopback } from "../config/rules.ts";
 import type { Ask } from "../net/egress.ts";
 import { codeOf, describeTls, EgressError } from "../net/trouble.ts";
@@ -22,12 +23,13 @@ const LONGEST_ANSWER = 64 * 1024;
  * is set, where it is not. Nothing that leaves this machine goes around the proxy.
  */
 export function createCollector(ask: Ask): PostTraces {
+  const here = platform.openSession({}, KEPT);
   return async (endpoint, body, signal) => {
     const url = tracesUrl(endpoint);
     const request = { method: "POST", headers: HEADERS, body, signal } as const;
     try {
       const response = isLoopback(new URL(url).hostname)
-        ? await fetch(url, { ...request, proxy: false, redirect: "manual" })
+        ? await here.ask(url, request)
         : await ask(url, { ...request, proxy: undefined });
       return await readAnswer(response);
     } catch (cause) {
@@ -36,6 +38,9 @@ export function createCollector(ask: Ask): PostTraces {
     }
   };
 }
+
+// One connection, for as long as something is sent every minute or so.
+const KEPT = { idleTimeout: 300, maxIdleSockets: 1 };
 
 const HEADERS = { "content-type": "application/json" };
 

@@ -1,3 +1,5 @@
+import { platform } from "#platform";
+import type { Sink } from "../platform/platform.ts";
 import { type Cancel, type Clock, systemClock } from "./clock.ts";
 
 /** Takes finished lines and writes them when it suits; never blocks the caller. */
@@ -7,18 +9,12 @@ export type Output = {
   readonly end: () => Promise<void>;
 };
 
-/** Where the lines go. Both may answer with a promise. */
-export type Sink = {
-  readonly write: (text: string) => unknown;
-  readonly flush: () => unknown;
-};
-
 const FLUSH_MS = 10;
 const MOST_WAITING = 10_000;
 
 /** Standard error, written in batches: a synchronous write would stop the whole program while a pipe is full (runtime.md 14). */
 export function openStandardError(): Output {
-  return createOutput(Bun.stderr.writer(), systemClock);
+  return createOutput(platform.openStandardError(), systemClock);
 }
 
 /**

@@ -33,17 +33,14 @@ const broken = (code: string) => Object.assign(new Error(code), { code });
 describe("a way out", () => {
   test("is direct, with no proxy and with the certificate checked", () => {
     const { route, url, headers } = stage().direct(aimAt("https://backend.test/x", undefined));
-    expect(route).toEqual({
-      key: "direct",
-      connection: { proxy: false, tls: { rejectUnauthorized: true } },
-    });
+    expect(route).toEqual({ key: "direct", connection: {} });
     expect([url, headers]).toEqual(["https://backend.test/x", {}]);
   });
 
   test("leads elsewhere under the name that is meant", () => {
     const { route, url, headers } = stage().direct(aimAt("https://backend.test/x", DETOUR));
     expect([url, headers]).toEqual(["https://10.0.0.1/x", { host: "backend.test" }]);
-    expect(route.connection.tls).toEqual({ rejectUnauthorized: true, serverName: "backend.test" });
+    expect(route.connection).toEqual({ serverName: "backend.test" });
     expect(route.key).toContain("backend.test");
   });
 
@@ -54,11 +51,7 @@ describe("a way out", () => {
       const aim = aimAt("https://backend.test/x", undefined);
       const { route, url, headers } = await through(proxyOf(`${scheme}://u:p@h`), aim);
       expect(asked).toEqual(["backend.test:443"]);
-      expect(route.connection).toEqual({
-        unix: SOCKET.path,
-        proxy: false,
-        tls: { rejectUnauthorized: true },
-      });
+      expect(route.connection).toEqual({ unix: SOCKET.path });
       expect([url, headers]).toEqual(["https://backend.test/x", {}]);
     },
   );
@@ -74,7 +67,7 @@ describe("a way out", () => {
     const aim = aimAt("https://backend.test:8443/x", undefined);
     const { route, url, headers } = await through(proxyOf("socks5h://h"), aim);
     expect([url, headers]).toEqual(["https://127.0.0.1:4711/x", { host: "backend.test:8443" }]);
-    expect(route.connection.tls).toEqual({ rejectUnauthorized: true, serverName: "backend.test" });
+    expect(route.connection).toEqual({ serverName: "backend.test" });
   });
 
   test("is the HTTP proxy itself for what is not encrypted, unless the name would be lost", async () => {
@@ -84,7 +77,6 @@ describe("a way out", () => {
     expect(route.connection.proxy).toEqual({
       url: "http://h:1",
       headers: { "proxy-authorization": `Basic ${btoa("u:p")}` },
-      respectNoProxy: false,
     });
     expect(asked).toEqual([]);
     await through(proxyOf("socks5://h"), aim);

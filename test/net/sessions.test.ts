@@ -5,7 +5,7 @@ import { startRaw } from "../upstream/raw.ts";
 
 const KEEP = { most: 8, pingEveryMs: 60_000 };
 
-const route = (key: string) => ({ key, connection: { proxy: false } as const });
+const route = (key: string) => ({ key, connection: {} });
 
 test("requests of one route share their connections, those of two do not", () => {
   const sessions = createSessions(() => KEEP);
@@ -42,12 +42,15 @@ test("kept connections outlast the wait for their next sign of life", () => {
 test("no more idle connections are kept than the option says, and each way keeps its own", async () => {
   const server = await startRaw();
   const options = { most: 2, pingEveryMs: 60_000 };
+  const { signal } = new AbortController();
   const sessions = createSessions(() => ({ ...options }));
   /** So many requests at once; how many connections that has opened. */
   const rush = async (count: number, way = "direct"): Promise<number> => {
     const before = server.connections();
     const session = sessions.of(route(way));
-    const asked = Array.from({ length: count }, () => fetch(server.url, { session }));
+    const asked = Array.from({ length: count }, () =>
+      session.ask(server.url, { headers: {}, signal }),
+    );
     const peers = await Promise.all(asked.map(() => server.next()));
     await Promise.all(
       peers.map((peer) => peer.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")),

@@ -128,7 +128,7 @@ describe("imports", () => {
       "of the runtime in a pure floor",
       "src/pool/pool.ts",
       'import type { SQL } from "bun";',
-      "imports bun, which is for floor 3 and above only",
+      "imports bun, which is for src/platform/bun only",
     ],
     [
       "of another node module in digest.ts",
@@ -168,7 +168,16 @@ describe("purity", () => {
   test.each(impure)("`%s` is refused below floor 3 only", (code) => {
     const text = `\nconst value = ${code};`;
     expect(problemsOf({ "src/pool/rank.ts": text })[0]).toStartWith("src/pool/rank.ts:2: uses ");
-    expect(problemsOf({ "src/engine/chores.ts": text })).toEqual([]);
+    const place = code.startsWith("Bun.") ? "src/platform/bun/door.ts" : "src/engine/chores.ts";
+    expect(problemsOf({ [place]: text })).toEqual([]);
+  });
+
+  test("Bun's own ways are refused on every floor but that of the platform", () => {
+    const text = "\nconst value = Bun.file(path);";
+    const sentence = "uses Bun: a runtime's own ways are for src/platform";
+    for (const path of ["src/engine/chores.ts", "src/platform/node/door.ts"]) {
+      expect(problemsOf({ [path]: text })).toEqual([`${path}:2: ${sentence}`]);
+    }
   });
 
   test("what is only similar is let through", () => {

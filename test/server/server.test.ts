@@ -3,17 +3,16 @@ import { connect } from "node:net";
 import type { Job } from "../../src/engine/execute.ts";
 import { createLogins } from "../../src/engine/logins.ts";
 import type { Watched } from "../../src/engine/watch.ts";
+import type { DoorOptions, Wire } from "../../src/platform/platform.ts";
 import type { LocalRoute } from "../../src/protocols/protocol.ts";
 import { createProtocols } from "../../src/protocols/registry.ts";
 import { createPages } from "../../src/server/dashboard.ts";
 import { createGuesses, MOST_WRONG, PAUSE_MS } from "../../src/server/guesses.ts";
 import { readBody } from "../../src/server/intake.ts";
 import type { AccessOptions } from "../../src/server/keys.ts";
-import type { Listening } from "../../src/server/listen.ts";
 import type { LocalCall } from "../../src/server/local.ts";
 import { createProxy, type ProxyCall } from "../../src/server/proxy.ts";
-import { routesOf, type ServerPorts, startServer } from "../../src/server/server.ts";
-import type { Wire } from "../../src/server/sockets.ts";
+import { buildApp, routesOf, type ServerPorts, startServer } from "../../src/server/server.ts";
 import { mergeCatalog } from "../../src/turn/catalog.ts";
 import { clientStatus, type Failure, refuse } from "../../src/turn/failure.ts";
 import { resolveModel } from "../../src/turn/model.ts";
@@ -43,10 +42,10 @@ const pool = poolOf(NOON, loginOf("ann"));
 /** Greets, and says what it hears. */
 const WIRE: Wire = {
   open: (ws) => {
-    ws.send("hello");
+    ws.send("hello", false);
   },
   message: (ws, data) => {
-    ws.send(data);
+    ws.send(String(data), false);
   },
   drain: () => {},
   pong: () => {},
@@ -121,7 +120,7 @@ const ports: ServerPorts = {
   onFault: (id, cause) => faults.push(`${id}: ${String(cause)}`),
 };
 
-const LISTENING: Listening = {
+const LISTENING: DoorOptions = {
   hostname: "127.0.0.1",
   port: 0,
   maxFrameBytes: 1000,
@@ -131,8 +130,8 @@ const LISTENING: Listening = {
   certificate: undefined,
 };
 
-const app = startServer(ports, LISTENING);
-const port = app.server?.port ?? 0;
+const door = await startServer(ports, LISTENING);
+const port = door.port();
 const root = `http://127.0.0.1:${port}`;
 
 function keyed(): AccessOptions {
@@ -151,7 +150,7 @@ afterEach(() => {
   turnedAway.length = 0;
 });
 
-afterAll(() => app.server?.stop(true));
+afterAll(() => door.stop(true));
 
 function ask(method: string, path: string, headers: Record<string, string> = {}) {
   return fetch(root + path, { method, headers, redirect: "manual" });
@@ -214,7 +213,7 @@ const OPEN = [
 ];
 
 /** Every way in that the running app has, whoever made it; `ALL` stands for each method that no route takes. */
-const WAYS = app.routes.map(({ method, path }) => ({
+const WAYS = buildApp(ports, {}, door, 0).routes.map(({ method, path }) => ({
   method: method === "ALL" ? "PUT" : method,
   path: called(path === "*" ? "/*" : path),
 }));
@@ -806,15 +805,15 @@ describe("clients that leave, over a real connection", () => {
 });
 
 describe("listening", () => {
-  test("a port in use is an error, not shared without a word", () => {
-    expect(() => startServer(ports, { ...LISTENING, port })).toThrow();
+  test("a port in use is an error, not shared without a word", async () => {
+    await expect(startServer(ports, { ...LISTENING, port })).rejects.toThrow();
   });
 
   test("no host name means all addresses", async () => {
-    const everywhere = startServer(ports, { ...LISTENING, hostname: undefined });
-    const at = (host: string) => fetch(`http://${host}:${everywhere.server?.port}/health/live`);
+    const everywhere = await startServer(ports, { ...LISTENING, hostname: undefined });
+    const at = (host: string) => fetch(`http://${host}:${everywhere.port()}/health/live`);
     expect((await at("127.0.0.1")).status).toBe(200);
-    await everywhere.server?.stop(true);
+    await everywhere.stop(true);
   });
 });
 

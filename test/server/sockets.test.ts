@@ -3,7 +3,7 @@ import type { Watched } from "../../src/engine/watch.ts";
 import { pastOf } from "../../src/protocols/responses/conversation.ts";
 import { createResponses } from "../../src/protocols/responses/index.ts";
 import type { SocketPorts } from "../../src/server/socket.ts";
-import { createSockets, wireOptions } from "../../src/server/sockets.ts";
+import { createSockets } from "../../src/server/sockets.ts";
 import type { Batch } from "../../src/upstream/stream.ts";
 import { failure, NOON, settled, step, steps } from "../engine/parts.ts";
 import { memoryOf } from "../protocols/turns.ts";
@@ -166,15 +166,5 @@ describe("createSockets", () => {
     expect(second.state.closes).toEqual([1001]);
     sockets.cut();
     expect(first.state.closes).toEqual([1001, 1001]);
-  });
-});
-
-describe("wireOptions", () => {
-  test("bound a frame by the largest body, and what nobody reads", () => {
-    expect(wireOptions(1000)).toMatchObject({
-      maxPayloadLength: 1000,
-      perMessageDeflate: true,
-      closeOnBackpressureLimit: true,
-    });
   });
 });

@@ -1,5 +1,6 @@
 import { afterEach, expect, jest, spyOn, test } from "bun:test";
-import { createOutput, openStandardError, type Sink } from "../../src/wire/output.ts";
+import type { Sink } from "../../src/platform/platform.ts";
+import { createOutput, openStandardError } from "../../src/wire/output.ts";
 import { createManualClock } from "../support/clock.ts";
 
 afterEach(() => jest.restoreAllMocks());

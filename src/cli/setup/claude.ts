@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { editJson } from "../../store/edit.ts";
 import { isDict, parseDict, text } from "../../wire/json.ts";
 import { type Edited, keyText, type Place, type Recipe, type Seen } from "./recipe.ts";
@@ -50,7 +51,7 @@ function editSettings(source: string, variables: Readonly<Record<string, string>
   }));
   const content = editJson(blank ? "{}\n" : source, edits);
   const after = parseDict(content);
-  const isAsMeant = Bun.deepEquals(after, { ...before, env: { ...env, ...variables } }, true);
+  const isAsMeant = isDeepStrictEqual(after, { ...before, env: { ...env, ...variables } });
   return isAsMeant ? { ok: true, content } : { ok: false, reason: UNUSUAL };
 }
 

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { platform } from "#platform";
 import { dict, text } from "../../wire/json.ts";
 import type { ClientKey } from "../address.ts";
 import {
@@ -84,7 +85,7 @@ function withLine(source: string, line: string, stays: boolean): string {
 function remarks(source: string): readonly string[] {
   let config: Readonly<Record<string, unknown>> = {};
   try {
-    config = dict(Bun.TOML.parse(source));
+    config = dict(platform.parseToml(source));
   } catch {
     return [];
   }

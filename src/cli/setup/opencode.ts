@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { platform } from "#platform";
 import { type Edit, editJson } from "../../store/edit.ts";
 import { type Dict, dict, isDict, isJson, type Json, text } from "../../wire/json.ts";
 import {
@@ -97,7 +99,7 @@ function editConfig(source: string, members: readonly Member[]): Edited {
   const edits = wanted.map(({ path, value }): Edit => ({ path, value, makesWay: true }));
   const content = editJson(isBlank ? "{}\n" : source, edits);
   const meant = wanted.reduce((config, { path, value }) => withValue(config, path, value), before);
-  const isAsMeant = Bun.deepEquals(parse(content), meant, true);
+  const isAsMeant = isDeepStrictEqual(parse(content), meant);
   return isAsMeant ? { ok: true, content } : { ok: false, reason: UNUSUAL };
 }
 
@@ -121,7 +123,7 @@ function valueAt(object: Dict, path: readonly string[]): unknown {
 
 function parse(source: string): Dict | undefined {
   try {
-    const value: unknown = Bun.JSONC.parse(source);
+    const value: unknown = platform.parseJsonc(source);
     return isDict(value) && isJson(value) ? value : undefined;
   } catch {
     return undefined;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Config } from "../../config/schema.ts";
 import { defaults } from "../../config/schema.ts";
 import { type Catalog, type Model, mergeCatalog, SEED_CATALOG } from "../../turn/catalog.ts";
@@ -39,7 +40,7 @@ function catalogOf(models: readonly unknown[] | undefined): Catalog {
 function standsFor(name: string, config: Config, catalog: Catalog): string {
   const written = Object.entries(config["model-aliases"]);
   const aliases = written.map(([pattern, target]) => ({ pattern, target }));
-  const isBuiltIn = Bun.deepEquals(config["model-aliases"], defaults()["model-aliases"]);
+  const isBuiltIn = isDeepStrictEqual(config["model-aliases"], defaults()["model-aliases"]);
   const used = isBuiltIn ? liveAliases(aliases, catalog) : aliases;
   const target = used.find(({ pattern }) => matchesGlob(pattern, name))?.target;
   return target ?? [...catalog.keys()][0] ?? name;

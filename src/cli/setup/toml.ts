@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
+import { platform } from "#platform";
 import { type Dict, dict, isDict } from "../../wire/json.ts";
 import { type Edited, eolOf } from "./recipe.ts";
 
@@ -24,7 +26,7 @@ export function editToml(source: string, wish: TomlWish): Edited {
   if (before === undefined) return { ok: false, reason: "it is not valid TOML as it is" };
   const content = withTable(withTop(source, wish), wish);
   const after = parse(content);
-  const isAsMeant = after !== undefined && Bun.deepEquals(after, meant(before, wish), true);
+  const isAsMeant = after !== undefined && isDeepStrictEqual(after, meant(before, wish));
   return isAsMeant ? { ok: true, content } : { ok: false, reason: UNUSUAL };
 }
 
@@ -37,7 +39,7 @@ export function tomlText({ top, table, values }: TomlWish): string {
 
 function parse(source: string): Dict | undefined {
   try {
-    return dict(Bun.TOML.parse(source));
+    return dict(platform.parseToml(source));
   } catch {
     return undefined;
   }

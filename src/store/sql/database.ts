@@ -1,6 +1,7 @@
 import { closeSync, openSync } from "node:fs";
-import { SQL } from "bun";
-import type { DatabasePlace, DatabaseServer } from "../../config/database.ts";
+import { platform } from "#platform";
+import type { DatabasePlace } from "../../config/database.ts";
+import type { Sql, SqlOptions, SqlRun } from "../../platform/platform.ts";
 import { type Clock, inTime, type Millis } from "../../wire/clock.ts";
 import { createLanes } from "../../wire/lanes.ts";
 import { DIALECTS, type Dialect } from "./dialect.ts";
@@ -82,7 +83,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   const { run: inTurn } = createLanes(() => 1);
   const undos = new WeakMap<Run, (() => void)[]>();
   const ears = new Set<Ear>();
-  let client: SQL | undefined;
+  let client: Sql | undefined;
   let statements = 0;
   let trouble: string | undefined;
 
@@ -93,10 +94,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     return said;
   };
 
-  const open = (): SQL => {
+  const open = (): Sql => {
     try {
       if (client === undefined && place.driver === "sqlite") makeFile(place.path);
-      client ??= new SQL(settingsOf(place, options));
+      client ??= openClient(settingsOf(place, options));
       return client;
     } catch (cause) {
       throw note(cause);
@@ -107,7 +108,7 @@ export function openDatabase(options: DatabaseOptions): Database {
    * Gives up connections of which one has fallen silent: what lies between may have forgotten all of them, which shows
    * on none of them for a quarter of an hour, and new ones may work at once.
    */
-  const abandon = (pool: SQL): void => {
+  const abandon = (pool: Sql): void => {
     if (client !== pool) return;
     client = undefined;
     void pool.close({ timeout: 0 }).catch(() => {});
@@ -117,7 +118,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 
   /** What comes of `work`, unless it takes too long: a server that stands still must not hold its callers for ever. */
-  const bounded = async <T>(pool: SQL, work: () => PromiseLike<T>): Promise<T> => {
+  const bounded = async <T>(pool: Sql, work: () => PromiseLike<T>): Promise<T> => {
     try {
       // Nothing can come between this process and a file of its own machine.
       if (server === undefined) return await work();
@@ -135,7 +136,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 
   const runOn =
-    (pool: SQL, connection: Pick<SQL, "unsafe">): Run =>
+    (pool: Sql, connection: SqlRun): Run =>
     async (statement, params = []) => {
       statements += 1;
       // Those who share a file share a machine: its clock is this program's own, which a test moves.
@@ -241,42 +242,29 @@ function makeFile(path: string): void {
   }
 }
 
+function openClient(options: SqlOptions): Sql {
+  const { openSql } = platform;
+  // Configurations that would come to this are refused before.
+  if (openSql === undefined) throw new Error(`${platform.name} has no client for databases`);
+  return openSql(options);
+}
+
 /** The name that the server's own lists show for our connections. */
 const APPLICATION = "codex-proxy";
 
 function settingsOf(
   place: DatabasePlace,
   { mostConnections, lifetimeSec }: DatabaseOptions,
-): SQL.Options {
-  if (place.driver === "sqlite") return { adapter: "sqlite", filename: place.path, create: true };
-  const { driver, host, port, user, password, name } = place;
-  const isPath = host.startsWith("/");
+): SqlOptions {
+  if (place.driver === "sqlite") return place;
   return {
-    adapter: driver,
-    ...(isPath ? { path: host } : { hostname: host, port }),
-    username: user,
-    password,
-    database: name,
-    max: mostConnections === 0 ? USUAL_CONNECTIONS : mostConnections,
-    connectionTimeout: CONNECT_SEC,
-    maxLifetime: lifetimeSec,
-    ...securityOf(place),
-    ...(driver === "mysql"
-      ? { foundRows: true }
-      : // A named statement would belong to one of the connections that a pooler such as PgBouncer hands out by turns.
-        { prepare: false, connection: { application_name: APPLICATION } }),
+    ...place,
+    caFile: place.caFile,
+    most: mostConnections === 0 ? USUAL_CONNECTIONS : mostConnections,
+    connectSec: CONNECT_SEC,
+    lifetimeSec,
+    application: APPLICATION,
   };
-}
-
-/** The client takes a mode and certificates of one's own together only where the mode stands in a URL. */
-function securityOf({
-  driver,
-  sslMode,
-  caFile,
-}: DatabaseServer): Pick<SQL.PostgresOrMySQLOptions, "tls" | "url"> {
-  if (caFile === undefined) return { tls: sslMode };
-  if (sslMode === "disable") return { tls: "disable" };
-  return { url: `${driver}://?sslmode=${sslMode}`, tls: { ca: Bun.file(caFile) } };
 }
 
 function answerOf(result: unknown): Answer {

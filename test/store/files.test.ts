@@ -19,15 +19,15 @@ import { diskSteps, type Steps } from "../../src/store/durable.ts";
 import { openFileStore } from "../../src/store/files.ts";
 import { type Sealer, unsealing } from "../../src/store/seal.ts";
 import { openStateFile, stateHead } from "../../src/store/state.ts";
-import type { Saved, Snapshot, Store, Stored } from "../../src/store/store.ts";
+import type { Snapshot, Store, Stored } from "../../src/store/store.ts";
 import { type Clock, systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
 import { createManualClock } from "../support/clock.ts";
 import { plain, readOpened, withBoth, withNew, withOld } from "../support/sealing.ts";
 import { contract } from "./contract.ts";
 import { makeFolder } from "./folder.ts";
-import { makeFilePlace } from "./kinds.ts";
-import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "./tokens.ts";
+import { makeFilePlaceOf } from "./kinds.ts";
+import { accessTokenOf, WORKSPACE } from "./tokens.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00Z");
 const DAY_MS = 86_400_000;
@@ -46,6 +46,7 @@ function put(dir: string, name: string, record: unknown): string {
 /** How a store writes logins, and in which form their owner has put them there. */
 type Way = {
   readonly sealer: Sealer;
+  readonly owner: Sealer;
   readonly open: typeof open;
   readonly put: typeof put;
   /** What a file holds, in the clear. */
@@ -55,6 +56,7 @@ type Way = {
 function wayOf(sealer: Sealer, owner: Sealer): Way {
   return {
     sealer,
+    owner,
     open: (dir, clock = systemClock) =>
       openFileStore({ dir, sealer, clock, scanIntervalMs: () => DAY_MS }),
     put: (dir, name, record) =>
@@ -73,7 +75,9 @@ function tokensOf({ logins }: Snapshot): readonly (string | undefined)[] {
   return logins.map(({ credential }) => credential.accessToken);
 }
 
-describe("as any store", () => contract(makeFilePlace));
+describe.each(WAYS)("as any store, %s", (_way, { sealer, owner }) => {
+  contract(makeFilePlaceOf(sealer, owner));
+});
 
 describe.each(WAYS)("read, %s", (_way, { open, put }) => {
   test("makes a missing folder, for the owner's eyes only", async () => {
@@ -172,20 +176,6 @@ describe.each(WAYS)("read, %s", (_way, { open, put }) => {
     );
   });
 
-  test("gives back the same entry for a file that has not changed", async () => {
-    const dir = makeFolder();
-    put(dir, "a.json", { access_token: "at-1" });
-    const other = put(dir, "b.json", { access_token: "at-2" });
-    const store = await open(dir);
-    const first = await store.read();
-    put(dir, "b.json", { access_token: "at-3-longer" });
-    const second = await store.read();
-    expect(second.logins[0]).toBe(first.logins[0]);
-    expect(tokensOf(second)).toEqual(["at-1", "at-3-longer"]);
-    unlinkSync(other);
-    expect(tokensOf(await store.read())).toEqual(["at-1"]);
-  });
-
   test("drops an account whose file became something else, with a fault", async () => {
     const dir = makeFolder();
     const path = put(dir, "a.json", { access_token: "at-1" });
@@ -194,24 +184,6 @@ describe.each(WAYS)("read, %s", (_way, { open, put }) => {
     unlinkSync(path);
     mkdirSync(path);
     expect(await store.read()).toMatchObject({ logins: [], faults: [{ source: path }] });
-  });
-
-  test("takes one login in several files once, with the newest tokens", async () => {
-    const dir = makeFolder();
-    const of = (iat: number) => ({
-      access_token: accessTokenOf({ user: "u", workspace: WORKSPACE, iat, exp: iat + 100 }),
-    });
-    put(dir, "a.json", of(1000));
-    put(dir, "b.json", of(3000));
-    put(dir, "c.json", of(2000));
-    const snapshot = await (await open(dir)).read();
-    const identity = `u/${WORKSPACE}`;
-    const kept = join(dir, "b.json");
-    expect(snapshot.logins.map(({ source }) => source)).toEqual([kept]);
-    expect(snapshot.duplicates).toEqual([
-      { identity, kept, ignored: join(dir, "a.json") },
-      { identity, kept, ignored: join(dir, "c.json") },
-    ]);
   });
 
   test("takes the last refresh where the tokens say nothing", async () => {
@@ -243,59 +215,6 @@ describe.each(WAYS)("read, %s", (_way, { open, put }) => {
 });
 
 describe.each(WAYS)("save, %s", (_way, { open, put, shown }) => {
-  test("what was written is read back, here and by others", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", { access_token: "at-1", refresh_token: "rt_1", weight: 3 });
-    const store = await open(dir);
-    await store.read();
-    const credential = { accessToken: "at-2", refreshToken: "rt_2", expiresAtMs: NOON + DAY_MS };
-    expect(await store.canSave(path)).toEqual({ ok: true });
-    expect(await store.save(path, credential, NOON)).toEqual({ ok: true });
-    expect(parseDict(shown(path))?.["weight"]).toBe(3);
-    for (const reader of [store, await open(dir)]) {
-      expect((await reader.read()).logins[0]).toMatchObject({ credential, lastRefreshedMs: NOON });
-      expect(await reader.reread(path)).toMatchObject({ credential });
-    }
-    expect(readdirSync(dir)).toEqual(["a.json"]);
-  });
-
-  test("keeps what another program wrote in the meantime", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", { refresh_token: "rt_1" });
-    const store = await open(dir);
-    await store.read();
-    put(dir, "a.json", { refresh_token: "rt_1", disabled: true });
-    await store.save(path, { accessToken: "at-2" }, NOON);
-    expect(await store.reread(path)).toMatchObject({ isSwitchedOff: true });
-  });
-
-  test("many at a time lose nothing", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", { refresh_token: "rt_0", note: "x" });
-    const store = await open(dir);
-    const saves = Array.from({ length: 30 }, (_, i) =>
-      store.save(path, i % 2 ? { accessToken: `at-${i}` } : { refreshToken: `rt_${i}` }, NOON),
-    );
-    expect(await Promise.all(saves)).toEqual(saves.map(() => ({ ok: true })));
-    expect((await store.reread(path))?.credential).toEqual({
-      accessToken: "at-29",
-      refreshToken: "rt_28",
-    });
-  });
-
-  test("a reading during a save never brings the old tokens back", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", { access_token: "at-0" });
-    const store = await open(dir);
-    for (let i = 1; i <= 20; i++) {
-      const accessToken = `at-${i}`;
-      const early = store.read();
-      await store.save(path, { accessToken }, NOON);
-      await early;
-      expect(tokensOf(await store.read())).toEqual([accessToken]);
-    }
-  });
-
   const spoilt: [name: string, content: string | undefined, told: RegExp][] = [
     ["a broken file", '{"access_token":', /^a\.json: this is not JSON/],
     ["a list", "[]", /^a\.json: .*a file holds one account/],
@@ -383,20 +302,6 @@ describe.each(WAYS)("locked, %s", (_way, { open, put, sealer, shown }) => {
     });
     return done.ok ? done.value : done;
   }
-
-  test("one task at a time, over all processes; the others are told", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", OLD);
-    const [store, other] = [await open(dir), await open(dir)];
-    await store.locked(path, WISH, async () => {
-      expect(await other.locked(path, WISH, async () => true)).toMatchObject({
-        ok: false,
-        reason: expect.stringContaining("Another process"),
-      });
-    });
-    expect(await other.locked(path, WISH, async () => true)).toEqual({ ok: true, value: true });
-    expect(readdirSync(dir)).toEqual(["a.json"]);
-  });
 
   test("a task that breaks gives the lock back, and what it prepared goes", async () => {
     const dir = makeFolder();
@@ -567,118 +472,8 @@ describe.each(WAYS)("locked, %s", (_way, { open, put, sealer, shown }) => {
     expect(shown(path)).not.toMatch(/\s$/);
   });
 
-  test("so is what is done through this store", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", OLD);
-    const store = await open(dir);
-    await renew(store, path, undefined, async () => {
-      expect(await store.switchOff(path, true)).toEqual({ ok: true });
-    });
-    expect(await store.reread(path)).toMatchObject({
-      isSwitchedOff: true,
-      credential: { refreshToken: "rt_2" },
-    });
-  });
-
-  test("another process that switches it off meanwhile waits, and loses no token", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", OLD);
-    const [store, other] = [await open(dir), await open(dir)];
-    let switching: Promise<Saved> | undefined;
-    await renew(store, path, undefined, () => {
-      switching = other.switchOff(path, true);
-    });
-    expect(await switching).toEqual({ ok: true });
-    expect(await other.reread(path)).toMatchObject({
-      isSwitchedOff: true,
-      credential: { refreshToken: "rt_2" },
-    });
-  });
-
-  const taking: [name: string, take: (store: Store, path: string) => Promise<Saved>][] = [
-    ["setting aside", (store, path) => store.setAside(path)],
-    ["discarding", (store, path) => store.discard(path)],
-  ];
-  test.each(taking)(
-    "B7-6: %s in the same process waits for the task that has the login, which may do it at once",
-    async (_name, take) => {
-      const dir = makeFolder();
-      const path = put(dir, "a.json", OLD);
-      const store = await open(dir);
-      const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-      const order: string[] = [];
-      const renewal = renew(store, path, undefined, async () => {
-        begun.resolve();
-        await end.promise;
-      }).then((saved) => order.push(`saved ${saved.ok}`));
-      await begun.promise;
-      const taken = take(store, path).then(({ ok }) => order.push(`taken ${ok}`));
-      // Its owner may switch it off all the same.
-      expect(await store.switchOff(path, true)).toEqual({ ok: true });
-      expect(existsSync(path)).toBe(true);
-      end.resolve();
-      await Promise.all([renewal, taken]);
-      expect(order).toEqual(["saved true", "taken true"]);
-      expect(existsSync(path)).toBe(false);
-      const again = put(dir, "b.json", OLD);
-      const within = await store.locked(again, WISH, () => take(store, again));
-      expect(within).toEqual({ ok: true, value: { ok: true } });
-    },
-  );
-
-  test("a task has no more than its own login, and that only until it ends", async () => {
-    const dir = makeFolder();
-    const [a, b] = [put(dir, "a.json", OLD), put(dir, "b.json", OLD)];
-    const store = await open(dir);
-    const order: string[] = [];
-    let late: Promise<unknown> = Promise.resolve();
-    const [ended, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    await store.locked(a, WISH, async () => {
-      late = ended.promise.then(() => store.setAside(a)).then(() => order.push("aside"));
-    });
-    const second = store.locked(a, WISH, async () => {
-      ended.resolve();
-      expect(await store.locked(b, WISH, () => store.setAside(b))).toMatchObject({
-        value: { ok: true },
-      });
-      await end.promise;
-      order.push("done");
-    });
-    await ended.promise;
-    end.resolve();
-    await Promise.all([second, late]);
-    expect(order).toEqual(["done", "aside"]);
-  });
-
   const tokenOf = (iat: number) =>
     accessTokenOf({ user: "u", workspace: WORKSPACE, iat, exp: iat + 900 });
-
-  test("B7-5: a file replaced by a newer login while its token is renewed: the owner's tokens count", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", { access_token: tokenOf(1000), refresh_token: "rt_1" });
-    const store = await open(dir);
-    const theirs = { access_token: tokenOf(5000), refresh_token: "rt_new-login" };
-    const ours = { accessToken: tokenOf(4000), refreshToken: "rt_2" };
-    expect(await renew(store, path, ours, () => void put(dir, "a.json", theirs))).toEqual({
-      ok: true,
-      isReplaced: true,
-    });
-    for (const reader of [store, await open(dir)]) {
-      const { logins } = await reader.read();
-      expect(logins.map(({ credential }) => credential.refreshToken)).toEqual(["rt_new-login"]);
-    }
-    expect(readdirSync(dir)).toEqual(["a.json"]);
-  });
-
-  test("an older file put back while its token is renewed: the new tokens count", async () => {
-    const dir = makeFolder();
-    const path = put(dir, "a.json", { access_token: tokenOf(2000), refresh_token: "rt_1" });
-    const store = await open(dir);
-    const backup = { access_token: tokenOf(1000), refresh_token: "rt_0" };
-    const ours = { accessToken: tokenOf(4000), refreshToken: "rt_2" };
-    await renew(store, path, ours, () => void put(dir, "a.json", backup));
-    expect(await store.reread(path)).toMatchObject({ credential: ours });
-  });
 
   test("a file deleted while its token is renewed, and restored later: the new tokens are in it", async () => {
     const dir = makeFolder();
@@ -719,58 +514,6 @@ describe.each(WAYS)("locked, %s", (_way, { open, put, sealer, shown }) => {
     await store.locked(path, WISH, async () => {});
     expect(parseDict(shown(path))).toEqual(theirs);
     expect(readdirSync(dir).filter((name) => name.endsWith(".next"))).toEqual([]);
-  });
-
-  // Renewed tokens that say nothing of the workspace must count all the same.
-  const workspaces: [name: string, said: (workspace: string) => object, ours: string][] = [
-    [
-      "in their tokens",
-      (workspace) => ({ access_token: accessTokenOf({ user: "u", workspace, iat: 9 }) }),
-      accessTokenOf({ user: "u", workspace: WORKSPACE, iat: 9000 }),
-    ],
-    [
-      "in the files alone",
-      (account_id) => ({ access_token: accessTokenOf({ user: "u", iat: 9 }), account_id }),
-      accessTokenOf({ user: "u", iat: 9000 }),
-    ],
-  ];
-  test.each(workspaces)(
-    "B7-5: the same person's other workspace put there while a token is renewed is not touched, named %s",
-    async (_name, said, accessToken) => {
-      const theirs = { ...said(OTHER_WORKSPACE), refresh_token: "rt_other" };
-      const before = { ...said(WORKSPACE), refresh_token: "rt_1" };
-      const ours = { accessToken, refreshToken: "rt_2" };
-      for (const isBefore of [true, false]) {
-        const dir = makeFolder();
-        const path = put(dir, "a.json", before);
-        const store = await open(dir);
-        await store.read();
-        const replace = () => void put(dir, "a.json", theirs);
-        if (isBefore) replace();
-        expect(await renew(store, path, ours, isBefore ? undefined : replace)).toMatchObject({
-          ok: false,
-          reason: expect.stringContaining("another login by now"),
-        });
-        for (const find of [store, await open(dir)]) await find.read();
-        expect(parseDict(shown(path))).toEqual(theirs);
-      }
-      // Where nothing was put there, they are stored.
-      const dir = makeFolder();
-      const path = put(dir, "a.json", before);
-      expect(await renew(await open(dir), path, ours)).toEqual({ ok: true });
-      expect(parseDict(shown(path))).toMatchObject({ refresh_token: "rt_2" });
-    },
-  );
-
-  test("tokens of another workspace are not written without the lock either; what is stored later is", async () => {
-    const dir = makeFolder();
-    const of = (workspace: string, iat: number) => accessTokenOf({ user: "u", workspace, iat });
-    const path = put(dir, "a.json", { access_token: of(OTHER_WORKSPACE, 1) });
-    const store = await open(dir);
-    const save = (accessToken: string) => store.save(path, { accessToken }, NOON);
-    expect(await save(of(WORKSPACE, 2))).toMatchObject({ ok: false });
-    expect(await save(of(OTHER_WORKSPACE, 2))).toEqual({ ok: true });
-    expect(await save("opaque")).toEqual({ ok: true });
   });
 
   test.each(["not.a.jwt", "..", "e30.e30.", "x", "a.!!!.c"])(

@@ -29,7 +29,8 @@ export type Place = {
   readonly outwait: (name: string) => Promise<void>;
 };
 
-function textOf(record: unknown): string {
+/** An entry as it is written: a text as it is, anything else as JSON. */
+export function textOf(record: unknown): string {
   return typeof record === "string" ? record : `${JSON.stringify(record, null, 2)}\n`;
 }
 

@@ -10,6 +10,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEBIAN_PACKAGES } from "./linux-386.ts";
+import pinned from "./linux-386-pins.json" with { type: "json" };
 import type { DebPin, DebPins } from "./linux-386-pool.ts";
 
 const SUITE = "trixie";
@@ -100,10 +101,18 @@ async function main(asked: readonly string[]): Promise<void> {
     const asOf = snapshotTime(Date.now());
     await apt(config, ["update"]);
     const uris = await apt(config, ["--print-uris", "download", ...DEBIAN_PACKAGES]);
-    const pins: DebPins = { suite: SUITE, asOf, packages: readUris(uris, DEBIAN_PACKAGES) };
+    const packages = readUris(uris, DEBIAN_PACKAGES);
+    if (Bun.deepEquals(packages, pinned.packages)) {
+      process.stdout.write("The packages recorded are the newest.\n");
+      return;
+    }
+    const pins: DebPins = { suite: SUITE, asOf, packages };
     const path = join(import.meta.dirname, "linux-386-pins.json");
     await writeFile(path, `${JSON.stringify(pins, undefined, 2)}\n`);
-    for (const { name, version } of pins.packages) process.stdout.write(`${name} ${version}\n`);
+    for (const { name, version } of packages) {
+      const before = pinned.packages.find((pin) => pin.name === name)?.version;
+      if (before !== version) process.stdout.write(`${name} ${before ?? "(new)"} -> ${version}\n`);
+    }
   } finally {
     await rm(root, { recursive: true, force: true });
   }

@@ -26,7 +26,8 @@ const LIBNODE = "libnode.so.115";
 
 /**
  * The packages, and of each the libraries that are taken. What Node's library and theirs need
- * (`readelf -d`) is all here; the names are those of Debian 13 (trixie), the last with an i386 Node.
+ * (`readelf -d`) is all here. The names are those of Debian 13 (trixie): stable, so that a version
+ * stays to be had and gets security updates; testing has a newer Node, which changes by the week.
  */
 const LIBRARIES_OF: Readonly<Record<string, readonly string[]>> = {
   libnode115: [LIBNODE],

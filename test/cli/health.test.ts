@@ -7,6 +7,7 @@ import { makeFolder } from "../store/folder.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { createManualClock } from "../support/clock.ts";
 import { freePort, listen } from "../support/listener.ts";
+import { onPosix } from "../support/system.ts";
 import { homeOf, run } from "./program.ts";
 
 const HEAD = { live: "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" };
@@ -20,7 +21,7 @@ async function ask(flags: Record<string, string>, clock = createManualClock(0)) 
 }
 
 describe("health", () => {
-  test("0 where the proxy runs, however its accounts are, by a command of its own", async () => {
+  onPosix("0 where the proxy runs, however its accounts are, by a command of its own", async () => {
     const { folder, path } = homeOf("listen: 127.0.0.1:0\napi-keys: [a-key-of-mine]\n");
     const proxy = run(["-config", path], folder);
     const line = await proxy.line("listening");

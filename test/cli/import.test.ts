@@ -9,6 +9,7 @@ import { accessTokenOf, WORKSPACE } from "../store/tokens.ts";
 import { DATABASES, flagsOf } from "../support/databases.ts";
 import { describeEach } from "../support/each-database.ts";
 import { KEYS, openedOf, withNew, withOld } from "../support/sealing.ts";
+import { onPosix } from "../support/system.ts";
 
 async function run(dir: string, paths: readonly string[], flags: Record<string, string> = {}) {
   const printed: string[] = [];
@@ -75,7 +76,7 @@ describe("import", () => {
     ]);
   });
 
-  test("says of each login what became of it, and counts", async () => {
+  onPosix("says of each login what became of it, and counts", async () => {
     const from = makeFolder();
     const dir = join(makeFolder(), "auths");
     account(from, "a.json", "ann");

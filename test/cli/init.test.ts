@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { init } from "../../src/cli/init.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { makeFolder } from "../store/folder.ts";
+import { onPosix } from "../support/system.ts";
 
 const SCENE = {
   random: (count: number) => new Uint8Array(count).fill(171),
@@ -19,7 +20,7 @@ async function run(path: string, flags: Record<string, string> = {}) {
 }
 
 describe("init", () => {
-  test("writes a configuration that holds, with a random key, for its owner alone", async () => {
+  onPosix("writes a configuration that holds, with a random key, for its owner alone", async () => {
     const path = join(makeFolder(), "config.yaml");
     const { code, told } = await run(path);
     expect(code).toBe(0);
@@ -36,7 +37,7 @@ describe("init", () => {
     expect(told).toContain(`./codex-proxy -config ${path} login`);
   });
 
-  test("never overwrites, not even a link that leads nowhere", async () => {
+  onPosix("never overwrites, not even a link that leads nowhere", async () => {
     const dir = makeFolder();
     const [there, link] = [join(dir, "config.yaml"), join(dir, "link.yaml")];
     writeFileSync(there, "max-retry: 1\n");

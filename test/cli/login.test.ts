@@ -13,6 +13,7 @@ import { startBackend } from "../support/backend/backend.ts";
 import { createManualClock, type ManualClock } from "../support/clock.ts";
 import { DATABASES, flagsOf } from "../support/databases.ts";
 import { describeEach } from "../support/each-database.ts";
+import { onPosix } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 const ends: (() => unknown)[] = [];
@@ -89,7 +90,7 @@ function occupy(): number {
 }
 
 describe("login by browser", () => {
-  test("is ended by the browser, and leaves an account file for its owner alone", async () => {
+  onPosix("is ended by the browser, and leaves an account file for its owner alone", async () => {
     const run = await start();
     const page = await fetch(await browse(await run.url(), "ann"));
     expect(await page.text()).toContain("an***@example.com");

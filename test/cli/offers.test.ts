@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { collectOffers, type OfferPorts } from "../../src/cli/offers.ts";
 import { makeFolder } from "../store/folder.ts";
 import { plain, withNew, withOld } from "../support/sealing.ts";
+import { onPosix } from "../support/system.ts";
 
 const encoder = new TextEncoder();
 
@@ -65,7 +66,7 @@ describe("collectOffers", () => {
     expect(faults).toEqual([expect.stringContaining("standard input: it is larger")]);
   });
 
-  test("knows the Codex CLI's own files, also behind a link", async () => {
+  onPosix("knows the Codex CLI's own files, also behind a link", async () => {
     const home = makeFolder();
     const elsewhere = makeFolder();
     writeFileSync(join(home, "auth.json"), "{}");

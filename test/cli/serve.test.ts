@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { renameSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { onPosix } from "../support/system.ts";
 import { homeOf, type Program, run, startSlowBackend } from "./program.ts";
 
 const LIMIT_MS = 20_000;
@@ -44,7 +45,7 @@ async function beginTurn(program: Program) {
 }
 
 describe("serve, at its start", () => {
-  test(
+  onPosix(
     "says where it listens and that there is no configuration, and stops well",
     async () => {
       const program = run(["-listen", "127.0.0.1:0"]);
@@ -218,7 +219,7 @@ describe("serve, when the configuration changes", () => {
     LIMIT_MS,
   );
 
-  test(
+  onPosix(
     "a broken file keeps the old configuration and says why; SIGHUP reads it again",
     async () => {
       const { program, path } = await start(KEYED);
@@ -258,7 +259,7 @@ describe("serve, when the configuration changes", () => {
     LIMIT_MS,
   );
 
-  test(
+  onPosix(
     "SIGHUP without a file does no harm",
     async () => {
       const program = run(["-listen", "127.0.0.1:0"]);
@@ -271,7 +272,7 @@ describe("serve, when the configuration changes", () => {
 });
 
 describe("serve, told to stop", () => {
-  test(
+  onPosix(
     "lets a running stream end, and takes no new request",
     async () => {
       const backend = startSlowBackend();
@@ -305,7 +306,7 @@ describe("serve, told to stop", () => {
     LIMIT_MS,
   );
 
-  test(
+  onPosix(
     "does not wait for connections that are only kept open",
     async () => {
       const { program } = await start(`${LOCAL}shutdown-timeout: 3600\n`);

@@ -26,6 +26,7 @@ import {
   type TestProxy,
   yamlOf,
 } from "../support/proxy.ts";
+import { onPosix } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 // The compiled program, a backend and an issuer behind TLS, and every kind of proxy between them.
@@ -380,7 +381,7 @@ test("backend-resolve-address: the backend is dialled there and asked by its nam
   expect(hosts(/oauth/)).toEqual([`localhost:${front.port}`]);
 });
 
-test("a login leaves by the proxy too, and says where that is the trouble", async () => {
+onPosix("a login leaves by the proxy too, and says where that is the trouble", async () => {
   const backend = await startBackend();
   hold({ [Symbol.asyncDispose]: backend.stop });
   backend.account("somebody");

@@ -7,6 +7,7 @@ import { itemsOf, streamedText } from "../support/backend/ask.ts";
 import { type FakeBackend, startBackend } from "../support/backend/backend.ts";
 import { CODEX, streamError } from "../support/call.ts";
 import { KEY, startProxy, type TestProxy } from "../support/proxy.ts";
+import { onPosix } from "../support/system.ts";
 import { until, within } from "../support/until.ts";
 import { openTalk, type Talk } from "../support/websocket.ts";
 import { openWire, type Wire } from "../support/wire.ts";
@@ -448,7 +449,7 @@ describe("the wire", () => {
 });
 
 describe("the end of the program", () => {
-  test("idle sockets end at once with 1001, busy ones after their turn", async () => {
+  onPosix("idle sockets end at once with 1001, busy ones after their turn", async () => {
     const slow = await startBackend({ paceMs: 20 });
     try {
       const only = slow.account("ending");
@@ -468,7 +469,7 @@ describe("the end of the program", () => {
     }
   });
 
-  test("what still runs at the deadline is ended", async () => {
+  onPosix("what still runs at the deadline is ended", async () => {
     const only = backend.account("3-hanging");
     only.script({ kind: "hang-mid-text" });
     const config = { "shutdown-timeout": 1 };

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { onPosix } from "../support/system.ts";
 
 setDefaultTimeout(30_000);
 
@@ -60,7 +61,7 @@ test("shows an answer whole, the account that failed before it, and a line to tr
   for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
 });
 
-test("with --keep it serves on until it is told to stop", async () => {
+onPosix("with --keep it serves on until it is told to stop", async () => {
   const child = startDemo("--keep");
   try {
     const printed = await readUntil(child.stdout, (text) => text.includes("Ctrl-C ends them"));

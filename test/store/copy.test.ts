@@ -2,10 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFolder as makeCopyFolder, putCopy } from "../../src/store/copy.ts";
+import { onPosix } from "../support/system.ts";
 import { makeFolder } from "./folder.ts";
 
 describe("copies of accounts", () => {
-  test("lie in a folder for their owner alone, 0600", async () => {
+  onPosix("lie in a folder for their owner alone, 0600", async () => {
     const dir = join(makeFolder(), "deep", "copies");
     expect(await makeCopyFolder(dir)).toBeUndefined();
     expect(await putCopy(dir, "a.json", "{}")).toEqual({ ok: true, name: "a.json", isOld: false });

@@ -5,12 +5,13 @@ import { basename, join } from "node:path";
 import { isTemporary } from "../../src/store/beside.ts";
 import { canWriteBeside, diskSteps, type Steps, writeDurably } from "../../src/store/durable.ts";
 import { readLogin } from "../../src/store/record.ts";
+import { onLinux, onPosix } from "../support/system.ts";
 import { makeFolder } from "./folder.ts";
 
 const FULL = Object.assign(new Error("no space left"), { code: "ENOSPC" });
 
 describe("writeDurably", () => {
-  test("replaces a file, for the owner's eyes only", async () => {
+  onPosix("replaces a file, for the owner's eyes only", async () => {
     const path = join(makeFolder(), "a.json");
     writeFileSync(path, "a much longer old text", { mode: 0o644 });
     expect(await writeDurably(path, "new")).toEqual({ ok: true });
@@ -24,7 +25,7 @@ describe("writeDurably", () => {
     expect(readFileSync(path, "utf8")).toBe("new");
   });
 
-  test("writes through a symbolic link and leaves the link", async () => {
+  onPosix("writes through a symbolic link and leaves the link", async () => {
     const [dir, elsewhere] = [makeFolder(), makeFolder()];
     const [link, target] = [join(dir, "a.json"), join(elsewhere, "auth.json")];
     writeFileSync(target, "old");
@@ -35,7 +36,7 @@ describe("writeDurably", () => {
     expect(readdirSync(elsewhere)).toEqual(["auth.json"]);
   });
 
-  test("takes a link to nowhere for an error", async () => {
+  onPosix("takes a link to nowhere for an error", async () => {
     const path = join(makeFolder(), "a.json");
     symlinkSync("/nowhere/at/all", path);
     expect(await writeDurably(path, "new")).toMatchObject({
@@ -137,7 +138,7 @@ describe("canWriteBeside", () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test("asks the folder that a link leads to", async () => {
+  onPosix("asks the folder that a link leads to", async () => {
     const path = join(makeFolder(), "a.json");
     const elsewhere = makeFolder();
     writeFileSync(join(elsewhere, "auth.json"), "x");
@@ -151,7 +152,7 @@ describe("canWriteBeside", () => {
     expect(made.map((temp) => temp.startsWith(elsewhere))).toEqual([true]);
   });
 
-  test("says why not", async () => {
+  onLinux("says why not", async () => {
     const dir = makeFolder();
     writeFileSync(join(dir, "file"), "");
     expect(await canWriteBeside(join(dir, "gone", "a.json"))).toMatchObject({

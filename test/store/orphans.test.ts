@@ -15,6 +15,7 @@ import { begunIn, orphansOf } from "../../src/store/orphans.ts";
 import { systemClock } from "../../src/wire/clock.ts";
 import { parseDict } from "../../src/wire/json.ts";
 import { plain } from "../support/sealing.ts";
+import { onPosix } from "../support/system.ts";
 import { makeFolder } from "./folder.ts";
 import { accessTokenOf, WORKSPACE } from "./tokens.ts";
 
@@ -64,7 +65,7 @@ describe("what a killed renewal left two hours ago", () => {
     expect(refreshTokenIn(path)).toBe("rt_ann_2");
   });
 
-  test("B7-6: of a file of another name, to which an account's name is a link", async () => {
+  onPosix("B7-6: of a file of another name, to which an account's name is a link", async () => {
     const dir = makeFolder();
     const path = leave(dir, "tokens.txt");
     symlinkSync("tokens.txt", join(dir, "a.json"));

@@ -11,6 +11,7 @@ import {
   switchOff,
 } from "../../src/store/shelf.ts";
 import { plain } from "../support/sealing.ts";
+import { onPosix } from "../support/system.ts";
 import { makeFolder } from "./folder.ts";
 
 const PEN = { steps: diskSteps, sealer: plain };
@@ -90,7 +91,7 @@ test("discarding deletes that file and no other", async () => {
 });
 
 describe("a new login", () => {
-  test("gets a file of its own, for its owner's eyes only", async () => {
+  onPosix("gets a file of its own, for its owner's eyes only", async () => {
     const dir = makeFolder();
     const added = await putNew(dir, "me@example.com", ACCOUNT);
     expect(added).toEqual({ ok: true, source: join(dir, "me@example.com.json") });

@@ -2,13 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openStateFile, stateHead } from "../../src/store/state.ts";
+import { onPosix } from "../support/system.ts";
 import { makeFolder } from "./folder.ts";
 
 const WHOLE = `{${stateHead},"accounts":{}}`;
 const now = () => Date.now();
 
 describe("the state file", () => {
-  test("is not there at first; what is written is read, by its owner only", async () => {
+  onPosix("is not there at first; what is written is read, by its owner only", async () => {
     const path = join(makeFolder(), "deeper", "state.json");
     const file = openStateFile(path, now);
     expect(await file.read()).toEqual({ type: "none" });

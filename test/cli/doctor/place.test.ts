@@ -7,6 +7,7 @@ import { type Config, defaults } from "../../../src/config/schema.ts";
 import type { Ask } from "../../../src/net/egress.ts";
 import { systemClock } from "../../../src/wire/clock.ts";
 import { makeFolder } from "../../store/folder.ts";
+import { onPosix } from "../../support/system.ts";
 
 const nobody: Ask = () => Promise.reject(new Error("refused"));
 
@@ -76,7 +77,7 @@ describe("lookAtPlace", () => {
     );
   });
 
-  test("a configuration with keys that others can read", async () => {
+  onPosix("a configuration with keys that others can read", async () => {
     const path = join(makeFolder(), "config.yaml");
     writeFileSync(path, "");
     chmodSync(path, 0o644);

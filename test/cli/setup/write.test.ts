@@ -13,6 +13,7 @@ import { join } from "node:path";
 import type { ClientFile } from "../../../src/cli/setup/recipe.ts";
 import { putInto, readSource } from "../../../src/cli/setup/write.ts";
 import { makeFolder } from "../../store/folder.ts";
+import { onPosix } from "../../support/system.ts";
 
 function fileAt(path: string, more: Partial<ClientFile> = {}): ClientFile {
   const edit = (source: string) =>
@@ -25,7 +26,7 @@ function modeOf(path: string): number {
 }
 
 describe("putInto", () => {
-  test("makes a file and its folders, for their owner alone", async () => {
+  onPosix("makes a file and its folders, for their owner alone", async () => {
     const path = join(makeFolder(), "a", "b", "c.toml");
     expect(await putInto(fileAt(path))).toEqual({ kind: "written" });
     expect(readFileSync(path, "utf8")).toBe("new\n");
@@ -33,7 +34,7 @@ describe("putInto", () => {
     expect(await putInto(fileAt(path))).toEqual({ kind: "unchanged" });
   });
 
-  test("keeps the file as it was beside it, and its rights", async () => {
+  onPosix("keeps the file as it was beside it, and its rights", async () => {
     const path = join(makeFolder(), "c.toml");
     writeFileSync(path, "old\n");
     chmodSync(path, 0o644);
@@ -45,19 +46,22 @@ describe("putInto", () => {
     expect(readFileSync(`${path}.backup`, "utf8")).toBe("old\n");
   });
 
-  test("a file with a key is its owner's alone afterwards, even where nothing else changes", async () => {
-    const path = join(makeFolder(), ".env");
-    writeFileSync(path, "new\n");
-    chmodSync(path, 0o644);
-    expect(await putInto(fileAt(path, { isSecret: true }))).toEqual({
-      kind: "written",
-      isTightened: true,
-    });
-    expect(modeOf(path)).toBe(0o600);
-    expect(await putInto(fileAt(path, { isSecret: true }))).toEqual({ kind: "unchanged" });
-  });
+  onPosix(
+    "a file with a key is its owner's alone afterwards, even where nothing else changes",
+    async () => {
+      const path = join(makeFolder(), ".env");
+      writeFileSync(path, "new\n");
+      chmodSync(path, 0o644);
+      expect(await putInto(fileAt(path, { isSecret: true }))).toEqual({
+        kind: "written",
+        isTightened: true,
+      });
+      expect(modeOf(path)).toBe(0o600);
+      expect(await putInto(fileAt(path, { isSecret: true }))).toEqual({ kind: "unchanged" });
+    },
+  );
 
-  test("follows a symbolic link, which stays one", async () => {
+  onPosix("follows a symbolic link, which stays one", async () => {
     const dir = makeFolder();
     const [real, link] = [join(dir, "real.toml"), join(dir, "link.toml")];
     writeFileSync(real, "old\n");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { diskSteps, type Slot, type Steps } from "../../../src/store/durable.ts";
 import { createSealer, SEALED_TYPE } from "../../../src/store/seal.ts";
 import { createSpill, type Spilled, type SpillSlot } from "../../../src/store/sql/spill.ts";
+import { onPosix } from "../../support/system.ts";
 import { makeFolder } from "../folder.ts";
 
 const PLAIN = createSealer([]);
@@ -60,21 +61,26 @@ const full = async () => {
 };
 
 describe("tokens on their way", () => {
-  test("what is kept is read by the next process as it was, and is for its owner's eyes only", async () => {
-    const dir = join(makeFolder(), "deep", "unsaved");
-    const spill = spillIn(dir);
-    expect((await spill.read()).size).toBe(0);
-    const slot = await slotOf(spill);
-    slot.write(SPILLED);
-    expect(await slot.keep()).toEqual({ ok: true });
-    expect([statSync(dir).mode & 0o777, statSync(slot.file).mode & 0o777]).toEqual([0o700, 0o600]);
-    expect(readFileSync(slot.file, "utf8")).not.toMatch(/\s\n$/);
-    const next = spillIn(dir);
-    expect([...(await next.read())]).toEqual([[slot.file, SPILLED]]);
-    await next.remove(slot.file);
-    await next.remove(slot.file);
-    expect(readdirSync(dir)).toEqual([]);
-  });
+  onPosix(
+    "what is kept is read by the next process as it was, and is for its owner's eyes only",
+    async () => {
+      const dir = join(makeFolder(), "deep", "unsaved");
+      const spill = spillIn(dir);
+      expect((await spill.read()).size).toBe(0);
+      const slot = await slotOf(spill);
+      slot.write(SPILLED);
+      expect(await slot.keep()).toEqual({ ok: true });
+      expect([statSync(dir).mode & 0o777, statSync(slot.file).mode & 0o777]).toEqual([
+        0o700, 0o600,
+      ]);
+      expect(readFileSync(slot.file, "utf8")).not.toMatch(/\s\n$/);
+      const next = spillIn(dir);
+      expect([...(await next.read())]).toEqual([[slot.file, SPILLED]]);
+      await next.remove(slot.file);
+      await next.remove(slot.file);
+      expect(readdirSync(dir)).toEqual([]);
+    },
+  );
 
   test("its name says nothing of whose they are", async () => {
     const { file } = await slotOf(spillIn(makeFolder()));

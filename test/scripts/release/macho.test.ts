@@ -1,36 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readSignature, signAdHoc } from "../../../scripts/release/macho.ts";
+import { MACHO, machoOf } from "./executables.ts";
 
-const HEADER = 32;
-const SEGMENT = 72;
-const TEXT_SIZE = 3 * 4096;
-const LINKEDIT_DATA = 100;
-
-/** The smallest thing that can be signed: two segments, and room for a signature after the second one's data. */
-function unsigned(): Buffer {
-  const limit = TEXT_SIZE + LINKEDIT_DATA;
-  const file = Buffer.alloc(limit, 0x5a);
-  file.fill(0, 0, HEADER + 2 * SEGMENT + 16);
-  file.writeUInt32LE(0xfeedfacf, 0);
-  file.writeUInt32LE(0x01000007, 4); // x86-64
-  file.writeUInt32LE(2, 12); // an executable
-  file.writeUInt32LE(3, 16); // load commands
-  segment(file, HEADER, "__TEXT", 0, TEXT_SIZE);
-  segment(file, HEADER + SEGMENT, "__LINKEDIT", TEXT_SIZE, LINKEDIT_DATA);
-  const signature = HEADER + 2 * SEGMENT;
-  file.writeUInt32LE(0x1d, signature);
-  file.writeUInt32LE(16, signature + 4);
-  file.writeUInt32LE(limit, signature + 8);
-  return file;
-}
-
-function segment(file: Buffer, at: number, name: string, offset: number, size: number): void {
-  file.writeUInt32LE(0x19, at);
-  file.writeUInt32LE(SEGMENT, at + 4);
-  file.write(name, at + 8, "latin1");
-  file.writeBigUInt64LE(BigInt(offset), at + 40);
-  file.writeBigUInt64LE(BigInt(size), at + 48);
-}
+const unsigned = (): Buffer => machoOf({ machine: 0x01000007 });
 
 /** The file with one bit of one byte turned. */
 function flipped(file: Uint8Array, at: number): Uint8Array {
@@ -57,18 +29,14 @@ describe("an ad-hoc signature", () => {
   test("leaves what it covers as it was, but for the sizes that it changes", () => {
     const before = unsigned();
     const changed = [...before.keys()].filter((at) => before[at] !== signed[at]);
-    const sizes = [HEADER + SEGMENT + 32, HEADER + SEGMENT + 48, HEADER + 2 * SEGMENT + 12];
+    const sizes = [MACHO.linkedit + 32, MACHO.linkedit + 48, MACHO.signature + 12];
     expect(changed).not.toBeEmpty();
     for (const at of changed) expect(sizes.some((size) => at >= size && at < size + 8)).toBe(true);
   });
 
   test.each([
     ["in the first page", 200, "1 of 4 pages do not match it"],
-    [
-      "in the last byte that is covered",
-      TEXT_SIZE + LINKEDIT_DATA - 1,
-      "1 of 4 pages do not match it",
-    ],
+    ["in the last byte that is covered", MACHO.limit - 1, "1 of 4 pages do not match it"],
     ["in a hash", signed.length - 40, "1 of 4 pages do not match it"],
   ])("is wrong when a byte is turned %s", (_where, at, fault) => {
     expect(readSignature(flipped(signed, at)).faults).toEqual([fault]);
@@ -83,7 +51,7 @@ describe("an ad-hoc signature", () => {
     // As Bun 1.4.5 leaves the file for darwin-x64: new contents under the old hashes.
     const grown = Buffer.from(signed);
     grown.fill(0x11, 4096, 2 * 4096);
-    grown.fill(0x11, 2 * 4096, TEXT_SIZE);
+    grown.fill(0x11, 2 * 4096, MACHO.textSize);
     expect(readSignature(grown).faults).toEqual(["2 of 4 pages do not match it"]);
   });
 });
@@ -94,6 +62,6 @@ test("what is no Mach-O file, or has no signature, is told", () => {
   );
   expect(() => readSignature(unsigned())).toThrow("it has no signature where it says");
   const without = unsigned();
-  without.writeUInt32LE(0x2a, HEADER + 2 * SEGMENT);
+  without.writeUInt32LE(0x2a, MACHO.signature);
   expect(() => signAdHoc(without, "x")).toThrow("it lacks LC_CODE_SIGNATURE");
 });

@@ -33,7 +33,10 @@ export function inspect(target: Target, artefact: Artefact, info: BuildInfo): In
   if (((artefact.get(program)?.mode ?? 0) & 0o111) !== 0o111) {
     faults.push(`${program} may not be executed by everybody`);
   }
+  const isFolder = target.form.kind === "node-debian";
+  if (isFolder) found.push(...inspectFolder(artefact, program, faults));
   for (const [name, { bytes }] of artefact) {
+    if (isFolder && name === program) continue;
     if (name !== program && !isElf(bytes) && !isPe(bytes)) continue;
     const one = inspectFile(target, bytes);
     if (name === program) found.push(one.found);
@@ -45,6 +48,36 @@ export function inspect(target: Target, artefact: Artefact, info: BuildInfo): In
   );
   if (!holds) faults.push(`no file of it has the program inside: "${mark}" is not found`);
   return { found: found.join("; "), faults };
+}
+
+/** A script that starts Node beside it, with every library that any file there needs. */
+function inspectFolder(artefact: Artefact, program: string, faults: string[]): string[] {
+  const script = artefact.get(program);
+  if (
+    script !== undefined &&
+    !/^#!\/bin\/sh\n/.test(Buffer.from(script.bytes).toString("latin1", 0, 16))
+  ) {
+    faults.push(`${program} is no shell script`);
+  }
+  const beside = new Set([...artefact.keys()].map((path) => path.split("/").at(-1) ?? ""));
+  const elves = [...artefact].filter(([, { bytes }]) => isElf(bytes));
+  if (!elves.some(([path]) => path.endsWith("/node"))) faults.push("there is no node beside it");
+  for (const [name, { bytes }] of elves) {
+    const missing = librariesOf(bytes).filter((library) => !beside.has(library));
+    if (missing.length > 0) faults.push(`${name} needs ${missing.join(", ")}, not beside it`);
+  }
+  return [
+    `a script, and ELF 32 beside it: Node and all ${elves.length - 1} libraries that it needs`,
+  ];
+}
+
+function librariesOf(bytes: Uint8Array): readonly string[] {
+  try {
+    return readElf(bytes).libraries;
+  } catch {
+    // It is told when the file itself is looked at.
+    return [];
+  }
 }
 
 function inspectFile(target: Target, bytes: Uint8Array): Inspection {

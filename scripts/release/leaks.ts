@@ -70,7 +70,7 @@ function isWord(path: string): boolean {
   return !/[^\\/:][\\/]/.test(path.replace(/[\\/]+$/, ""));
 }
 
-/** How often a text is in the bytes. A word only where it is no part of a longer one: "$bunfs/root/" is not "/root/". */
+/** How often a text is in the bytes. A word only where it is no part of a longer one: in `$bunfs/x/` there is no `/x/`. */
 function count(bytes: Buffer, text: Buffer, isWhole: boolean): number {
   let times = 0;
   for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) {

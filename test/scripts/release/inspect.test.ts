@@ -31,8 +31,17 @@ const RIGHT: Readonly<Record<string, () => Uint8Array>> = {
   "darwin-arm64": () => signAdHoc(machoOf({ machine: 0x0100000c, text: MARK }), "codex-proxy"),
 };
 
+/** The executable as the target's zip would have it: alone, or as Node beside a script that starts it. */
 function artefactOf(target: Target, bytes: Uint8Array, mode = 0o755): Artefact {
-  return new Map([[programOf(target), { bytes, mode }]]);
+  if (target.form.kind !== "node-debian") return new Map([[programOf(target), { bytes, mode }]]);
+  return new Map([
+    [programOf(target), { bytes: Buffer.from("#!/bin/sh\nexec lib/node\n"), mode }],
+    ["lib/node", { bytes, mode }],
+    [
+      "lib/libc.so.6",
+      { bytes: elfOf({ bits: 32, machine: 3, libraries: [], versions: [] }), mode },
+    ],
+  ]);
 }
 
 describe.each(TARGETS.map((target) => [target.name, target] as const))("%s", (name, target) => {
@@ -50,7 +59,10 @@ test("what was found is told, for the table", () => {
     const target = targetOf(name);
     return inspect(target, artefactOf(target, RIGHT[name]?.() ?? Buffer.alloc(0)), INFO).found;
   };
-  expect(told("linux-386")).toBe("ELF 32, needs glibc 2.17 (libc.so.6)");
+  expect(told("linux-amd64")).toBe("ELF 64, needs glibc 2.17 (libc.so.6)");
+  expect(told("linux-386")).toBe(
+    "a script, and ELF 32 beside it: Node and all 1 libraries that it needs",
+  );
   expect(told("windows-386")).toBe("PE32, console, unsigned");
   expect(told("darwin-amd64")).toBe("Mach-O 64, signed ad hoc as codex-proxy, 4 page hashes right");
 });
@@ -90,6 +102,17 @@ describe("refused is", () => {
     ]);
     expect(inspect(linux, artefact, INFO).faults).toEqual([
       "lib/libm.so: it is for 32 bits and processor 3, not for 64 and 62",
+    ]);
+  });
+
+  test("a folder that lacks a library, or whose script is none", () => {
+    const target = targetOf("linux-386");
+    const artefact = new Map(artefactOf(target, RIGHT["linux-386"]?.() ?? Buffer.alloc(0)));
+    artefact.delete("lib/libc.so.6");
+    artefact.set("codex-proxy", { bytes: Buffer.from("exec lib/node\n"), mode: 0o755 });
+    expect(inspect(target, artefact, INFO).faults).toEqual([
+      "codex-proxy is no shell script",
+      "lib/node needs libc.so.6, not beside it",
     ]);
   });
 

@@ -192,7 +192,7 @@ async function proveAll(
     if (PROVE === undefined) continue;
     say(`${target.name}: trying it`);
     try {
-      const proof = await PROVE(target, out, (line) => say(`${target.name}: ${line}`));
+      const proof = await PROVE(target, out, { say: (line) => say(`${target.name}: ${line}`) });
       proofs.push(proof);
       say(`${target.name}: proved: ${proof.how}`);
     } catch (fault) {

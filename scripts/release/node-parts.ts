@@ -13,5 +13,9 @@ export const NODE_PARTS: NodeParts = { bundle: notYet, single: notYet, debian: n
 
 /** Tries one target's zip of a folder, as a user would. */
 export const PROVE:
-  | ((target: Target, zips: string, say: (line: string) => void) => Promise<Proof>)
+  | ((
+      target: Target,
+      zips: string,
+      options: { readonly say: (line: string) => void },
+    ) => Promise<Proof>)
   | undefined = undefined;

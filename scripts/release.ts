@@ -27,7 +27,7 @@ import { NODE_PARTS, PROVE } from "./release/node-parts.ts";
 import { noticeOf, noticesText, packagesIn, runtimeNotice, spdxTexts } from "./release/notices.ts";
 import { papers } from "./release/papers.ts";
 import type { Proof } from "./release/proof.ts";
-import { type ReleaseReport, releaseMarkdown } from "./release/report.ts";
+import { type ReleaseReport, type Row, releaseMarkdown } from "./release/report.ts";
 import { cacheFolder, fetchRuntime } from "./release/runtimes.ts";
 import { SUMS, sumFaults, sumsText } from "./release/sums.ts";
 import { TARGETS, type Target } from "./release/targets.ts";
@@ -248,6 +248,7 @@ async function release(options: Options): Promise<boolean> {
     faults.push(...differences(made, again.made));
   }
   let proofs: readonly Proof[] = [];
+  let unproved: readonly Failed[] = [];
   if (faults.length === 0) {
     const sums = new Map(made.map(({ target, sum }) => [zipName(target), sum]));
     await writeFile(join(out, SUMS), sumsText(sums));
@@ -255,19 +256,21 @@ async function release(options: Options): Promise<boolean> {
     if (options.isProved) {
       const tried = await proveAll(made, out);
       proofs = tried.proofs;
+      unproved = tried.failed;
       faults.push(...tried.failed.map(({ target, why }) => `${target.name}: ${why}`));
     }
     if (faults.length > 0) await rm(join(out, SUMS));
   }
   const isWhole = targets.length === TARGETS.length;
   if (options.wantsPage || (isWhole && faults.length === 0)) {
-    const rows = TARGETS.map(({ name }) => {
+    const rows = TARGETS.map(({ name }): Row => {
       const one = made.find(({ target }) => target.name === name);
-      const fault = failed.find(({ target }) => target.name === name);
+      const fault = [...failed, ...unproved].find(({ target }) => target.name === name)?.why;
       return {
         target: name,
         sizes: one && { unpacked: one.size, zip: one.zip.length },
-        found: one?.found ?? fault?.why ?? "not asked for in this run",
+        found: one?.found ?? "",
+        ...(fault === undefined ? {} : { fault }),
         proof: proofs.find(({ target }) => target === name),
       };
     });

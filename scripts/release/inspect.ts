@@ -14,6 +14,9 @@ const ELF_MACHINES = { x64: 62, ia32: 3, arm64: 183, armv7: 40 };
 const PE_MACHINES = { x64: 0x8664, ia32: 0x14c, arm64: 0xaa64, armv7: 0x1c4 };
 const MACHO_MACHINES = { x64: 0x01000007, arm64: 0x0100000c, ia32: 7, armv7: 12 };
 
+/** What comes with every glibc. */
+const PART_OF_GLIBC = /^(?:ld-linux|libc|libm|libdl|libpthread|librt|libresolv)\b/;
+
 /** The name of the program in a target's zip. */
 export function programOf({ os }: Pick<Target, "os">): string {
   return os === "windows" ? "codex-proxy.exe" : "codex-proxy";
@@ -113,9 +116,10 @@ function architectureFaults(
 
 function inspectElf(target: Target, bytes: Uint8Array): Inspection {
   const { bits, machine, libraries, glibc } = readElf(bytes);
-  const needs = glibc === undefined ? "needs no glibc" : `needs glibc ${glibc}`;
+  const more = libraries.filter((library) => !PART_OF_GLIBC.test(library));
+  const needs = [...(glibc === undefined ? [] : [`glibc ${glibc}`]), ...more];
   return {
-    found: `ELF ${bits}, ${needs}${libraries.length > 0 ? ` (${libraries.join(", ")})` : ""}`,
+    found: `ELF ${bits}, ${needs.length > 0 ? `needs ${needs.join(", ")}` : "needs no library"}`,
     faults: architectureFaults(target, bits, machine, ELF_MACHINES[target.cpu]),
   };
 }

@@ -10,9 +10,11 @@ import type { Proof } from "./proof.ts";
 /** One platform's line. */
 export type Row = {
   readonly target: string;
-  /** Undefined for a target that was not made; `found` says why then. */
+  /** Undefined for a target that was not made. */
   readonly sizes: { readonly unpacked: number; readonly zip: number } | undefined;
   readonly found: string;
+  /** Why it was not made, or failed when it was tried. */
+  readonly fault?: string;
   readonly proof: Proof | undefined;
 };
 
@@ -34,8 +36,10 @@ export type ReleaseReport = {
 export function releaseMarkdown(report: ReleaseReport): string {
   const { info, date, machine, seconds, isTwice, rows, parts } = report;
   const twice = isTwice ? "; made twice, with the same checksums" : "";
-  const notes = rows.flatMap(({ target, proof }) =>
-    (proof?.notes ?? []).map((note) => `- ${target}: ${note}`),
+  const notes = rows.flatMap(({ target, fault, proof }) =>
+    [...(fault === undefined ? [] : [firstLine(fault)]), ...(proof?.notes ?? [])].map(
+      (note) => `- ${target}: ${note}`,
+    ),
   );
   return [
     `codex-proxy ${versionText(info)}, ${date}, ${machine}; ${(seconds / 60).toFixed(1)} minutes${twice}.`,
@@ -48,8 +52,12 @@ export function releaseMarkdown(report: ReleaseReport): string {
   ].join("\n\n");
 }
 
-function cellsOf({ target, sizes, found, proof }: Row): string[] {
-  if (sizes === undefined) return [target, "not made", "", "", "", "", found];
+function firstLine(text: string): string {
+  return text.split("\n", 1).join("");
+}
+
+function cellsOf({ target, sizes, found, fault, proof }: Row): string[] {
+  if (sizes === undefined) return [target, "not made", "", "", "", "", ""];
   const { startMs, idleRssBytes } = proof ?? {};
   return [
     target,
@@ -57,7 +65,7 @@ function cellsOf({ target, sizes, found, proof }: Row): string[] {
     megabytes(sizes.zip),
     startMs === undefined ? "" : `${startMs.toFixed(0)} ms`,
     idleRssBytes === undefined ? "" : megabytes(idleRssBytes),
-    proof?.how ?? "not tried",
+    fault === undefined ? (proof?.how ?? "not tried") : "**failed**",
     found,
   ];
 }

@@ -14,7 +14,8 @@ function targetOf(name: string): Target {
   return target;
 }
 
-const ELF = { libraries: ["libc.so.6"], versions: ["GLIBC_2.17"] };
+const ELF = { libraries: ["libc.so.6", "libstdc++.so.6"], versions: ["GLIBC_2.17"] };
+const LIBRARY = elfOf({ bits: 32, machine: 3, libraries: [], versions: [] });
 const PE = { subsystem: 3, certificateSize: 0 };
 const withMark = (file: Buffer): Buffer => Buffer.concat([file, Buffer.from(MARK)]);
 
@@ -37,10 +38,8 @@ function artefactOf(target: Target, bytes: Uint8Array, mode = 0o755): Artefact {
   return new Map([
     [programOf(target), { bytes: Buffer.from("#!/bin/sh\nexec lib/node\n"), mode }],
     ["lib/node", { bytes, mode }],
-    [
-      "lib/libc.so.6",
-      { bytes: elfOf({ bits: 32, machine: 3, libraries: [], versions: [] }), mode },
-    ],
+    ["lib/libc.so.6", { bytes: LIBRARY, mode }],
+    ["lib/libstdc++.so.6", { bytes: LIBRARY, mode }],
   ]);
 }
 
@@ -59,9 +58,9 @@ test("what was found is told, for the table", () => {
     const target = targetOf(name);
     return inspect(target, artefactOf(target, RIGHT[name]?.() ?? Buffer.alloc(0)), INFO).found;
   };
-  expect(told("linux-amd64")).toBe("ELF 64, needs glibc 2.17 (libc.so.6)");
+  expect(told("linux-amd64")).toBe("ELF 64, needs glibc 2.17, libstdc++.so.6");
   expect(told("linux-386")).toBe(
-    "a script, and ELF 32 beside it: Node and all 1 libraries that it needs",
+    "a script, and ELF 32 beside it: Node and all 2 libraries that it needs",
   );
   expect(told("windows-386")).toBe("PE32, console, unsigned");
   expect(told("darwin-amd64")).toBe("Mach-O 64, signed ad hoc as codex-proxy, 4 page hashes right");

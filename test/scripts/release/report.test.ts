@@ -33,7 +33,20 @@ const REPORT: ReleaseReport = {
         notes: [],
       },
     },
-    { target: "linux-386", sizes: undefined, found: "there is no builder", proof: undefined },
+    {
+      target: "linux-386",
+      sizes: undefined,
+      found: "",
+      fault: "there is no builder\nand no more to say",
+      proof: undefined,
+    },
+    {
+      target: "windows-386",
+      sizes: { unpacked: 80_200_000, zip: 32_200_000 },
+      found: "PE32",
+      fault: "the start: it ended with 1",
+      proof: undefined,
+    },
   ],
   parts: undefined,
 };
@@ -42,13 +55,16 @@ test("the page has a line for each platform, made or not, and what was noted of 
   expect(releaseMarkdown(REPORT)).toBe(
     `codex-proxy 1.2.3 (0123456789ab), 2026-11-26, linux 6.18 x64, 2 cores; 1.5 minutes; made twice, with the same checksums.
 
-| platform     | unpacked | zip     | start-up | idle memory | proved         | looked at           |
-| ------------ | -------- | ------- | -------- | ----------- | -------------- | ------------------- |
-| linux-amd64  | 130.7 MB | 63.2 MB | 42 ms    | 61.2 MB     | native         | ELF 64              |
-| darwin-arm64 | 110.0 MB | 52.0 MB |          |             | structure only | Mach-O 64           |
-| linux-386    | not made |         |          |             |                | there is no builder |
+| platform     | unpacked | zip     | start-up | idle memory | proved         | looked at |
+| ------------ | -------- | ------- | -------- | ----------- | -------------- | --------- |
+| linux-amd64  | 130.7 MB | 63.2 MB | 42 ms    | 61.2 MB     | native         | ELF 64    |
+| darwin-arm64 | 110.0 MB | 52.0 MB |          |             | structure only | Mach-O 64 |
+| linux-386    | not made |         |          |             |                |           |
+| windows-386  | 80.2 MB  | 32.2 MB |          |             | **failed**     | PE32      |
 
-- linux-amd64: in a chroot`,
+- linux-amd64: in a chroot
+- linux-386: there is no builder
+- windows-386: the start: it ended with 1`,
   );
 });
 

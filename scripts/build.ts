@@ -6,7 +6,8 @@ import { EMBEDDED_AS } from "../src/dashboard/assets.ts";
 import { bundlePage } from "../src/dashboard/bundle.ts";
 import { parseDict, text } from "../src/wire/json.ts";
 
-const ROOT = join(import.meta.dirname, "..");
+/** The folder of the sources. */
+export const ROOT = join(import.meta.dirname, "..");
 
 /** What the program says about itself; it reaches the code as the globals BUILD_VERSION and BUILD_COMMIT. */
 export type BuildInfo = { readonly version: string; readonly commit: string };
@@ -18,6 +19,8 @@ export type BuildPlan = {
   /** Where the executable goes. It is replaced only by one that has proved that it starts. */
   readonly outfile: string;
   readonly info: BuildInfo;
+  /** For which platform, and the file that is Bun there. By default it is this platform, and this very Bun. */
+  readonly runtime?: { readonly compileAs: string; readonly path: string };
 };
 
 /** The executable's file name on this platform. */
@@ -28,7 +31,10 @@ export const EXECUTABLE = process.platform === "win32" ? "codex-proxy.exe" : "co
  * Bytecode needs `esm` because of top-level await. A `.env` or `bunfig.toml` that lies in the owner's folder is not ours
  * to read.
  */
-export function compileArguments({ entry, outfile, info }: BuildPlan, page: string): string[] {
+export function compileArguments(
+  { entry, outfile, info, runtime }: BuildPlan,
+  page: string,
+): string[] {
   return [
     "build",
     "--compile",
@@ -41,6 +47,9 @@ export function compileArguments({ entry, outfile, info }: BuildPlan, page: stri
     `--define=BUILD_VERSION=${JSON.stringify(info.version)}`,
     `--define=BUILD_COMMIT=${JSON.stringify(info.commit)}`,
     `--asset=${page}`,
+    ...(runtime === undefined
+      ? []
+      : [`--target=${runtime.compileAs}`, `--compile-executable-path=${runtime.path}`]),
     entry,
     `--outfile=${outfile}`,
   ];
@@ -59,8 +68,7 @@ export async function build(plan: BuildPlan, say: (line: string) => void): Promi
   await mkdir(staging, { recursive: true });
   try {
     say("bundling the dashboard");
-    const page = join(staging, EMBEDDED_AS);
-    for (const [name, bytes] of await bundlePage()) await Bun.write(join(page, name), bytes);
+    const page = await writePage(staging);
     say(`compiling ${plan.info.version} (${plan.info.commit})`);
     // This very Bun is both compiler and runtime of the result: nothing is downloaded.
     await run([process.execPath, ...compileArguments({ ...plan, outfile: staged }, page)]);
@@ -76,9 +84,20 @@ export async function build(plan: BuildPlan, say: (line: string) => void): Promi
   }
 }
 
+/** Bundles the dashboard into a folder inside `folder`, and returns that folder's path, for `compileArguments`. */
+export async function writePage(folder: string): Promise<string> {
+  const page = join(folder, EMBEDDED_AS);
+  for (const [name, bytes] of await bundlePage()) await Bun.write(join(page, name), bytes);
+  return page;
+}
+
 const RUN_LIMIT_MS = 120_000;
 
-async function run(command: string[]): Promise<string> {
+/**
+ * What a command prints on standard output when it is run at the root of the sources.
+ * @throws Error with all that it printed, when it fails
+ */
+export async function run(command: string[]): Promise<string> {
   const child = Bun.spawn(command, {
     cwd: ROOT,
     stdin: "ignore",
@@ -97,13 +116,14 @@ async function run(command: string[]): Promise<string> {
 
 /**
  * Version from package.json; the commit from BUILD_COMMIT, for builds that see the sources alone, or from git. "unknown"
- * where nobody tells.
+ * where nobody tells. Twelve digits of it: left to itself git gives more of them the more a clone knows, and one commit
+ * would make different executables.
  */
-async function readInfo(): Promise<BuildInfo> {
+export async function readInfo(): Promise<BuildInfo> {
   const manifest = parseDict(await Bun.file(join(ROOT, "package.json")).text());
   const named = process.env["BUILD_COMMIT"] ?? "";
   const commit =
-    named === "" ? await run(["git", "rev-parse", "--short", "HEAD"]).catch(() => "") : named;
+    named === "" ? await run(["git", "rev-parse", "--short=12", "HEAD"]).catch(() => "") : named;
   return {
     version: text(manifest?.["version"]) ?? "0.0.0",
     commit: text(commit.trim()) ?? "unknown",

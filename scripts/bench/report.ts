@@ -120,8 +120,11 @@ function unitShown(unit: string): string {
   }
 }
 
-/** Cells of equal width, as the formatter wants them. */
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table of Markdown with cells of equal width, as the formatter wants them. */
+export function markdownTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
   const widths = head.map((title, column) =>
     Math.max(3, title.length, ...rows.map((cells) => cells[column]?.length ?? 0)),
   );

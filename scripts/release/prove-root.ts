@@ -25,9 +25,12 @@ type Recipe = {
   readonly finish: (root: string) => Promise<void>;
 };
 
+/** The user who is in the Debian that a new user's way is gone in. */
+export const USER = 1000;
+
 /** Nothing is added to what programs are to run in bare: the amd64 one has what its user downloads and unpacks with. */
 const RECIPES: Readonly<Record<RootKind, Recipe>> = {
-  amd64: { arch: "amd64", include: ["curl", "unzip"], finish: clean },
+  amd64: { arch: "amd64", include: ["curl", "unzip"], finish: addUser },
   i386: { arch: "i386", include: [], finish: clean },
   // For an emulator, which needs the libraries alone: the packages are unpacked and never set up.
   arm64: { arch: "arm64", include: ["libatomic1"], finish: unpackPackages },
@@ -58,6 +61,11 @@ export async function prepareRoot(kind: RootKind, say: Say): Promise<string> {
 
 async function clean(root: string): Promise<void> {
   await run(inRoot(root, ["apt-get", "clean"]));
+}
+
+async function addUser(root: string): Promise<void> {
+  await run(inRoot(root, ["useradd", `--uid=${USER}`, "--create-home", "ada"]));
+  await clean(root);
 }
 
 async function unpackPackages(root: string): Promise<void> {

@@ -17,12 +17,10 @@ import { residentBytes } from "./prove-memory.ts";
 import { type Runner, type Running, start } from "./prove-runner.ts";
 import type { Target } from "./targets.ts";
 
-/** What a walk measured. */
+/** What a walk measured; undefined is what it did not. */
 export type Measured = {
-  /** What the program says of itself. */
-  readonly version: string;
-  /** From the start of the process to the first 200 of /health; the median of `starts`. */
-  readonly startMs: number;
+  /** From the start of the process to the first 200 of /health; the median of the runner's `starts`. */
+  readonly startMs: number | undefined;
   /** In RAM some seconds after a start, before any request but /health. */
   readonly idleRssBytes: number | undefined;
 };
@@ -39,52 +37,61 @@ const PACE_MS = 10;
 /** Shorter than the life that a token has left when it is renewed (product.md 8). */
 const DUE_SECONDS = 200;
 
-/** Everything that a step needs. */
-type Stage = {
+/** One walk. */
+export type Walk = {
   readonly target: Target;
+  /** Where the artefact was unpacked. */
   readonly home: string;
-  readonly program: string;
   readonly runner: Runner;
+  readonly say: (line: string) => void;
+  /** False: it is started once. */
+  readonly measures: boolean;
+};
+
+/** Everything that a step needs. */
+type Stage = Walk & {
+  readonly program: string;
   readonly backend: FakeBackend;
   /** The account whose token is to be renewed, and its refresh token before that. */
   readonly due: FakeAccount;
   readonly spent: string;
-  readonly say: (line: string) => void;
 };
 
 /**
- * Walks through the artefact that was unpacked into `home`.
+ * Walks through one artefact.
  * @throws Error that names the step which failed, with the end of what the program said
  */
-export async function walk(
-  target: Target,
-  home: string,
-  runner: Runner,
-  say: (line: string) => void,
-): Promise<Measured> {
+export async function walk(plan: Walk): Promise<Measured> {
+  const { target, home, runner, say } = plan;
   const backend = await startBackend({ paceMs: PACE_MS });
   try {
     const due = backend.account("due", { lifetimeSeconds: DUE_SECONDS });
     const fresh = backend.account("fresh");
     const program = executableOf(target);
     await leaveStrays(home);
-    const version = await askVersion(runner, home, program);
-    say(version);
+    say(await askVersion(runner, home, program));
     for (const account of [fresh, due]) await putAccount(home, account);
     const spent = due.tokens().refreshToken;
-    const stage: Stage = { target, home, program, runner, backend, due, spent, say };
-    const starts = [await useIt(stage)];
-    while (starts.length < runner.starts - 1) starts.push(await startOnce(stage));
-    let idle: number | undefined;
-    const last = await startOnce(stage, async (running) => {
-      await Bun.sleep(SETTLE_MS);
-      idle = await residentBytes(running.pid);
-    });
-    starts.push(last);
-    return { version, startMs: median(starts), idleRssBytes: idle };
+    const stage: Stage = { ...plan, program, backend, due, spent };
+    const firstMs = await useIt(stage);
+    return plan.measures
+      ? await measure(stage, firstMs)
+      : { startMs: undefined, idleRssBytes: undefined };
   } finally {
     await backend.stop();
   }
+}
+
+/** Starts it some times more, the last time for longer. */
+async function measure(stage: Stage, firstMs: number): Promise<Measured> {
+  const starts = [firstMs];
+  while (starts.length < stage.runner.starts - 1) starts.push(await startOnce(stage));
+  let idleRssBytes: number | undefined;
+  const lastMs = await startOnce(stage, async ({ pid }) => {
+    await Bun.sleep(SETTLE_MS);
+    idleRssBytes = await residentBytes(pid);
+  });
+  return { startMs: median([...starts, lastMs]), idleRssBytes };
 }
 
 /** The middle of the values, or the mean of the two in the middle. */

@@ -26,6 +26,14 @@ const ROOT = join(import.meta.dirname, "../..");
 /** A name as people give to folders: programs tend to stumble over a space, and over more than ASCII. */
 const HOME = "codex próxy";
 
+/** What else a proof may be told. */
+export type Proving = {
+  /** Told what is being done, in lines. */
+  readonly say?: (line: string) => void;
+  /** False: the program is started once and used, but nothing is measured. */
+  readonly measures?: boolean;
+};
+
 /**
  * Tries one target's zip of the folder `zips`, beside which its checksum must lie.
  * @throws Error that names the step which failed, with the end of what the program printed
@@ -33,7 +41,7 @@ const HOME = "codex próxy";
 export async function prove(
   target: Target,
   zips: string,
-  say: (line: string) => void = () => {},
+  { say = () => {}, measures = true }: Proving = {},
 ): Promise<Proof> {
   const way = wayFor(target, thisHost());
   const runner = way.how === "structure only" ? undefined : await openRunner(way, say);
@@ -47,7 +55,7 @@ export async function prove(
       const notes = way.how === "structure only" ? [way.why] : [];
       return { ...proof, startMs: undefined, idleRssBytes: undefined, notes };
     }
-    const { startMs, idleRssBytes } = await walk(target, home, runner, say);
+    const { startMs, idleRssBytes } = await walk({ target, home, runner, say, measures });
     return { ...proof, startMs, idleRssBytes, notes: runner.notes };
   } finally {
     // Windows lets go of a program's file only some time after its end. What stays is no fault of the program.
@@ -138,7 +146,9 @@ async function main(): Promise<number> {
   let failures = 0;
   for (const target of targets) {
     try {
-      const proof = await prove(target, settings.zips, (line) => say(`${target.name}: ${line}`));
+      const proof = await prove(target, settings.zips, {
+        say: (line) => say(`${target.name}: ${line}`),
+      });
       if (settings.mustRun && proof.how === "structure only") throw new Error(proof.notes.join());
       rows.push(cellsOf(proof));
     } catch (fault) {

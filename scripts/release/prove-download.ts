@@ -56,12 +56,18 @@ export async function download(
   await unpack(join(folder, zip), home);
 }
 
+/** What comes with the system and reads such a file; Windows has a command that only computes. */
+const SUM_TOOLS: Readonly<Record<string, readonly string[]>> = {
+  linux: ["sha256sum"],
+  darwin: ["shasum", "-a", "256"],
+};
+
 /** @throws Error when the zip is not the one whose checksum is in the file beside it */
 export async function checkSum(folder: string, zip: string): Promise<void> {
   // Named explicitly, since --ignore-missing would also let a zip pass of which the file says nothing.
   const wanted = readSums(await readFile(join(folder, SUMS), "utf8")).get(zip);
   if (wanted === undefined) throw new Error(`${SUMS} does not name ${zip}`);
-  const tool = [["sha256sum"], ["shasum", "-a", "256"]].find(([name = ""]) => Bun.which(name));
+  const tool = SUM_TOOLS[process.platform];
   if (tool !== undefined) {
     await run([...tool, "-c", "--ignore-missing", SUMS], folder);
     return;

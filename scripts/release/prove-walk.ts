@@ -241,8 +241,8 @@ async function useIt(stage: Stage): Promise<number> {
     ["a turn over a WebSocket", () => talk(url)],
     ["the dashboard", () => openDashboard(url, limitMs)],
     ["the renewal of a token", () => renewal(stage, limitMs)],
+    ["stray files left alone", async () => checkStrays(stage.home, await running.printed())],
     ["a clean stop", () => stop(running, stage.runner)],
-    ["stray files", async () => checkStrays(stage.home, await running.printed())],
   ];
   try {
     for (const [name, step] of steps) {

@@ -15,6 +15,8 @@ const ROOT = join(import.meta.dirname, "../..");
 const UNIX = 3;
 const EXECUTABLE = 0o100_755 << 16;
 
+const SILENT = (): void => {};
+
 const folders: string[] = [];
 afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
@@ -52,7 +54,9 @@ async function release(program: Uint8Array): Promise<string> {
 test("a zip around the program of this platform is proved by its use", async () => {
   await buildIfMissing();
   const target = ownTarget();
-  const proof = await prove(target, await release(await readFile(PROGRAM)), { measures: false });
+  const proof = await prove(target, await release(await readFile(PROGRAM)), SILENT, {
+    measures: false,
+  });
   expect(proof).toMatchObject({ target: target.name, how: "native", notes: [] });
 });
 
@@ -71,7 +75,7 @@ test.skipIf(process.platform === "win32").each([
   ["tells another version", "", /tells no version/],
 ])("a program that %s is found out", async (what, act, message) => {
   const program = what.includes("version") ? Buffer.from("#!/bin/sh\necho hello\n") : impostor(act);
-  const proving = prove(ownTarget(), await release(program), { measures: false });
+  const proving = prove(ownTarget(), await release(program), SILENT, { measures: false });
   expect(proving).rejects.toThrow(message);
   await proving.catch(() => {});
 });

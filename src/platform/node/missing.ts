@@ -9,7 +9,7 @@ add(globalThis, "crypto", webcrypto);
 add(Promise, "withResolvers", withResolvers);
 
 /** Node has it since 22.1. */
-add(URL, "parse", (url: string | URL, base?: string | URL): URL | null =>
+add(URL, "parse", (url: string, base?: string): URL | null =>
   URL.canParse(url, base) ? new URL(url, base) : null,
 );
 

@@ -23,6 +23,16 @@ add(Array.prototype, "toReversed", function toReversed<T>(this: readonly T[]): T
   return [...this].reverse();
 });
 
+/** Bun's own: all headers by their lower-case names. */
+add(Headers.prototype, "toJSON", function toJSON(this: Headers): Record<string, string> {
+  return Object.fromEntries(this);
+});
+
+/** Bun's `Buffer.prototype.toString` takes any bytes for its own; Node's asks them for these two. */
+for (const name of ["latin1Slice", "utf8Slice"]) {
+  add(Uint8Array.prototype, name, Reflect.get(Buffer.prototype, name));
+}
+
 function withResolvers<T>(): PromiseWithResolvers<T> {
   let [resolve, reject]: [PromiseWithResolvers<T>["resolve"], (reason?: unknown) => void] = [
     () => {},

@@ -83,14 +83,14 @@ function ask(
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     if (protocol !== undefined) throw lackOfHttp2();
-    const way = wayTo(url, connecting);
-    const { isEncrypted, ...place } = way;
+    const { isEncrypted, ...place } = wayTo(url, connecting);
     const options = {
       ...place,
       method,
-      headers: Object.fromEntries(new Headers({ host: url.host, ...USUAL_HEADERS, ...headers })),
+      headers: Object.fromEntries(
+        new Headers({ host: url.host, ...USUAL_HEADERS, ...connecting.proxy?.headers, ...headers }),
+      ),
       maxHeaderSize: MOST_HEADER_BYTES,
-      setDefaultHeaders: false,
     };
     const outgoing = isEncrypted
       ? requestTls({ ...options, agent: agents.encrypted })

@@ -63,6 +63,8 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
   preact: { isAllowed: isPage, where: "src/dashboard/page" },
   "@preact/signals": { isAllowed: isPage, where: "src/dashboard/page" },
   uplot: { isAllowed: isPage, where: "src/dashboard/page" },
+  "smol-toml": { isAllowed: isForNode, where: "src/platform/node" },
+  "jsonc-parser": { isAllowed: isForNode, where: "src/platform/node" },
   ws: { isAllowed: isForNode, where: "src/platform/node" },
   yaml: { isAllowed: (path) => path === "src/config/load.ts", where: "src/config/load.ts" },
   bun: { isAllowed: isForBun, where: "src/platform/bun" },

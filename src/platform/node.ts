@@ -1,5 +1,6 @@
 import "./node/missing.ts";
 import { parse as parseToml } from "smol-toml";
+import { openBody } from "./node/body.ts";
 import { decompressor } from "./node/decompressor.ts";
 import { openDoor } from "./node/door.ts";
 import { embedded } from "./node/embedded.ts";
@@ -15,6 +16,7 @@ export const platform: Platform = {
   lacks: new Set(["databases", "http2-inbound", "http2-outbound"]),
   settle,
   openDoor,
+  openBody,
   openSession,
   openSql: undefined,
   decompressor,

@@ -39,6 +39,9 @@ const isAboveCore = (path: string): boolean =>
 const isForBun = (path: string): boolean =>
   /^src\/platform\/bun[./]/.test(path) || path === "src/dashboard/bundle.ts";
 
+/** Node's side of the platform. */
+const isForNode = (path: string): boolean => /^src\/platform\/node[./]/.test(path);
+
 /** What runs in the browser. */
 const isPage = (path: string): boolean => path.startsWith("src/dashboard/page/");
 
@@ -60,6 +63,9 @@ const PACKAGES: Readonly<Record<string, PackageRule>> = {
   preact: { isAllowed: isPage, where: "src/dashboard/page" },
   "@preact/signals": { isAllowed: isPage, where: "src/dashboard/page" },
   uplot: { isAllowed: isPage, where: "src/dashboard/page" },
+  "smol-toml": { isAllowed: isForNode, where: "src/platform/node" },
+  "jsonc-parser": { isAllowed: isForNode, where: "src/platform/node" },
+  ws: { isAllowed: isForNode, where: "src/platform/node" },
   yaml: { isAllowed: (path) => path === "src/config/load.ts", where: "src/config/load.ts" },
   bun: { isAllowed: isForBun, where: "src/platform/bun" },
   "#platform": {

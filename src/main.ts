@@ -81,4 +81,5 @@ async function run(command: Configured): Promise<number> {
   }
 }
 
-process.exit(await main());
+// Not awaited: the bundle for Node is CommonJS, which has no top-level await.
+void main().then(process.exit);

@@ -87,7 +87,7 @@ function tell(
 }
 
 async function byBrowser(ports: LoginPorts, scene: LoginScene): Promise<Ending> {
-  const { run, redirectUri, closed } = openBrowserLogin(ports, scene.callbackPorts);
+  const { run, redirectUri, closed } = await openBrowserLogin(ports, scene.callbackPorts);
   const stopMinding = scene.onInterrupt(run.cancel);
   const { print } = scene;
   print("Open this address in a browser and log in to ChatGPT:\n");

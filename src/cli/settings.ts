@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { platform } from "#platform";
 import { formatFault } from "../config/fault.ts";
 import { type Loaded, loadConfig } from "../config/load.ts";
 import { envName } from "../config/schema.ts";
@@ -41,6 +42,7 @@ export async function openSettings(
   named: string | undefined,
   flags: { readonly [key: string]: string },
   env: { readonly [variable: string]: string | undefined },
+  lacks = platform.lacks,
 ): Promise<Settings> {
   const isUsualThere = await readFile(USUAL_PATH).then(
     () => true,
@@ -52,7 +54,7 @@ export async function openSettings(
     load: async () => {
       const file = path === undefined ? undefined : await readText(path);
       if (file !== undefined && "reason" in file) return { ok: false, lines: [file.reason] };
-      const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env, flags });
+      const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env, flags, lacks });
       if (!loaded.ok) return { ok: false, lines: loaded.faults.map(formatFault) };
       const keys = await readKeys(loaded.config);
       if (!keys.ok) return { ok: false, lines: keys.faults };

@@ -1,9 +1,11 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import type { Feature } from "../platform/platform.ts";
 import { sha256 } from "../wire/digest.ts";
 import { list } from "../wire/json.ts";
 import { readPlace } from "./database.ts";
 import type { Fault, Origin, Spot } from "./fault.ts";
 import { nearest, REFERENCE_ONLY } from "./known.ts";
+import { LACKS } from "./lacking.ts";
 import { isLoopback } from "./rules.ts";
 import {
   type ClientKeyEntry,
@@ -34,6 +36,8 @@ export type Sources = {
   readonly env: { readonly [variable: string]: string | undefined };
   /** Overrides of the command line, by key: `{ listen: ":9000" }`. Lists as in the environment. */
   readonly flags: { readonly [key: string]: string | undefined };
+  /** What this build cannot do; nothing where it says nothing. */
+  readonly lacks?: ReadonlySet<Feature>;
 };
 
 /** A whole configuration, or every fault in one go. */
@@ -82,6 +86,7 @@ export function loadConfig(sources: Sources): Loaded {
   for (const given of [...file.given, ...readEnv(sources.env), ...readFlags(sources.flags)]) {
     take(given, tally);
   }
+  tally.faults.push(...settleLacks(tally, sources.lacks ?? new Set()));
   tally.faults.push(...halfPair(tally, "tls-cert", "tls-key"));
   tally.faults.push(...unreadablePlace(tally));
   tally.faults.push(...rivals(tally, "credential-key", "credential-key-file"));
@@ -173,6 +178,22 @@ function unreadablePlace({ values, setBy }: Tally): Fault[] {
   const { reason: message } = reading;
   const allowed = specOf(key).allowed ?? "";
   return [{ ...given.at, origin: given.origin, key, found: "", allowed, message }];
+}
+
+/** What was asked of a build that lacks it: faults, or a word that it is not to be had. */
+function settleLacks({ values, setBy, warnings }: Tally, lacks: ReadonlySet<Feature>): Fault[] {
+  const faults: Fault[] = [];
+  for (const { feature, key, isRefused, says } of LACKS) {
+    if (!lacks.has(feature)) continue;
+    const given = setBy.get(key);
+    const isAsked = given !== undefined && values.get(key) === true;
+    if (isAsked && isRefused) {
+      const { at, origin } = given;
+      faults.push({ ...at, origin, key, found: "true", allowed: "false", message: says });
+    } else if (isAsked) warnings.push(`${key}: true ${says}`);
+    values.set(key, false);
+  }
+  return faults;
 }
 
 /** Of two keys that say the same in two ways, the second one, where both say something. */

@@ -15,10 +15,10 @@ const STALL_MS = 60_000;
 export function join(near: Opened, far: Opened, clock: Pick<Clock, "after">): void {
   const leave = (): void => {
     // A proxy whose buffers are full would not see an ordinary end behind them.
-    if (far.socket.writableLength > 0) far.socket.resetAndDestroy();
+    if (far.socket.writableLength > 0) reset(far.socket);
     else far.socket.destroy();
   };
-  const breakOff = (): void => void near.socket.resetAndDestroy();
+  const breakOff = (): void => reset(near.socket);
   near.socket.on("error", leave).on("end", leave).on("close", leave);
   far.socket.on("error", breakOff).on("end", () => near.socket.end());
   far.socket.on("close", () => {
@@ -30,6 +30,16 @@ export function join(near: Opened, far: Opened, clock: Pick<Clock, "after">): vo
   if (near.socket.destroyed || near.socket.readableEnded) leave();
   else if (far.socket.readableEnded) near.socket.end();
   else if (far.socket.destroyed) breakOff();
+}
+
+/** Breaks a connection off, whatever still waits in it. */
+export function reset(socket: Socket): void {
+  try {
+    socket.resetAndDestroy();
+  } catch {
+    // Node does it to TCP alone; what is inside this machine, or in TLS, ends at once in the ordinary way.
+    socket.destroy();
+  }
 }
 
 /** Hands on what one side sends. `onFull` is called when the other takes no more for now. */

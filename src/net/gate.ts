@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join as joinPath } from "node:path";
 import type { EgressProxy } from "../config/proxy-url.ts";
 import { type DialPorts, dialTarget } from "./dial.ts";
-import { join } from "./forward.ts";
+import { join, reset } from "./forward.ts";
 import { createIntake } from "./intake.ts";
 import { EgressError, type Target } from "./trouble.ts";
 
@@ -141,7 +141,7 @@ async function pass(
     const far = await dialTarget(proxy, target, ports, gone.signal);
     join({ socket: client, early: intake.release() }, far, ports.clock);
   } catch (cause) {
-    client.resetAndDestroy();
+    reset(client);
     if (!gone.signal.aborted) throw cause;
   }
 }

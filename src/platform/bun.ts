@@ -10,6 +10,7 @@ export const platform: Platform = {
   lacks: new Set(),
   settle,
   openDoor,
+  openBody: (writing) => new ReadableStream({ type: "direct", ...writing }),
   openSession,
   openSql,
   decompressor: (coding) => new DecompressionStream(coding),

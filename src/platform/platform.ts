@@ -11,6 +11,8 @@ export type Platform = {
   readonly settle: () => void;
   /** Opens the program's port. Rejects where the address cannot be had. */
   readonly openDoor: (build: BuildApp, options: DoorOptions) => Promise<Door>;
+  /** The body of an answer that is written and not pulled from. */
+  readonly openBody: (writing: BodyWriting) => ReadableStream<Uint8Array>;
   /** Connections that requests of one way out share. */
   readonly openSession: (connecting: Connecting, keep: Keep) => Session;
   /** Undefined where there is no client for databases. */
@@ -128,6 +130,22 @@ export type Ws = {
   readonly cork: (task: () => void) => unknown;
   /** Bytes that wait for the reader. */
   readonly getBufferedAmount: () => number;
+};
+
+/** A body that writes itself once somebody takes it. */
+export type BodyWriting = {
+  /** Writes it all; the body breaks off where this rejects. */
+  readonly pull: (to: BodyOutlet) => Promise<void>;
+  /** Whoever took it has left. */
+  readonly cancel: () => void;
+};
+
+/** Where such a body goes. */
+export type BodyOutlet = {
+  /** Gives a promise for the moment when there is room again, where there is none. */
+  readonly write: (piece: Uint8Array) => number | Promise<number>;
+  readonly flush: () => unknown;
+  readonly close: () => void;
 };
 
 /** Where connections lead. Whoever answers in TLS must prove to be who was meant, whatever the environment says. */

@@ -174,9 +174,10 @@ async function startLogin(visit: AdminVisit, ports: AdminPorts): Promise<Json | 
   const asked = await jsonOf(visit, START);
   if ("kind" in asked) return asked;
   const { method } = asked.value;
-  const opened = await ports.logins.open(async () =>
-    method === "device" ? startDeviceLogin(ports.login()) : openBrowserLogin(ports.login()).run,
-  );
+  const opened = await ports.logins.open(async () => {
+    if (method === "device") return startDeviceLogin(ports.login());
+    return (await openBrowserLogin(ports.login())).run;
+  });
   if (opened === "full") {
     const message = `${MOST_WAITING} logins are waiting already. Finish one, or cancel it with DELETE /admin/login/ID.`;
     return refuse(429, "too_many_logins", message);

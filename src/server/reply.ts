@@ -1,4 +1,6 @@
+import { platform } from "#platform";
 import type { Watched } from "../engine/watch.ts";
+import type { BodyOutlet, BodyWriting } from "../platform/platform.ts";
 import type { StreamEncoder } from "../protocols/protocol.ts";
 import type { Failure } from "../turn/failure.ts";
 import { isTerminal } from "../turn/step.ts";
@@ -55,17 +57,21 @@ export function streamReply(
   encoder: StreamEncoder,
   options: ReplyOptions,
 ): ReadableStream<Uint8Array> {
-  return new ReadableStream(writeReply(source, encoder, options));
+  return platform.openBody(writeReply(source, encoder, options));
 }
 
 /**
  * Writes a streamed answer. A slow client slows the backend down, a client that leaves ends its work, and a
  * backend that fails in the middle is told in the protocol's own form.
  *
- * Written straight into the runtime's socket (`type: "direct"`), which takes a chunk at once or gives a promise for
+ * Written straight to the runtime, which takes a chunk at once or gives a promise for
  * the moment when it has room again. For each event that is less work than a queue that is pulled from.
  */
-export function writeReply(source: Source, encoder: StreamEncoder, options: ReplyOptions): Writing {
+export function writeReply(
+  source: Source,
+  encoder: StreamEncoder,
+  options: ReplyOptions,
+): BodyWriting {
   const isPending = source instanceof Promise;
   let turn = isPending ? undefined : source;
   let isOver = false;
@@ -102,7 +108,7 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
   // Begun here and not when the runtime asks: a client may leave before that, and the turn must be closed all the same.
   const arrival = isPending ? arrive() : undefined;
 
-  const put = (to: Outlet, piece: Uint8Array): void => {
+  const put = (to: BodyOutlet, piece: Uint8Array): void => {
     const taken = to.write(piece);
     if (typeof taken === "number") return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -116,7 +122,7 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
     wake = resolve;
   };
 
-  const write = (to: Outlet, pieces: readonly Uint8Array[]): void => {
+  const write = (to: BodyOutlet, pieces: readonly Uint8Array[]): void => {
     if (pieces.length === 0) return;
     for (const piece of pieces) {
       put(to, piece);
@@ -126,7 +132,7 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
     dog.touch();
   };
 
-  const beat = (to: Outlet): void => {
+  const beat = (to: BodyOutlet): void => {
     // With unread bytes before it, a sign of life would only pile up.
     if (isOver || full !== undefined) return;
     put(to, encoder.heartbeat);
@@ -134,7 +140,7 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
   };
 
   /** Writes the turn to its end; what comes back is the failure that the client was told of. */
-  const relay = async (from: Watched, to: Outlet): Promise<Failure | undefined> => {
+  const relay = async (from: Watched, to: BodyOutlet): Promise<Failure | undefined> => {
     for (;;) {
       const batch = await from.read();
       if (isOver || batch.type === "end") return undefined;
@@ -158,7 +164,7 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
   };
 
   /** The whole answer. */
-  const tell = async (to: Outlet): Promise<Failure | undefined> => {
+  const tell = async (to: BodyOutlet): Promise<Failure | undefined> => {
     if (isOver) return undefined;
     const reader = { takes: () => takes, isWaited: () => full !== undefined };
     unwatch = watchReader(options.clock, options.unreadMs, reader, giveUp);
@@ -173,7 +179,6 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
   };
 
   return {
-    type: "direct",
     pull: async (to) => {
       let failure: Failure | undefined;
       try {
@@ -196,16 +201,3 @@ export function writeReply(source: Source, encoder: StreamEncoder, options: Repl
     },
   };
 }
-
-/** A body that writes itself, as the runtime takes it. */
-type Writing = {
-  readonly type: "direct";
-  readonly pull: (to: Outlet) => Promise<void>;
-  readonly cancel: () => void;
-};
-
-type Outlet = {
-  readonly write: (piece: Uint8Array) => number | Promise<number>;
-  readonly flush: () => unknown;
-  readonly close: () => void;
-};

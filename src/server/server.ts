@@ -428,8 +428,8 @@ function openSocket(
     const message = "The WebSocket handshake is not complete; this server speaks version 13.";
     return refuseHere(refuse(426, "upgrade_required", message), { "sec-websocket-version": "13" });
   }
-  // The runtime has answered already; what is returned now goes nowhere.
-  return new Response(null, { status: 101 });
+  // The runtime has answered already; what is returned now goes nowhere. Not every runtime has a Response of 101.
+  return new Response(null, { status: 204 });
 }
 
 function models({ request, url, caller }: Visit, { catalog, startedMs }: ServerPorts): Response {

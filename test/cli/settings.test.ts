@@ -35,6 +35,15 @@ describe("openSettings", () => {
     expect(await usual.load()).toMatchObject({ config: { "max-retry": 7 } });
   });
 
+  test("what this build lacks is refused, with the place where it is asked for", async () => {
+    const path = join(makeFolder(), "my.yaml");
+    writeFileSync(path, "max-retry: 3\ndb-enabled: true\n");
+    const settings = await openSettings(path, {}, {}, new Set(["databases"] as const));
+    expect(lines(await settings.load())).toEqual([
+      expect.stringContaining(`${path}:2: db-enabled: this build has no database drivers`),
+    ]);
+  });
+
   test("who has said nothing gets a proxy for this machine only; who has said anything gets that", async () => {
     process.chdir(makeFolder());
     const listen = async (flags: Record<string, string>, env: Record<string, string> = {}) => {

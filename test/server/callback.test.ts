@@ -15,7 +15,7 @@ async function open(ports: readonly number[] = [0]) {
   const backend = await startBackend();
   backend.account("ann");
   const kept: LoginTokens[] = [];
-  const login = openBrowserLogin(loginPorts(backend.issuer, systemClock, kept), ports);
+  const login = await openBrowserLogin(loginPorts(backend.issuer, systemClock, kept), ports);
   ends.push(async () => {
     login.run.cancel();
     await login.closed;
@@ -121,6 +121,26 @@ describe("the browser's way back", () => {
     expect(back).toStartWith(`http://127.0.0.1:${ports[0]}/auth/callback?`);
     expect(await run.finish(back)).toMatchObject({ kind: "ended", ending: { kind: "done" } });
     await closed;
+  });
+
+  test("two logins do not share a port", async () => {
+    const { uri } = await open();
+    const { redirectUri } = await open([Number(new URL(uri).port)]);
+    expect(redirectUri).toBeUndefined();
+  });
+
+  test("a body is not read, and a connection that says nothing holds up no end", async () => {
+    const { run, uri, closed } = await open();
+    const { port } = new URL(uri);
+    const silent = connect(Number(port), "127.0.0.1");
+    ends.push(() => silent.destroy());
+    await new Promise<void>((resolve) => silent.on("connect", () => resolve()));
+    const { status, headers } = await look(uri, { method: "POST", body: "x".repeat(1_000_000) });
+    expect(status).toBe(405);
+    expect(headers.get("connection")).toBe("close");
+    run.cancel();
+    await closed;
+    expect(fetch(uri)).rejects.toThrow();
   });
 
   test("listens on this machine only", async () => {

@@ -19,8 +19,8 @@ import {
   makeZips,
   megabytes,
   type Plan,
+  sealOut,
   writeZip,
-  zipName,
 } from "./release/make.ts";
 import { measureParts, type Parts } from "./release/measure.ts";
 import { NODE_PARTS, PROVE } from "./release/node-parts.ts";
@@ -29,7 +29,7 @@ import { papers } from "./release/papers.ts";
 import type { Proof } from "./release/proof.ts";
 import { type ReleaseReport, type Row, releaseMarkdown } from "./release/report.ts";
 import { cacheFolder, fetchRuntime } from "./release/runtimes.ts";
-import { SUMS, sumFaults, sumsText } from "./release/sums.ts";
+import { SUMS } from "./release/sums.ts";
 import { TARGETS, type Target } from "./release/targets.ts";
 
 const HELP = `Makes the zips of a release and their ${SUMS}.
@@ -41,7 +41,7 @@ const HELP = `Makes the zips of a release and their ${SUMS}.
   --twice          makes everything twice, and fails where it is not the same to the byte
   --no-prove       leaves the zips untried
   --page           rewrites the table of docs/RELEASE.md, also where not all platforms were made;
-                   a whole run that succeeds does so unasked
+                   a run of all that are tried and pass does so unasked
   --cache DIR      where fetched packages are kept (default: codex-proxy-release in the user's caches)
 `;
 
@@ -163,15 +163,20 @@ async function paperMaker(
   };
 }
 
+function told({ target, why }: Failed): string {
+  return `${target.name}: ${why}`;
+}
+
+/** Whether a run, if all goes well, says everything that the page is to say. */
+function isForPage({ targets, isProved }: Options): boolean {
+  return isProved && targets.length === TARGETS.length;
+}
+
 /** What linux-amd64 is made of, when the page is to be written. */
-async function partsOf(
-  { targets, cache, wantsPage }: Options,
-  workshop: Workshop,
-): Promise<Parts | undefined> {
+async function partsOf(options: Options, workshop: Workshop): Promise<Parts | undefined> {
+  const { targets, cache, wantsPage } = options;
   const target = targets.find(({ name }) => name === "linux-amd64");
-  if (target?.form.kind !== "bun" || !(wantsPage || targets.length === TARGETS.length)) {
-    return undefined;
-  }
+  if (target?.form.kind !== "bun" || !(wantsPage || isForPage(options))) return undefined;
   say("measuring what linux-amd64 is made of");
   const isNative = process.platform === "linux" && process.arch === "x64";
   return measureParts(
@@ -236,33 +241,27 @@ async function release(options: Options): Promise<boolean> {
   if (changed !== "") say(`NOTE: there are changes that ${info.commit} does not have`);
   await clearOut(out);
   const { made, failed, parts } = await makeAll(options, info, (one) => writeZip(out, one));
-  const faults = failed.map(({ target, why }) => `${target.name}: ${why}`);
+  const early = failed.map(told);
   if (options.isTwice && made.length > 0) {
     say("once more, for comparison");
     const targetsAgain = made.map(({ target }) => target);
     const again = await makeAll(
-      { ...options, targets: targetsAgain, wantsPage: false },
+      { ...options, targets: targetsAgain, wantsPage: false, isProved: false },
       info,
       async () => {},
     );
-    faults.push(...differences(made, again.made));
+    early.push(...differences(made, again.made));
   }
   let proofs: readonly Proof[] = [];
   let unproved: readonly Failed[] = [];
-  if (faults.length === 0) {
-    const sums = new Map(made.map(({ target, sum }) => [zipName(target), sum]));
-    await writeFile(join(out, SUMS), sumsText(sums));
-    faults.push(...(await sumFaults(out)));
-    if (options.isProved) {
-      const tried = await proveAll(made, out);
-      proofs = tried.proofs;
-      unproved = tried.failed;
-      faults.push(...tried.failed.map(({ target, why }) => `${target.name}: ${why}`));
-    }
-    if (faults.length > 0) await rm(join(out, SUMS));
-  }
-  const isWhole = targets.length === TARGETS.length;
-  if (options.wantsPage || (isWhole && faults.length === 0)) {
+  const faults = await sealOut(out, made, early, async () => {
+    if (!options.isProved) return [];
+    const tried = await proveAll(made, out);
+    proofs = tried.proofs;
+    unproved = tried.failed;
+    return unproved.map(told);
+  });
+  if (options.wantsPage || (isForPage(options) && faults.length === 0)) {
     const rows = TARGETS.map(({ name }): Row => {
       const one = made.find(({ target }) => target.name === name);
       const fault = [...failed, ...unproved].find(({ target }) => target.name === name)?.why;
@@ -294,14 +293,14 @@ async function release(options: Options): Promise<boolean> {
     return false;
   }
   const total = made.reduce((sum, { zip }) => sum + zip.length, 0);
-  const told = [
+  const words = [
     `${made.length} ${made.length === 1 ? "zip" : "zips"} and ${SUMS} in ${place}`,
     megabytes(total),
     ...(options.isTwice ? ["the same twice"] : []),
     ...(proofs.length > 0 ? [`${proofs.length} tried`] : ["none tried"]),
     `${seconds().toFixed(0)} s`,
   ];
-  say(`done: codex-proxy ${versionText(info)}: ${told.join(", ")}`);
+  say(`done: codex-proxy ${versionText(info)}: ${words.join(", ")}`);
   return true;
 }
 

@@ -6,7 +6,7 @@ import type { BuildInfo } from "../build.ts";
 import type { Artefact } from "./artefact.ts";
 import { inspect } from "./inspect.ts";
 import { leaksIn, type Trace } from "./leaks.ts";
-import { SUMS, sha256 } from "./sums.ts";
+import { SUMS, sha256, sumFaults, sumsText } from "./sums.ts";
 import type { Target } from "./targets.ts";
 import { zip } from "./zip.ts";
 
@@ -119,6 +119,24 @@ export async function clearOut(folder: string): Promise<void> {
 /** Puts a zip into a folder. */
 export async function writeZip(folder: string, { target, zip }: Made): Promise<void> {
   await writeFile(join(folder, zipName(target)), zip);
+}
+
+/**
+ * Writes the sums of a folder's zips, has all tried, and returns what is wrong. A release with a fault has no sums, so that it
+ * does not look like one: with `faults` from before none are written, and with later ones they are taken away.
+ */
+export async function sealOut(
+  folder: string,
+  made: readonly Made[],
+  faults: readonly string[],
+  tryAll: () => Promise<readonly string[]>,
+): Promise<readonly string[]> {
+  if (faults.length > 0) return faults;
+  const path = join(folder, SUMS);
+  await writeFile(path, sumsText(new Map(made.map(({ target, sum }) => [zipName(target), sum]))));
+  const late = [...(await sumFaults(folder)), ...(await tryAll())];
+  if (late.length > 0) await rm(path);
+  return late;
 }
 
 /** Which zips came out otherwise the second time, a sentence each. */

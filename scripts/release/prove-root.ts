@@ -4,20 +4,18 @@
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { forwarderLibrary } from "./prove-forwarder.ts";
 import { PACKAGES, type RootKind } from "./prove-host.ts";
 
 type Say = (line: string) => void;
 
-const SUITE = "bookworm";
-
 /** Where the systems are kept. */
 function folderOf(kind: RootKind): string {
   const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
-  return join(cache, "codex-proxy-release", `${SUITE}-${kind}`);
+  return join(cache, "codex-proxy-release", `${RECIPES[kind].suite}-${kind}`);
 }
 
 type Recipe = {
+  readonly suite: "bookworm" | "trixie";
   readonly arch: string;
   /** More than Debian's own minimum. */
   readonly include: readonly string[];
@@ -30,12 +28,13 @@ export const USER = 1000;
 
 /** Nothing is added to what programs are to run in bare: the amd64 one has what its user downloads and unpacks with. */
 const RECIPES: Readonly<Record<RootKind, Recipe>> = {
-  amd64: { arch: "amd64", include: ["curl", "unzip"], finish: addUser },
-  i386: { arch: "i386", include: [], finish: clean },
+  amd64: { suite: "bookworm", arch: "amd64", include: ["curl", "unzip"], finish: addUser },
+  i386: { suite: "bookworm", arch: "i386", include: [], finish: clean },
   // For an emulator, which needs the libraries alone: the packages are unpacked and never set up.
-  arm64: { arch: "arm64", include: ["libatomic1"], finish: unpackPackages },
-  armhf: { arch: "armhf", include: ["libatomic1"], finish: unpackPackages },
-  wine: { arch: "amd64", include: [], finish: addWine },
+  arm64: { suite: "bookworm", arch: "arm64", include: ["libatomic1"], finish: unpackPackages },
+  armhf: { suite: "bookworm", arch: "armhf", include: ["libatomic1"], finish: unpackPackages },
+  // The Wine of the one before is too old for both runtimes.
+  wine: { suite: "trixie", arch: "amd64", include: [], finish: addWine },
 };
 
 /**
@@ -45,15 +44,15 @@ const RECIPES: Readonly<Record<RootKind, Recipe>> = {
 export async function prepareRoot(kind: RootKind, say: Say): Promise<string> {
   const root = folderOf(kind);
   if (await exists(root)) return root;
-  const { arch, include, finish } = RECIPES[kind];
-  say(`making a Debian ${SUITE} for ${kind} with debootstrap, once`);
+  const { suite, arch, include, finish } = RECIPES[kind];
+  say(`making a Debian ${suite} for ${kind} with debootstrap, once`);
   const staging = `${root}.making`;
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true });
   const words = ["debootstrap", `--arch=${arch}`, "--variant=minbase"];
   if (include.length > 0) words.push(`--include=${include.join(",")}`);
   if (finish === unpackPackages) words.push("--foreign");
-  await run([...words, SUITE, staging]);
+  await run([...words, suite, staging]);
   await finish(staging);
   await rename(staging, root);
   return root;
@@ -82,6 +81,8 @@ export const WINE_ENVIRONMENT: Readonly<Record<string, string>> = {
   LC_ALL: "C.UTF-8",
   PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
   WINEDEBUG: "-all",
+  // Its driver for Wayland, which is not there, complains otherwise.
+  XDG_RUNTIME_DIR: "/tmp",
 };
 
 async function addWine(root: string): Promise<void> {
@@ -91,14 +92,9 @@ async function addWine(root: string): Promise<void> {
     "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install wine wine64 wine32:i386",
     "apt-get clean",
     "wineboot --init",
-    // As a new prefix has it, it is too old for Node.
-    "winecfg -v win10",
     "wineserver --wait",
   ];
   await run(inRoot(root, ["sh", "-c", steps.join(" && ")]), WINE_ENVIRONMENT);
-  const windows = join(root, "root/.wine/drive_c/windows");
-  await Bun.write(join(windows, "system32/bcryptprimitives.dll"), forwarderLibrary(64));
-  await Bun.write(join(windows, "syswow64/bcryptprimitives.dll"), forwarderLibrary(32));
 }
 
 const ENTER =

@@ -72,10 +72,7 @@ export async function openRunner(
         starts: 3,
         // Wine hands it to the program as Ctrl-C.
         stop: "SIGINT",
-        notes: [
-          "start and memory are those of Wine with the program in it",
-          "Wine 8 got a test aid: a bcryptprimitives.dll that forwards to its own random bytes",
-        ],
+        notes: ["start and memory are those of Wine with the program in it"],
       };
   }
 }
@@ -129,7 +126,7 @@ function intoPipes(child: Bun.Subprocess<"ignore", "pipe", "pipe">): Running {
   };
 }
 
-/** Node's executables cannot write into pipes under Wine 8. */
+/** Node's executables cannot write into pipes under Wine. */
 function intoFile(log: string, spawn: (file: number) => Bun.Subprocess): Running {
   const file = openSync(log, "w");
   try {

@@ -15,8 +15,6 @@ const ROOT = join(import.meta.dirname, "../..");
 const UNIX = 3;
 const EXECUTABLE = 0o100_755 << 16;
 
-const SILENT = (): void => {};
-
 const folders: string[] = [];
 afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
@@ -75,7 +73,7 @@ test.skipIf(process.platform === "win32").each([
   ["tells another version", "", /tells no version/],
 ])("a program that %s is found out", async (what, act, message) => {
   const program = what.includes("version") ? Buffer.from("#!/bin/sh\necho hello\n") : impostor(act);
-  const proving = prove(ownTarget(), await release(program), SILENT, { measures: false });
+  const proving = prove(ownTarget(), await release(program), { measures: false });
   expect(proving).rejects.toThrow(message);
   await proving.catch(() => {});
 });

@@ -9,9 +9,10 @@ import {
   type Made,
   makeZips,
   type Plan,
+  sealOut,
   writeZip,
 } from "../../../scripts/release/make.ts";
-import { sha256 } from "../../../scripts/release/sums.ts";
+import { SUMS, sha256, sumFaults } from "../../../scripts/release/sums.ts";
 import { TARGETS, type Target } from "../../../scripts/release/targets.ts";
 import { unzip } from "../../../scripts/release/zip.ts";
 import { makeFolder } from "../../store/folder.ts";
@@ -136,6 +137,50 @@ test("made twice, what differs is told by name", async () => {
   });
   expect(differences(made, other.made).join()).toStartWith("linux-arm64 was ");
   expect(differences(made, [])).toHaveLength(2);
+});
+
+describe("the sums", () => {
+  /** A folder with the zips of a run. */
+  async function outOf(made: readonly Made[]): Promise<string> {
+    const folder = makeFolder();
+    for (const one of made) await writeZip(folder, one);
+    return folder;
+  }
+  const nothing = async (): Promise<string[]> => [];
+
+  test("are those of the zips that lie there, and are there while they are tried", async () => {
+    const { made } = await make({});
+    const folder = await outOf(made);
+    const faults = await sealOut(folder, made, [], () => sumFaults(folder));
+    expect(faults).toEqual([]);
+    expect(await sumFaults(folder)).toEqual([]);
+  });
+
+  test("are not written where a target has failed, and nothing is tried", async () => {
+    const { made } = await make({});
+    const folder = await outOf(made);
+    let isTried = false;
+    const faults = await sealOut(folder, made, ["linux-386: it is ill"], async () => {
+      isTried = true;
+      return [];
+    });
+    expect(faults).toEqual(["linux-386: it is ill"]);
+    expect(isTried).toBe(false);
+    expect(await readdir(folder)).not.toContain(SUMS);
+  });
+
+  test("are taken away where a zip does not do what it should, or is not what was made", async () => {
+    const { made } = await make({});
+    const folder = await outOf(made);
+    const tried = async (): Promise<string[]> => ["linux-amd64: it does not start"];
+    expect(await sealOut(folder, made, [], tried)).toEqual(["linux-amd64: it does not start"]);
+    expect(await readdir(folder)).not.toContain(SUMS);
+    await writeFile(join(folder, "codex-proxy-linux-arm64.zip"), "other bytes");
+    expect(await sealOut(folder, made, [], nothing)).toEqual([
+      "codex-proxy-linux-arm64.zip is not the file that was summed",
+    ]);
+    expect(await readdir(folder)).not.toContain(SUMS);
+  });
 });
 
 test("zips and sums of an earlier run are gone before a new one, and nothing else", async () => {

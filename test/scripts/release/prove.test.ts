@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import { alignRows, cellsOf } from "../../../scripts/release/prove.ts";
-import { forwarderLibrary } from "../../../scripts/release/prove-forwarder.ts";
 import { plainEnvironment } from "../../../scripts/release/prove-runner.ts";
 import { isVersion, localReferences, median } from "../../../scripts/release/prove-walk.ts";
 
@@ -66,26 +65,3 @@ test("a program gets nothing of the caller's own settings, of a runtime's, or of
   });
   expect(found).toEqual({ PATH: "/bin", NO_COLOR: "1" });
 });
-
-test.each([32, 64] as const)(
-  "the library for Wine of %d bits exports one function that lies elsewhere",
-  (bits) => {
-    const bytes = Buffer.from(forwarderLibrary(bits));
-    const pe = bytes.readUInt32LE(0x3c);
-    expect(bytes.toString("latin1", pe, pe + 4)).toBe("PE\0\0");
-    expect(bytes.readUInt16LE(pe + 4)).toBe(bits === 64 ? 0x8664 : 0x14c);
-    const directories = pe + 24 + (bits === 64 ? 112 : 96);
-    const [at, size] = [bytes.readUInt32LE(directories), bytes.readUInt32LE(directories + 4)];
-    // Where an address of the loaded library lies in the file.
-    const inFile = (address: number): number => address - 0x1000 + 0x200;
-    const word = (address: number): number => bytes.readUInt32LE(inFile(address));
-    const text = (address: number): string =>
-      bytes.toString("latin1", inFile(address), bytes.indexOf(0, inFile(address)));
-    expect(text(word(at + 12))).toBe("bcryptprimitives.dll");
-    expect(text(word(word(at + 32)))).toBe("ProcessPrng");
-    const forwarded = word(word(at + 28));
-    expect(text(forwarded)).toBe("advapi32.SystemFunction036");
-    expect(forwarded).toBeGreaterThanOrEqual(at);
-    expect(forwarded).toBeLessThan(at + size);
-  },
-);

@@ -55,3 +55,10 @@ async function embeddedFiles(): Promise<string> {
   );
   return lines.join("\n");
 }
+
+if (import.meta.main) {
+  const path = join(ROOT, "dist", "codex-proxy.cjs");
+  // To be tested; what is released is made by scripts/release.ts.
+  await Bun.write(path, await bundleForNode({ version: "0.0.0", commit: "unknown" }));
+  console.log(`node-bundle: ${path}`);
+}

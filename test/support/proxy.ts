@@ -23,6 +23,9 @@ export const PROGRAM = join(
   process.platform === "win32" ? "codex-proxy.exe" : "codex-proxy",
 );
 
+/** Another program to test: the words that start it, as in `node codex-proxy.cjs`. */
+const OTHER = process.env["CODEX_PROXY_TEST_PROGRAM"]?.split(" ");
+
 /** What a proxy under test is started with. */
 export type ProxySetup = {
   readonly backend: FakeBackend;
@@ -30,7 +33,10 @@ export type ProxySetup = {
   readonly accounts: readonly FakeAccount[];
   /** Keys of the configuration, over what the harness needs itself. */
   readonly config?: { readonly [key: string]: unknown };
-  /** True: the compiled program in a process of its own. False, the default: the same app inside this process. */
+  /**
+   * True: the compiled program in a process of its own. False, the default: the same app inside this process, but where
+   * another program is tested that is it, unless its clock is moved by hand or it does not log where it listens.
+   */
   readonly binary?: boolean;
   /** A folder of account files that is there already; it is left where it is. */
   readonly authDir?: string;
@@ -126,8 +132,10 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
   const keys = list(config["api-keys"]);
   const adminKey = text(dict(config)["admin-key"]) ?? text(keys[0]);
   try {
+    const isTold = ["debug", "info"].includes(config["log-level"]);
+    const mayBeOther = setup.clock === undefined && isTold;
     const running =
-      setup.binary === true
+      setup.binary === true || (OTHER !== undefined && mayBeOther)
         ? await startProgram(config, home, setup)
         : await startInside(config, home, setup.clock ?? systemClock);
     if (setup.accounts.length > 0) await hasBegun(running);
@@ -271,7 +279,7 @@ export function runProgram(
     readonly env?: Readonly<Record<string, string>>;
   },
 ): Program {
-  const child = Bun.spawn([...launcher, PROGRAM, ...words], {
+  const child = Bun.spawn([...launcher, ...(OTHER ?? [PROGRAM]), ...words], {
     cwd,
     env: { ...plainEnvironment(), ...env },
     stdin: hasInput ? "pipe" : "ignore",
@@ -319,8 +327,9 @@ async function drain(stream: ReadableStream<Uint8Array>, parts: string[]): Promi
 
 let building: Promise<void> | undefined;
 
-/** Makes sure that there is a compiled program. One that is there already is taken as it is. */
+/** Makes sure that there is a compiled program. One that is there already is taken as it is, and so is another one. */
 export function buildIfMissing(): Promise<void> {
+  if (OTHER !== undefined) return Promise.resolve();
   building ??= build();
   return building;
 }

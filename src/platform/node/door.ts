@@ -63,6 +63,8 @@ export async function openDoor(build: BuildApp, options: DoorOptions): Promise<D
     if (exchange.isUpgraded) return;
     if (isStopping) outgoing.setHeader("connection", "close");
     await sendResponse(response, outgoing);
+    // What nobody has read of the body stands before the connection's next request.
+    incoming.resume();
   };
 
   const door: Door = {

@@ -33,24 +33,39 @@ function urlOf({ url = "/", headers: { host = "" }, socket }: IncomingMessage): 
   return isHost && URL.canParse(whole) ? whole : `${scheme}://localhost${rooted}`;
 }
 
-/** Read only as far as it is asked for: a slow application slows its client. */
+/**
+ * Read only as far as it is asked for: a slow application slows its client. What flows without being asked for, once
+ * the answer is out, goes nowhere.
+ */
 function bodyOf(incoming: IncomingMessage, leaving: AbortController): ReadableStream<Uint8Array> {
-  // What is left unread when an answer has gone out is the HTTP server's business.
-  const parts: AsyncIterator<Uint8Array> = incoming.iterator({ destroyOnReturn: false });
+  let isAsked = false;
+  let isOver = false;
+  const end = (close: () => void): void => {
+    if (!isOver) close();
+    isOver = true;
+  };
   return new ReadableStream<Uint8Array>(
     {
-      pull: async (controller) => {
-        try {
-          const part = await parts.next();
-          if (part.done === true) controller.close();
-          else controller.enqueue(part.value);
-        } catch (cause) {
+      start: (controller) => {
+        incoming.pause();
+        incoming.on("data", (bytes: Uint8Array) => {
+          if (isOver || !isAsked) return;
+          isAsked = false;
+          incoming.pause();
+          controller.enqueue(bytes);
+        });
+        incoming.on("end", () => end(() => controller.close()));
+        incoming.on("error", (cause) => {
           leaving.abort();
-          throw cause;
-        }
+          end(() => controller.error(cause));
+        });
       },
-      cancel: async () => {
-        await parts.return?.();
+      pull: () => {
+        isAsked = true;
+        incoming.resume();
+      },
+      cancel: () => {
+        isOver = true;
       },
     },
     { highWaterMark: 0 },
@@ -63,17 +78,17 @@ function bodyOf(incoming: IncomingMessage, leaving: AbortController): ReadableSt
  */
 export async function sendResponse(response: Response, outgoing: ServerResponse): Promise<void> {
   const { status, body } = response;
-  const headers = headersOf(response.headers);
   const reader = body?.getReader();
-  if (reader === undefined) {
-    const isBare = status === 204 || status === 304;
-    outgoing.writeHead(status, isBare ? headers : { ...headers, "content-length": "0" });
-    outgoing.end();
-    return;
-  }
-  const leave = (): void => void reader.cancel().catch(() => {});
+  const leave = (): void => void reader?.cancel().catch(() => {});
   outgoing.once("close", leave);
   try {
+    const headers = headersOf(response.headers);
+    if (reader === undefined) {
+      const isBare = status === 204 || status === 304;
+      outgoing.writeHead(status, isBare ? headers : { ...headers, "content-length": "0" });
+      outgoing.end();
+      return;
+    }
     const opening = await open(reader);
     if (outgoing.destroyed) return leave();
     const { first, second, next } = opening;

@@ -94,6 +94,22 @@ describe.skipIf(NODE === undefined)("requests and answers in Node (needs node)",
     line.leave("reset");
   });
 
+  test("what is left of a body after its answer does not hold up the next request", async () => {
+    const body = "x".repeat(2_000_000);
+    for (const path of ["/part", "/silently-ignored"]) {
+      const line = await openLine(door.url);
+      line.send(postBytes(`${door.url}${path}`, body, {}));
+      line.send("GET /204?next HTTP/1.1\r\nhost: x\r\n\r\n");
+      await within("the next answer", line.hears(" 204 "));
+      line.leave("close");
+    }
+  });
+
+  test("a header that HTTP does not allow ends its connection, and no more", async () => {
+    expect(await ask("GET /bad-header HTTP/1.1\r\nhost: x\r\n\r\n")).toBe("");
+    expect(await (await fetch(door.url)).text()).toBe("ok");
+  });
+
   test("an answer in one piece says its length, and what an application may not say is left out", async () => {
     const text = await ask("GET /cookies HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     expect(text).toMatch(/^content-length: 7\r$/im);

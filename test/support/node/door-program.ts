@@ -53,6 +53,11 @@ function appAt(door: Door): App {
         headers.append("set-cookie", "b=2");
         return new Response("cookies", { headers });
       }
+      case "/part":
+        await request.body?.getReader().read();
+        return new Response("enough");
+      case "/bad-header":
+        return new Response(null, { headers: { "x-bad": "\u0001" } });
       case "/204":
         return new Response(null, { status: 204 });
       case "/304":

@@ -7,10 +7,10 @@ import { bundlePage } from "../../../src/dashboard/bundle.ts";
 import { turnBody } from "../../support/backend/ask.ts";
 import { startBackend } from "../../support/backend/backend.ts";
 import { call, lastType } from "../../support/call.ts";
+import { NODE_PROGRAM } from "../../support/node/run.ts";
 import { startProxy } from "../../support/proxy.ts";
 
 const INFO = { version: "1.2.3", commit: "abcdef0" };
-const NODE = Bun.which("node") ?? "node";
 
 let folder = "";
 let bundle = "";
@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function node(...words: string[]) {
-  const child = Bun.spawn([NODE, bundle, ...words], {
+  const child = Bun.spawn([NODE_PROGRAM, bundle, ...words], {
     cwd: folder,
     stdin: "ignore",
     stdout: "pipe",
@@ -66,7 +66,7 @@ test("Node runs it, and it tells what it can do", async () => {
 test("Node serves with it: health, a streamed turn and the dashboard, to a clean end", async () => {
   const backend = await startBackend();
   const account = backend.account("one");
-  const proxy = await startProxy({ backend, accounts: [account], program: [NODE, bundle] });
+  const proxy = await startProxy({ backend, accounts: [account], program: [NODE_PROGRAM, bundle] });
   try {
     expect((await fetch(`${proxy.url}/health`)).status).toBe(200);
     const answer = await call(proxy, { body: turnBody() });

@@ -23,10 +23,11 @@ import {
   writeZip,
 } from "./release/make.ts";
 import { measureParts, type Parts } from "./release/measure.ts";
-import { NODE_PARTS, PROVE } from "./release/node-parts.ts";
+import { NODE_PARTS } from "./release/node-parts.ts";
 import { noticeOf, noticesText, packagesIn, runtimeNotice, spdxTexts } from "./release/notices.ts";
 import { papers } from "./release/papers.ts";
 import type { Proof } from "./release/proof.ts";
+import { prove } from "./release/prove.ts";
 import { type ReleaseReport, type Row, releaseMarkdown } from "./release/report.ts";
 import { cacheFolder, fetchRuntime } from "./release/runtimes.ts";
 import { SUMS } from "./release/sums.ts";
@@ -194,10 +195,9 @@ async function proveAll(
   const proofs: Proof[] = [];
   const failed: Failed[] = [];
   for (const { target } of made) {
-    if (PROVE === undefined) continue;
     say(`${target.name}: trying it`);
     try {
-      const proof = await PROVE(target, out, { say: (line) => say(`${target.name}: ${line}`) });
+      const proof = await prove(target, out, { say: (line) => say(`${target.name}: ${line}`) });
       proofs.push(proof);
       say(`${target.name}: proved: ${proof.how}`);
     } catch (fault) {

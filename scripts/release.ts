@@ -190,14 +190,14 @@ async function partsOf(options: Options, workshop: Workshop): Promise<Parts | un
 
 async function proveAll(
   made: readonly Made[],
-  out: string,
+  zips: string,
 ): Promise<{ readonly proofs: readonly Proof[]; readonly failed: readonly Failed[] }> {
   const proofs: Proof[] = [];
   const failed: Failed[] = [];
   for (const { target } of made) {
     say(`${target.name}: trying it`);
     try {
-      const proof = await prove(target, out, { say: (line) => say(`${target.name}: ${line}`) });
+      const proof = await prove(target, zips, { say: (line) => say(`${target.name}: ${line}`) });
       proofs.push(proof);
       say(`${target.name}: proved: ${proof.how}`);
     } catch (fault) {
@@ -254,9 +254,9 @@ async function release(options: Options): Promise<boolean> {
   }
   let proofs: readonly Proof[] = [];
   let unproved: readonly Failed[] = [];
-  const faults = await sealOut(out, made, early, async () => {
+  const faults = await sealOut(out, made, early, async (trial) => {
     if (!options.isProved) return [];
-    const tried = await proveAll(made, out);
+    const tried = await proveAll(made, trial);
     proofs = tried.proofs;
     unproved = tried.failed;
     return unproved.map(told);

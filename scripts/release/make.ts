@@ -1,7 +1,8 @@
 // Makes the zips of a release, one by one, so that a target that fails costs the others nothing.
 
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import type { BuildInfo } from "../build.ts";
 import type { Artefact } from "./artefact.ts";
 import { inspect } from "./inspect.ts";
@@ -122,21 +123,31 @@ export async function writeZip(folder: string, { target, zip }: Made): Promise<v
 }
 
 /**
- * Writes the sums of a folder's zips, has all tried, and returns what is wrong. A release with a fault has no sums, so that it
- * does not look like one: with `faults` from before none are written, and with later ones they are taken away.
+ * Has a folder's zips tried, writes their sums, and returns what is wrong. A release with a fault has no sums, nor has one
+ * that was interrupted, so that it does not look like one: they are the last thing that is written.
+ * @param tryAll is given a folder with the zips and their sums, which is gone afterwards
  */
 export async function sealOut(
   folder: string,
   made: readonly Made[],
   faults: readonly string[],
-  tryAll: () => Promise<readonly string[]>,
+  tryAll: (trial: string) => Promise<readonly string[]>,
 ): Promise<readonly string[]> {
   if (faults.length > 0) return faults;
-  const path = join(folder, SUMS);
-  await writeFile(path, sumsText(new Map(made.map(({ target, sum }) => [zipName(target), sum]))));
-  const late = [...(await sumFaults(folder)), ...(await tryAll())];
-  if (late.length > 0) await rm(path);
-  return late;
+  const sums = sumsText(new Map(made.map(({ target, sum }) => [zipName(target), sum])));
+  const trial = await mkdtemp(join(tmpdir(), "codex-proxy-trial-"));
+  try {
+    for (const { target } of made) {
+      await symlink(resolve(folder, zipName(target)), join(trial, zipName(target)));
+    }
+    await writeFile(join(trial, SUMS), sums);
+    const late = [...(await sumFaults(trial)), ...(await tryAll(trial))];
+    if (late.length > 0) return late;
+  } finally {
+    await rm(trial, { recursive: true });
+  }
+  await writeFile(join(folder, SUMS), sums);
+  return [];
 }
 
 /** Which zips came out otherwise the second time, a sentence each. */

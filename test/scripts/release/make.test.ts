@@ -148,11 +148,18 @@ describe("the sums", () => {
   }
   const nothing = async (): Promise<string[]> => [];
 
-  test("are those of the zips that lie there, and are there while they are tried", async () => {
+  test("are those of the zips that lie there, which are tried beside them elsewhere before", async () => {
     const { made } = await make({});
     const folder = await outOf(made);
-    const faults = await sealOut(folder, made, [], () => sumFaults(folder));
+    let tried: readonly string[] = [];
+    const faults = await sealOut(folder, made, [], async (trial) => {
+      // Whoever is interrupted now leaves a folder that does not look like a release.
+      expect(await readdir(folder)).not.toContain(SUMS);
+      tried = (await readdir(trial)).toSorted();
+      return sumFaults(trial);
+    });
     expect(faults).toEqual([]);
+    expect(tried).toEqual([SUMS, "codex-proxy-linux-amd64.zip", "codex-proxy-linux-arm64.zip"]);
     expect(await sumFaults(folder)).toEqual([]);
   });
 
@@ -169,7 +176,7 @@ describe("the sums", () => {
     expect(await readdir(folder)).not.toContain(SUMS);
   });
 
-  test("are taken away where a zip does not do what it should, or is not what was made", async () => {
+  test("are not written where a zip does not do what it should, or is not what was made, or trying breaks off", async () => {
     const { made } = await make({});
     const folder = await outOf(made);
     const tried = async (): Promise<string[]> => ["linux-amd64: it does not start"];
@@ -179,6 +186,9 @@ describe("the sums", () => {
     expect(await sealOut(folder, made, [], nothing)).toEqual([
       "codex-proxy-linux-arm64.zip is not the file that was summed",
     ]);
+    expect(await readdir(folder)).not.toContain(SUMS);
+    const broken = sealOut(folder, made, [], () => Promise.reject(new Error("no room")));
+    await expect(broken).rejects.toThrow("no room");
     expect(await readdir(folder)).not.toContain(SUMS);
   });
 });

@@ -1,5 +1,6 @@
 // Makes a release: the zips of all platforms and their checksums. `bun run release -- --help`
 
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { arch, cpus, homedir, hostname, release as kernelRelease, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
@@ -131,6 +132,9 @@ async function makeAll(
 }> {
   const { targets, cache } = options;
   const folder = await mkdtemp(join(tmpdir(), "codex-proxy-release-"));
+  // Whoever presses Ctrl-C is not to keep hundreds of megabytes.
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", remove);
   try {
     const workshop = { info, page: await writePage(folder), folder };
     const plan: Plan = {
@@ -146,6 +150,7 @@ async function makeAll(
     return { ...results, parts: await partsOf(options, workshop) };
   } finally {
     await rm(folder, { recursive: true, force: true });
+    process.off("exit", remove);
   }
 }
 
@@ -305,6 +310,12 @@ async function release(options: Options): Promise<boolean> {
 }
 
 if (import.meta.main) {
+  for (const [signal, number] of [
+    ["SIGINT", 2],
+    ["SIGTERM", 15],
+  ] as const) {
+    process.once(signal, () => process.exit(128 + number));
+  }
   try {
     const options = readOptions(process.argv.slice(2));
     if (options === undefined) console.log(HELP);

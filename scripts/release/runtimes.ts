@@ -70,7 +70,7 @@ async function packWithNpm({ name, version }: Pin): Promise<Uint8Array> {
         npm,
         "pack",
         `${name}@${version}`,
-        "--silent",
+        "--loglevel=error",
         "--ignore-scripts",
         "--pack-destination",
         ".",

@@ -1,9 +1,19 @@
 import { expect, test } from "bun:test";
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { makeFolder } from "../store/folder.ts";
 
 async function release(
   ...words: string[]
 ): Promise<{ exitCode: number; out: string; err: string }> {
   const child = Bun.spawn([process.execPath, "scripts/release.ts", ...words], {
+    // A registry that nobody reaches: nothing here is to fetch anything.
+    env: {
+      ...process.env,
+      npm_config_registry: "http://127.0.0.1:9",
+      npm_config_cache: makeFolder(),
+      npm_config_fetch_retries: "0",
+    },
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -35,4 +45,17 @@ test("all options are explained", async () => {
   for (const option of ["--only", "--out", "--twice", "--no-prove", "--page", "--cache"]) {
     expect(out).toContain(option);
   }
+});
+
+test("without the registry it fails in npm's own words, and leaves no sums of an earlier run", async () => {
+  const out = makeFolder();
+  for (const name of ["SHA256SUMS.txt", "codex-proxy-linux-amd64.zip", "notes.md"]) {
+    await writeFile(join(out, name), "of an earlier run");
+  }
+  const words = ["--only", "linux-amd64", "--out", out, "--cache", makeFolder()];
+  const { exitCode, err } = await release(...words);
+  expect(exitCode).toBe(1);
+  expect(err).toContain("@oven/bun-linux-x64-baseline");
+  expect(err).toContain("ECONNREFUSED");
+  expect(await readdir(out)).toEqual(["notes.md"]);
 });

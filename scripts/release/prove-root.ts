@@ -2,16 +2,15 @@
 // They are entered by root in a mount namespace of its own, so that what is mounted there is gone with the process.
 
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { PACKAGES, type RootKind } from "./prove-host.ts";
+import { cacheFolder } from "./runtimes.ts";
 
 type Say = (line: string) => void;
 
 /** Where the systems are kept. */
 function folderOf(kind: RootKind): string {
-  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
-  return join(cache, "codex-proxy-release", `${RECIPES[kind].suite}-${kind}`);
+  return join(cacheFolder(), `${RECIPES[kind].suite}-${kind}`);
 }
 
 type Recipe = {
@@ -31,8 +30,8 @@ const RECIPES: Readonly<Record<RootKind, Recipe>> = {
   amd64: { suite: "bookworm", arch: "amd64", include: ["curl", "unzip"], finish: addUser },
   i386: { suite: "bookworm", arch: "i386", include: [], finish: clean },
   // For an emulator, which needs the libraries alone: the packages are unpacked and never set up.
-  arm64: { suite: "bookworm", arch: "arm64", include: ["libatomic1"], finish: unpackPackages },
-  armhf: { suite: "bookworm", arch: "armhf", include: ["libatomic1"], finish: unpackPackages },
+  arm64: { suite: "bookworm", arch: "arm64", include: [], finish: unpackPackages },
+  armhf: { suite: "bookworm", arch: "armhf", include: [], finish: unpackPackages },
   // The Wine of the one before is too old for both runtimes.
   wine: { suite: "trixie", arch: "amd64", include: [], finish: addWine },
 };

@@ -4,8 +4,9 @@
 import { chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startBackend } from "../../test/support/backend/backend.ts";
-import { SUMS, zipOf } from "./prove-download.ts";
+import { zipName } from "./make.ts";
 import { inRoot, prepareRoot, USER } from "./prove-root.ts";
+import { SUMS } from "./sums.ts";
 import { TARGETS, type Target } from "./targets.ts";
 
 const USAGE = `Shows a new user's way from the zip to a streamed answer, in a bare Debian without Node or Bun.
@@ -34,7 +35,7 @@ export type Places = {
 /** What the user types. */
 export function commandsOf(target: Pick<Target, "name">, places: Places): readonly string[] {
   const { downloads, backend, issuer, listen } = places;
-  const zip = zipOf(target);
+  const zip = zipName(target);
   const ask = (path: string, body: object): string =>
     `curl -sN http://${listen}${path} -H 'Authorization: Bearer sk-my-own-key-0123' \\
   -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
@@ -79,7 +80,7 @@ export function missingIn(transcript: string): readonly string[] {
     .join("");
   const signs: Readonly<Record<string, boolean>> = {
     "no Node and no Bun": answered.includes("\nno Node, no Bun\n"),
-    "a checksum that is right": answered.includes(`\n${zipOf({ name: NAME })}: OK\n`),
+    "a checksum that is right": answered.includes(`\n${zipName({ name: NAME })}: OK\n`),
     "a version": /^codex-proxy \d+\.\d+\.\d+\S* \([0-9a-f]+\)$/m.test(answered),
     "an account that was taken in": answered.includes("\n1 added, "),
     "a proxy that is well": answered.includes('{"status":"ok"'),

@@ -4,20 +4,10 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { unzipSync } from "fflate";
+import { programOf } from "./inspect.ts";
+import { zipName } from "./make.ts";
+import { SUMS } from "./sums.ts";
 import type { Target } from "./targets.ts";
-
-/** The file beside the zips that has their checksums. */
-export const SUMS = "SHA256SUMS.txt";
-
-/** The zip's file name. */
-export function zipOf(target: Pick<Target, "name">): string {
-  return `codex-proxy-${target.name}.zip`;
-}
-
-/** The executable's name inside. */
-export function executableOf(target: Pick<Target, "os">): string {
-  return target.os === "windows" ? "codex-proxy.exe" : "codex-proxy";
-}
 
 /**
  * The checksums of a file as `sha256sum` writes and reads it, by file name, in lower case.
@@ -48,7 +38,7 @@ export async function download(
   folder: string,
   home: string,
 ): Promise<void> {
-  const zip = zipOf(target);
+  const zip = zipName(target);
   await mkdir(folder, { recursive: true });
   for (const name of [zip, SUMS]) await copyFile(join(zips, name), join(folder, name));
   await checkSum(folder, zip);
@@ -116,19 +106,17 @@ const EXECUTABLE_BITS = 0o111;
  */
 export async function checkContents(target: Target, home: string, example: string): Promise<void> {
   const names = await readdir(home);
-  for (const wanted of [executableOf(target), "config.yaml"]) {
+  for (const wanted of [programOf(target), "config.yaml"]) {
     if (!names.includes(wanted)) throw new Error(`the zip has no ${wanted} at its top`);
   }
   for (const wanted of ["README", "LICENSE"]) {
     if (!names.some((name) => name.startsWith(wanted))) throw new Error(`the zip has no ${wanted}`);
   }
-  const { mode, size } = await stat(join(home, executableOf(target)));
+  const { mode, size } = await stat(join(home, programOf(target)));
   if (size === 0) throw new Error("the executable is empty");
   // Windows goes by the name.
   if (target.os !== "windows" && (mode & EXECUTABLE_BITS) !== EXECUTABLE_BITS) {
-    throw new Error(
-      `${executableOf(target)} has mode ${mode.toString(8)} and so cannot be started`,
-    );
+    throw new Error(`${programOf(target)} has mode ${mode.toString(8)} and so cannot be started`);
   }
   const config = await readFile(join(home, "config.yaml"), "utf8");
   if (lines(config) !== lines(example)) {

@@ -11,8 +11,8 @@ import { CODEX } from "../../test/support/call.ts";
 import { KEY } from "../../test/support/proxy.ts";
 import { until, within } from "../../test/support/until.ts";
 import { openTalk } from "../../test/support/websocket.ts";
+import { programOf } from "./inspect.ts";
 import { pressCtrlC } from "./prove-console.ts";
-import { executableOf } from "./prove-download.ts";
 import { residentBytes } from "./prove-memory.ts";
 import { type Runner, type Running, start } from "./prove-runner.ts";
 import type { Target } from "./targets.ts";
@@ -67,7 +67,7 @@ export async function walk(plan: Walk): Promise<Measured> {
   try {
     const due = backend.account("due", { lifetimeSeconds: DUE_SECONDS });
     const fresh = backend.account("fresh");
-    const program = executableOf(target);
+    const program = programOf(target);
     await leaveStrays(home);
     say(await askVersion(runner, home, program));
     for (const account of [fresh, due]) await putAccount(home, account);

@@ -4,19 +4,21 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { zipName } from "./make.ts";
 import type { Proof } from "./proof.ts";
-import { checkContents, download, zipOf } from "./prove-download.ts";
+import { checkContents, download } from "./prove-download.ts";
 import { thisHost, wayFor } from "./prove-host.ts";
 import { installPackages } from "./prove-root.ts";
 import { openRunner } from "./prove-runner.ts";
 import { walk } from "./prove-walk.ts";
+import { SUMS } from "./sums.ts";
 import { TARGETS, type Target } from "./targets.ts";
 
 const USAGE = `Tries the zips of a release as a user would: checks, unpacks, starts, asks, stops.
 
   bun scripts/release/prove.ts [DIR] [--only NAME,...] [--must-run] [--install]
 
-  DIR               the folder with the zips and SHA256SUMS.txt (default: dist/release)
+  DIR               the folder with the zips and ${SUMS} (default: dist/release)
   --only NAME,...   these platforms, such as linux-amd64; by default all whose zip is there
   --must-run        fails also where nothing here can run the program
   --install         installs Debian's packages that run programs of other platforms; needs root`;
@@ -120,7 +122,7 @@ function readSettings(words: readonly string[]): Settings | "help" | undefined {
 async function choose({ zips, only }: Settings): Promise<readonly Target[]> {
   const chosen: Target[] = [];
   for (const target of TARGETS) {
-    const isThere = await stat(join(zips, zipOf(target))).then(
+    const isThere = await stat(join(zips, zipName(target))).then(
       () => true,
       () => false,
     );

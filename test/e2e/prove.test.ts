@@ -3,8 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Zippable, zipSync } from "fflate";
+import { programOf } from "../../scripts/release/inspect.ts";
+import { zipName } from "../../scripts/release/make.ts";
 import { prove } from "../../scripts/release/prove.ts";
-import { executableOf, zipOf } from "../../scripts/release/prove-download.ts";
 import { thisHost, wayFor } from "../../scripts/release/prove-host.ts";
 import { TARGETS, type Target } from "../../scripts/release/targets.ts";
 import { buildIfMissing, PROGRAM } from "../support/proxy.ts";
@@ -37,15 +38,15 @@ async function release(program: Uint8Array): Promise<string> {
   folders.push(zips);
   const target = ownTarget();
   const files: Zippable = {
-    [executableOf(target)]: [program, { os: UNIX, attrs: EXECUTABLE }],
+    [programOf(target)]: [program, { os: UNIX, attrs: EXECUTABLE }],
     "config.yaml": await readFile(join(ROOT, "config.example.yaml")),
     "README.md": await readFile(join(ROOT, "README.md")),
     LICENSE: await readFile(join(ROOT, "LICENSE")),
   };
   const zip = zipSync(files, { level: 0 });
   const sum = new Bun.CryptoHasher("sha256").update(zip).digest("hex");
-  await writeFile(join(zips, zipOf(target)), zip);
-  await writeFile(join(zips, "SHA256SUMS.txt"), `${sum}  ${zipOf(target)}\n`);
+  await writeFile(join(zips, zipName(target)), zip);
+  await writeFile(join(zips, "SHA256SUMS.txt"), `${sum}  ${zipName(target)}\n`);
   return zips;
 }
 

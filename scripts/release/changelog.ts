@@ -66,7 +66,7 @@ export function tagFaults(tag: string, version: string, changelog: string): read
 
 /**
  * The changelog in which what was unreleased is `version` of `day` (such as 2026-01-31), below a new, empty section.
- * @throws Error where nothing is unreleased, or the version has a section already
+ * @throws Error where nothing is unreleased, or the version or a later one has a section already
  */
 export function cutChangelog(changelog: string, version: string, day: string): string {
   if (!isVersion(version))
@@ -75,6 +75,10 @@ export function cutChangelog(changelog: string, version: string, day: string): s
   if (notesOf(changelog, version) !== undefined) {
     throw new Error(`CHANGELOG.md has a section for ${version} already`);
   }
+  const later = sections(changelog).find(
+    ({ name }) => isVersion(name) && Bun.semver.order(name, version) > 0,
+  );
+  if (later !== undefined) throw new Error(`${version} is before ${later.name}, which is released`);
   if ((notesOf(changelog) ?? "") === "") {
     throw new Error("CHANGELOG.md has nothing below ## [Unreleased]");
   }
@@ -103,7 +107,7 @@ async function main(words: readonly string[]): Promise<number> {
   const faults = tag === undefined ? [] : tagFaults(tag, version, changelog ?? "");
   for (const fault of faults) console.error(fault);
   if (faults.length > 0) return 1;
-  const notes = notesOf(changelog ?? "", version) ?? notesOf(changelog ?? "") ?? "";
+  const notes = notesOf(changelog ?? "", tag === undefined ? undefined : version) ?? "";
   if (file !== undefined) await Bun.write(file, `${notes}\n`);
   console.log(`version=${version}\nprerelease=${isPrerelease(version)}`);
   return 0;

@@ -3,12 +3,12 @@
 
 import { join } from "node:path";
 import { type Dict, dict, parseDict } from "../../src/wire/json.ts";
-import { cutChangelog } from "./changelog.ts";
+import { cutChangelog, isVersion } from "./changelog.ts";
 
 /**
  * Commits and tags `version` in the repository at `root`, with `day` as its date, and returns the tag.
- * @throws Error where the tree has changes that are not committed, the tag exists, or the changelog has nothing to tell;
- *   nothing has been changed then
+ * @throws Error where the tree has changes that are not committed, the tag exists, the version is none, or the changelog
+ *   cannot be cut by it; nothing has been changed then
  */
 export async function cut(root: string, version: string, day: string): Promise<string> {
   const git = (...words: string[]) => runGit(root, words);
@@ -64,7 +64,11 @@ async function runGit(root: string, words: readonly string[]): Promise<string> {
 }
 
 if (import.meta.main) {
-  const [version = ""] = process.argv.slice(2);
+  const [version = "", ...more] = process.argv.slice(2);
+  if (!isVersion(version) || more.length > 0) {
+    console.error("usage: npm run cut -- VERSION, such as 1.2.3 or 1.2.3-rc.1");
+    process.exit(2);
+  }
   try {
     const root = join(import.meta.dirname, "../..");
     const tag = await cut(root, version, new Date().toISOString().slice(0, 10));

@@ -8,6 +8,7 @@ import {
   notesOf,
   tagFaults,
 } from "../../../scripts/release/changelog.ts";
+import { makeFolder } from "../../store/folder.ts";
 
 const CHANGELOG = `# Changelog
 
@@ -77,6 +78,14 @@ describe("cutChangelog", () => {
     expect(tagFaults("v1.2.0", "1.2.0", cut)).toEqual([]);
   });
 
+  test("no version from before one that is released, whatever package.json says", () => {
+    for (const version of ["1.0.1", "1.1.0-rc.2", "0.9.0"]) {
+      expect(() => cutChangelog(CHANGELOG, version, "2026-03-01")).toThrow("before 1.1.0");
+    }
+    const first = "# Changelog\n\n## [Unreleased]\n\n- All.\n";
+    expect(notesOf(cutChangelog(first, "0.1.0-rc.1", "2026-03-01"), "0.1.0-rc.1")).toBe("- All.");
+  });
+
   test("not twice, not without anything to tell, not as a version that is none", () => {
     expect(() => cutChangelog(CHANGELOG, "1.1.0", "2026-03-01")).toThrow("already");
     const cut = cutChangelog(CHANGELOG, "1.2.0", "2026-03-01");
@@ -103,4 +112,18 @@ test("versions, and which of them are to try out", () => {
   for (const word of ["", "1", "1.2", "01.2.3", "1.2.3-", "1.2.3+build", "v1.2.3", "1.2.3 "]) {
     expect(isVersion(word)).toBe(false);
   }
+});
+
+test("a rehearsal tells what is unreleased, and a tag that is not told of is refused", async () => {
+  const notes = join(makeFolder(), "notes.md");
+  const asked = (...words: string[]) =>
+    Bun.spawnSync([process.execPath, "scripts/release/changelog.ts", ...words]);
+  const { exitCode, stdout } = asked("--notes", notes);
+  expect(exitCode).toBe(0);
+  expect(stdout.toString()).toMatch(/^version=\d+\.\d+\.\d+\S*\nprerelease=(?:true|false)\n$/);
+  const own = await readFile(join(import.meta.dirname, "../../../CHANGELOG.md"), "utf8");
+  expect(await readFile(notes, "utf8")).toBe(`${notesOf(own)}\n`);
+  const refused = asked("v99.0.0");
+  expect(refused.exitCode).toBe(1);
+  expect(refused.stderr.toString()).toContain("v99.0.0");
 });

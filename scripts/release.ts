@@ -247,6 +247,7 @@ async function release(options: Options): Promise<boolean> {
   await clearOut(out);
   const { made, failed, parts } = await makeAll(options, info, (one) => writeZip(out, one));
   const early = failed.map(told);
+  let isSameTwice = false;
   if (options.isTwice && made.length > 0) {
     say("once more, for comparison");
     const targetsAgain = made.map(({ target }) => target);
@@ -255,7 +256,9 @@ async function release(options: Options): Promise<boolean> {
       info,
       async () => {},
     );
-    early.push(...differences(made, again.made));
+    const differing = differences(made, again.made);
+    isSameTwice = differing.length === 0;
+    early.push(...differing);
   }
   let proofs: readonly Proof[] = [];
   let unproved: readonly Failed[] = [];
@@ -284,7 +287,7 @@ async function release(options: Options): Promise<boolean> {
       date,
       machine: machine(),
       seconds: seconds(),
-      isTwice: options.isTwice,
+      isSameTwice,
       rows,
       parts,
     });
@@ -301,7 +304,7 @@ async function release(options: Options): Promise<boolean> {
   const words = [
     `${made.length} ${made.length === 1 ? "zip" : "zips"} and ${SUMS} in ${place}`,
     megabytes(total),
-    ...(options.isTwice ? ["the same twice"] : []),
+    ...(isSameTwice ? ["the same twice"] : []),
     ...(proofs.length > 0 ? [`${proofs.length} tried`] : ["none tried"]),
     `${seconds().toFixed(0)} s`,
   ];

@@ -27,15 +27,15 @@ export type ReleaseReport = {
   readonly machine: string;
   readonly seconds: number;
   /** Whether everything was made twice, and came out the same. */
-  readonly isTwice: boolean;
+  readonly isSameTwice: boolean;
   readonly rows: readonly Row[];
   readonly parts: Parts | undefined;
 };
 
 /** The report as Markdown. */
 export function releaseMarkdown(report: ReleaseReport): string {
-  const { info, date, machine, seconds, isTwice, rows, parts } = report;
-  const twice = isTwice ? "; made twice, with the same checksums" : "";
+  const { info, date, machine, seconds, isSameTwice, rows, parts } = report;
+  const twice = isSameTwice ? "; made twice, with the same checksums" : "";
   const notes = rows.flatMap(({ target, fault, proof }) =>
     [...(fault === undefined ? [] : [firstLine(fault)]), ...(proof?.notes ?? [])].map(
       (note) => `- ${target}: ${note}`,

@@ -7,7 +7,7 @@ const REPORT: ReleaseReport = {
   date: "2026-11-26",
   machine: "linux 6.18 x64, 2 cores",
   seconds: 90,
-  isTwice: true,
+  isSameTwice: true,
   rows: [
     {
       target: "linux-amd64",
@@ -66,6 +66,10 @@ test("the page has a line for each platform, made or not, and what was noted of 
 - linux-386: there is no builder
 - windows-386: the start: it ended with 1`,
   );
+});
+
+test("nothing is said of sameness where it was not looked for, or not found", () => {
+  expect(releaseMarkdown({ ...REPORT, isSameTwice: false })).not.toContain("same");
 });
 
 test("parts of an executable come with their shares, and small packages together", () => {

@@ -18,10 +18,6 @@ const forNode: BunPlugin = {
       contents: `export const bundlePage = () => Promise.reject(new Error("the dashboard is embedded"));`,
       loader: "js",
     }));
-    // Its main file asks for its parts in a way that no bundler follows.
-    build.onResolve({ filter: /^jsonc-parser$/ }, () => ({
-      path: join(ROOT, "node_modules/jsonc-parser/lib/esm/main.js"),
-    }));
   },
 };
 

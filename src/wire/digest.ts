@@ -1,8 +1,9 @@
-import { hash, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 
 /** SHA-256 as 64 hexadecimal digits. */
 export function sha256(text: string): string {
-  return hash("sha256", text, "hex");
+  // Node has `hash`, which takes half a microsecond less, since 20.12 only.
+  return createHash("sha256").update(text).digest("hex");
 }
 
 /** Whether two digests are equal; for digests of one length the time it takes says nothing about where they differ. */

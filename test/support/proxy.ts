@@ -38,6 +38,8 @@ export type ProxySetup = {
    * another program is tested that is it, unless its clock is moved by hand or it does not log where it listens.
    */
   readonly binary?: boolean;
+  /** The words that start the program, where it is another one than the compiled one. Then it is a process of its own. */
+  readonly program?: readonly string[];
   /** A folder of account files that is there already; it is left where it is. */
   readonly authDir?: string;
   /** Where its accounts are: a database of its own of this kind, which takes the folder's files in. By default in files. */
@@ -135,7 +137,7 @@ export async function startProxy(setup: ProxySetup): Promise<TestProxy> {
     const isTold = ["debug", "info"].includes(config["log-level"]);
     const mayBeOther = setup.clock === undefined && isTold;
     const running =
-      setup.binary === true || (OTHER !== undefined && mayBeOther)
+      setup.binary === true || setup.program !== undefined || (OTHER !== undefined && mayBeOther)
         ? await startProgram(config, home, setup)
         : await startInside(config, home, setup.clock ?? systemClock);
     if (setup.accounts.length > 0) await hasBegun(running);
@@ -217,12 +219,17 @@ async function startInside(config: Dict, home: string, clock: Clock): Promise<Ru
 async function startProgram(
   config: Dict,
   home: string,
-  { launcher = [], env = {} }: Pick<ProxySetup, "launcher" | "env">,
+  { launcher = [], env = {}, program: words }: Pick<ProxySetup, "launcher" | "env" | "program">,
 ): Promise<Running> {
-  await buildIfMissing();
+  if (words === undefined) await buildIfMissing();
   const path = join(home, "config.yaml");
   await writeFile(path, yamlOf(config));
-  const program = runProgram(["-config", path], { cwd: home, launcher, env });
+  const program = runProgram(["-config", path], {
+    cwd: home,
+    launcher,
+    env,
+    ...(words === undefined ? {} : { program: words }),
+  });
   let url = "";
   const isUp = (): boolean => {
     url = /listening.*?(https?:\/\/[^\s"]+)/.exec(program.logs())?.[1] ?? "";
@@ -272,14 +279,16 @@ export function runProgram(
     launcher = [],
     env = {},
     hasInput = false,
+    program = OTHER ?? [PROGRAM],
   }: {
+    readonly program?: readonly string[];
     readonly cwd: string;
     readonly hasInput?: boolean;
     readonly launcher?: readonly string[];
     readonly env?: Readonly<Record<string, string>>;
   },
 ): Program {
-  const child = Bun.spawn([...launcher, ...(OTHER ?? [PROGRAM]), ...words], {
+  const child = Bun.spawn([...launcher, ...program, ...words], {
     cwd,
     env: { ...plainEnvironment(), ...env },
     stdin: hasInput ? "pipe" : "ignore",

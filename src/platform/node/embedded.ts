@@ -10,7 +10,7 @@ export const embedded = embeddedIn(TEXT);
 export function embeddedIn(
   text: string,
 ): (name: string) => Promise<Uint8Array<ArrayBuffer>> | undefined {
-  const files = new Map(text.split("\n").map((line) => pairOf(line)));
+  const files = new Map(text.split("\n").filter(Boolean).map(pairOf));
   return (name) => {
     const found = files.get(name);
     return found === undefined

@@ -1,4 +1,5 @@
-import { type ParseError, parse, printParseErrorCode } from "jsonc-parser";
+// Its main file asks for its parts in a way that no bundler follows.
+import { type ParseError, parse, printParseErrorCode } from "jsonc-parser/lib/esm/main.js";
 
 /** JSON with comments and trailing commas. @throws where the text is none */
 export function parseJsonc(text: string): unknown {

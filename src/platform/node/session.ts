@@ -194,10 +194,10 @@ function bodyOf(
       });
       incoming.pause();
       incoming.on("end", () => end(() => controller.close()));
+      // Also where nobody wants it any more, which ends the request.
       incoming.on("error", (cause) => fail(signal.aborted ? signal.reason : cause));
       // What its parser cannot read is told here.
       outgoing.on("error", fail);
-      signal.addEventListener("abort", () => fail(signal.reason), { once: true });
     },
     pull: () => {
       incoming.resume();

@@ -16,8 +16,8 @@ const MOST_SMALL = 20_000;
 
 /**
  * Undoes zstd (RFC 8878), a block at a time, so that nothing is made before it is wanted, and no more than 128 KiB
- * then. Node can do it from 22.15 on only, and what there is in packages believes whatever a frame says of itself: a
- * body with a few wrong bits kept one of them busy for minutes. Checksums are not verified.
+ * then. Node can do it from 22.15 on only, and what there is in packages believes whatever a frame says of itself:
+ * bodies with a few wrong bits kept one of them busy for minutes. Checksums are not verified.
  */
 export async function* unzstd(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const input = inputOf(packed);

@@ -16,12 +16,13 @@ const LIMIT_MS = 20_000;
 
 /**
  * Runs one of this folder's programs in Node, with an argument in JSON: Bun has the same modules, and ways of its own
- * behind them.
+ * behind them. What it says on standard error is read after `readAfterMs` only.
  */
 export async function runInNode(
   program: string,
   argument: unknown,
   env: Readonly<Record<string, string>> = {},
+  readAfterMs = 0,
 ): Promise<Ended> {
   const built = await Bun.build({
     entrypoints: [join(import.meta.dirname, `${program}.ts`)],
@@ -39,9 +40,13 @@ export async function runInNode(
       stderr: "pipe",
       timeout: LIMIT_MS,
     });
+    const readLate = async (): Promise<string> => {
+      await Bun.sleep(readAfterMs);
+      return new Response(child.stderr).text();
+    };
     const [stdout, stderr, exitCode] = await Promise.all([
       new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
+      readLate(),
       child.exited,
     ]);
     return { stdout, stderr, exitCode };

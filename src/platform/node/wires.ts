@@ -26,7 +26,7 @@ export type Handshake = {
 
 // For a client that never reads; as on Bun's side.
 const MOST_WAITING_BYTES = 64 * 1024 * 1024;
-const LOOK_EVERY_MS = 5000;
+const LOOK_EVERY_MS = 1000;
 
 /** Opens WebSockets whose frames have `maxFrameBytes` at most, also once they are unpacked (1009). */
 export function createWires(maxFrameBytes: number): Wires {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { connect } from "node:net";
 import { NODE, type NodeDoor, openNodeDoor } from "../../support/node/door.ts";
 import { openLine } from "../../support/socket.ts";
 import { until, within } from "../../support/until.ts";
@@ -133,6 +134,20 @@ describe.skipIf(NODE === undefined)("WebSockets in Node (needs node)", () => {
     wire.resume();
     await other.says("drain 0");
     wire.leave();
+  });
+
+  test("of a frame that goes out slowly it is told in between", async () => {
+    await using other = await openNodeDoor();
+    const socket = connect(other.port, "127.0.0.1");
+    // It takes a part, and the next one when it has been looked at again.
+    socket.on("data", () => socket.pause());
+    socket.write(`${SHAKE}${KEY}sec-websocket-version: 13\r\n\r\n`);
+    socket.write(Buffer.from([0x81, 0x85, 0, 0, 0, 0, ...Buffer.from("flood")]));
+    await until("some has gone out, and some has not", () => {
+      socket.resume();
+      return other.lines().some((line) => /^drain [1-9]/.test(line));
+    });
+    socket.destroy();
   });
 
   test("a client for whom too much waits is cut off", async () => {

@@ -19,7 +19,8 @@ export async function papers(
   );
   const repository = repositoryOf(manifest ?? "");
   return new Map([
-    ["config.yaml", paper(config ?? "")],
+    // Its owner writes keys into it.
+    ["config.yaml", { ...paper(config ?? ""), mode: 0o600 }],
     ["README.md", paper(withReachableLinks(readme ?? "", repository, version))],
     ["LICENSE", paper(licence ?? "")],
     [NOTICES, paper(notices)],

@@ -36,7 +36,7 @@ async function ofConfig(config: Config, path: string | undefined): Promise<strin
   // Whoever writes it sends the tokens where they like.
   const doing = (mode & WRITE) !== 0 ? "write" : "read";
   if ((mode & (isSecret ? READ | WRITE : WRITE)) === 0) return undefined;
-  const what = isSecret ? "which holds keys" : "which says where tokens are sent";
+  const what = isSecret ? "which may hold keys" : "which says where tokens are sent";
   const name = shownName(path);
   return `other users of this machine can ${doing} ${name}, ${what}: chmod 600 ${name}`;
 }

@@ -1,10 +1,9 @@
 import "./node/missing.ts";
-import { parse as parseToml } from "smol-toml";
 import { openBody } from "./node/body.ts";
 import { decompressor } from "./node/decompressor.ts";
 import { openDoor } from "./node/door.ts";
 import { embedded } from "./node/embedded.ts";
-import { parseJsonc } from "./node/parse.ts";
+import { parseJsonc, parseToml } from "./node/parse.ts";
 import { openSession } from "./node/session.ts";
 import { settle } from "./node/settle.ts";
 import { openStandardError, openStandardInput } from "./node/standard.ts";
@@ -22,7 +21,7 @@ export const platform: Platform = {
   decompressor,
   openStandardError,
   openStandardInput,
-  parseToml: (text) => parseToml(text),
+  parseToml,
   parseJsonc,
   embedded,
 };

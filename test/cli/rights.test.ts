@@ -32,7 +32,7 @@ describe.skipIf(process.platform === "win32")("rightsWarnings", () => {
 
   test("a configuration with keys that others can read", async () => {
     const { path, look } = place({ config: 0o640 });
-    const said = `other users of this machine can read ${path}, which holds keys: chmod 600 ${path}`;
+    const said = `other users of this machine can read ${path}, which may hold keys: chmod 600 ${path}`;
     expect(await look()).toEqual([said]);
     expect(await look({ "admin-key": "an-admin-key" })).toEqual([said]);
     expect(await look({ "proxy-url": "http://u:p@h" })).toEqual([said]);

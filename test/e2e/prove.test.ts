@@ -53,7 +53,7 @@ async function release(program: Uint8Array): Promise<string> {
 test("a zip around the program of this platform is proved by its use", async () => {
   await buildIfMissing();
   const target = ownTarget();
-  const proof = await prove(target, await release(await readFile(PROGRAM)), SILENT, {
+  const proof = await prove(target, await release(await readFile(PROGRAM)), {
     measures: false,
   });
   expect(proof).toMatchObject({ target: target.name, how: "native", notes: [] });

@@ -10,13 +10,14 @@ const SETTINGS = {
 export function settle(): void {
   // The first is the mark of a process that has begun anew, too.
   if (process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] !== undefined) return;
-  if (process.execve === undefined) return;
+  // Windows has none, and says so at length: 256 streams at a time must do there.
+  if (process.platform === "win32" || process.execve === undefined) return;
   const isCompiled = !/\bbun(?:\.exe)?$/.test(process.execPath);
   const args = isCompiled ? process.argv.slice(2) : process.argv.slice(1);
   try {
     // Replaced by itself the process keeps its id, and the name that it was called by.
     process.execve(process.execPath, [process.argv0, ...args], { ...SETTINGS, ...process.env });
   } catch {
-    // Windows has no execve: 256 streams at a time must do there.
+    // A system that does not allow it: 256 streams at a time must do.
   }
 }

@@ -85,7 +85,7 @@ describe("lookAtPlace", () => {
     expect(findings).toContainEqual({
       level: "warning",
       check: "rights",
-      says: `other users of this machine can read ${path}, which holds keys`,
+      says: `other users of this machine can read ${path}, which may hold keys`,
       todo: `chmod 600 ${path}`,
     });
   });

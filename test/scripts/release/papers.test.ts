@@ -15,7 +15,7 @@ test("beside the program lie configuration, README, licence and notices", async 
   expect(textOf("config.yaml")).toBe(await Bun.file("config.example.yaml").text());
   expect(textOf("LICENSE")).toContain("GNU GENERAL PUBLIC LICENSE");
   expect(textOf("THIRD-PARTY-NOTICES.txt")).toBe("whose work it is");
-  for (const { mode } of files.values()) expect(mode).toBe(0o644);
+  for (const [name, { mode }] of files) expect(mode).toBe(name === "config.yaml" ? 0o600 : 0o644);
 });
 
 test.each([

@@ -1,7 +1,6 @@
 // Makes a release: the zips of all platforms and their checksums. `bun run release -- --help`
 
-import { rmSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { arch, cpus, homedir, hostname, release as kernelRelease, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -31,6 +30,7 @@ import type { Proof } from "./release/proof.ts";
 import { prove } from "./release/prove.ts";
 import { type ReleaseReport, type Row, releaseMarkdown } from "./release/report.ts";
 import { cacheFolder, fetchRuntime } from "./release/runtimes.ts";
+import { endOnSignals, withFolder } from "./release/scratch.ts";
 import { SUMS } from "./release/sums.ts";
 import { TARGETS, type Target } from "./release/targets.ts";
 
@@ -121,7 +121,7 @@ async function findTraces(folder: string, cache: string): Promise<readonly Trace
 }
 
 /** Makes all zips in a folder of their own, which is removed. */
-async function makeAll(
+function makeAll(
   options: Options,
   info: BuildInfo,
   keep: (made: Made) => Promise<void>,
@@ -131,11 +131,7 @@ async function makeAll(
   readonly parts: Parts | undefined;
 }> {
   const { targets, cache } = options;
-  const folder = await mkdtemp(join(tmpdir(), "codex-proxy-release-"));
-  // Whoever presses Ctrl-C is not to keep hundreds of megabytes.
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  process.once("exit", remove);
-  try {
+  return withFolder(join(tmpdir(), "codex-proxy-release-"), async (folder) => {
     const workshop = { info, page: await writePage(folder), folder };
     const plan: Plan = {
       targets,
@@ -148,10 +144,7 @@ async function makeAll(
     };
     const results = await makeZips(plan, keep, say);
     return { ...results, parts: await partsOf(options, workshop) };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-    process.off("exit", remove);
-  }
+  });
 }
 
 async function paperMaker(
@@ -313,12 +306,7 @@ async function release(options: Options): Promise<boolean> {
 }
 
 if (import.meta.main) {
-  for (const [signal, number] of [
-    ["SIGINT", 2],
-    ["SIGTERM", 15],
-  ] as const) {
-    process.once(signal, () => process.exit(128 + number));
-  }
+  endOnSignals();
   try {
     const options = readOptions(process.argv.slice(2));
     if (options === undefined) console.log(HELP);

@@ -1,12 +1,13 @@
 // Makes the zips of a release, one by one, so that a target that fails costs the others nothing.
 
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { BuildInfo } from "../build.ts";
 import type { Artefact } from "./artefact.ts";
 import { inspect } from "./inspect.ts";
 import { leaksIn, type Trace } from "./leaks.ts";
+import { withFolder } from "./scratch.ts";
 import { SUMS, sha256, sumFaults, sumsText } from "./sums.ts";
 import type { Target } from "./targets.ts";
 import { zip } from "./zip.ts";
@@ -135,19 +136,15 @@ export async function sealOut(
 ): Promise<readonly string[]> {
   if (faults.length > 0) return faults;
   const sums = sumsText(new Map(made.map(({ target, sum }) => [zipName(target), sum])));
-  const trial = await mkdtemp(join(tmpdir(), "codex-proxy-trial-"));
-  try {
+  const late = await withFolder(join(tmpdir(), "codex-proxy-trial-"), async (trial) => {
     for (const { target } of made) {
       await symlink(resolve(folder, zipName(target)), join(trial, zipName(target)));
     }
     await writeFile(join(trial, SUMS), sums);
-    const late = [...(await sumFaults(trial)), ...(await tryAll(trial))];
-    if (late.length > 0) return late;
-  } finally {
-    await rm(trial, { recursive: true });
-  }
-  await writeFile(join(folder, SUMS), sums);
-  return [];
+    return [...(await sumFaults(trial)), ...(await tryAll(trial))];
+  });
+  if (late.length === 0) await writeFile(join(folder, SUMS), sums);
+  return late;
 }
 
 /** Which zips came out otherwise the second time, a sentence each. */

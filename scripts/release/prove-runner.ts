@@ -87,7 +87,10 @@ export type Running = {
   readonly kill: (signal: NodeJS.Signals) => void;
 };
 
-/** Starts a program of the folder `home`. Nothing of the caller's own settings reaches it. */
+/**
+ * Starts a program of the folder `home`. Nothing of the caller's own settings reaches it, and it does not outlive this
+ * process.
+ */
 export function start(
   runner: Runner,
   home: string,
@@ -138,6 +141,9 @@ function intoFile(log: string, spawn: (file: number) => Bun.Subprocess): Running
 }
 
 function handleOf(child: Bun.Subprocess): Pick<Running, "pid" | "exitCode" | "kill"> {
+  const end = (): void => child.kill("SIGKILL");
+  process.once("exit", end);
+  void child.exited.finally(() => process.off("exit", end));
   return {
     pid: child.pid,
     exitCode: () => child.exitCode,

@@ -1,6 +1,6 @@
 // Tries a release's zips as a user would. What this machine can run is run, natively or with help; of the rest it says so.
 
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -11,6 +11,7 @@ import { thisHost, wayFor } from "./prove-host.ts";
 import { installPackages } from "./prove-root.ts";
 import { openRunner } from "./prove-runner.ts";
 import { walk } from "./prove-walk.ts";
+import { endOnSignals, withFolder } from "./scratch.ts";
 import { SUMS } from "./sums.ts";
 import { TARGETS, type Target } from "./targets.ts";
 
@@ -47,10 +48,10 @@ export async function prove(
 ): Promise<Proof> {
   const way = wayFor(target, thisHost());
   const runner = way.how === "structure only" ? undefined : await openRunner(way, say);
-  const place = await mkdtemp(join(runner?.place ?? tmpdir(), "codex-proxy-prove-"));
-  const home = join(place, HOME);
   const proof = { target: target.name, how: way.how };
-  try {
+  const prefix = join(runner?.place ?? tmpdir(), "codex-proxy-prove-");
+  const tryIn = async (place: string): Promise<Proof> => {
+    const home = join(place, HOME);
     await download(target, zips, place, home);
     await checkContents(target, home, await readFile(join(ROOT, "config.example.yaml"), "utf8"));
     if (runner === undefined) {
@@ -59,12 +60,9 @@ export async function prove(
     }
     const { startMs, idleRssBytes } = await walk({ target, home, runner, say, measures });
     return { ...proof, startMs, idleRssBytes, notes: runner.notes };
-  } finally {
-    // Windows lets go of a program's file only some time after its end. What stays is no fault of the program.
-    await rm(place, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }).catch(
-      (fault: unknown) => say(`${place} stays: ${fault}`),
-    );
-  }
+  };
+  // What stays is no fault of the program.
+  return withFolder(prefix, tryIn, (fault) => say(`a folder stays: ${fault}`));
 }
 
 /** The table's cells of one proof. */
@@ -132,6 +130,7 @@ async function choose({ zips, only }: Settings): Promise<readonly Target[]> {
 }
 
 async function main(): Promise<number> {
+  endOnSignals();
   const settings = readSettings(process.argv.slice(2));
   if (settings === undefined || settings === "help") {
     process[settings === "help" ? "stdout" : "stderr"].write(`${USAGE}\n`);

@@ -1,9 +1,10 @@
 // Runtimes, and whatever else a release takes from the registry: pinned packages, checked each time before anything in
 // them is used.
 
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { withFolder } from "./scratch.ts";
 import type { Pin, Runtime } from "./targets.ts";
 
 /** How the tarball of a package is had. */
@@ -63,8 +64,7 @@ const PACK_LIMIT_MS = 300_000;
 async function packWithNpm({ name, version }: Pin): Promise<Uint8Array> {
   const npm = Bun.which("npm");
   if (npm === null) throw new Error(`${name}@${version} is fetched with npm, which is not there`);
-  const folder = await mkdtemp(join(tmpdir(), "codex-proxy-pack-"));
-  try {
+  return withFolder(join(tmpdir(), "codex-proxy-pack-"), async (folder) => {
     const child = Bun.spawn(
       [
         npm,
@@ -86,10 +86,8 @@ async function packWithNpm({ name, version }: Pin): Promise<Uint8Array> {
     if (exitCode !== 0 || tarball === undefined) {
       throw new Error(`npm pack ${name}@${version} ended with ${exitCode}\n${stdout}${stderr}`);
     }
-    return await readFile(join(folder, tarball));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+    return readFile(join(folder, tarball));
+  });
 }
 
 /**

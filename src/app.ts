@@ -553,7 +553,7 @@ export async function startApp(
       unwatchFolder?.();
       stopChores();
       stopMeasuring();
-      admin.logins.cancelAll();
+      const loggedIn = admin.logins.cancelAll();
       gauge.stop();
       const deadlineMs = config["shutdown-timeout"] * SECOND;
       sockets.retire();
@@ -566,7 +566,8 @@ export async function startApp(
       await door.stop(deadlineMs <= 0);
       cut();
       // What was given is not thrown away, by the issuer or by an import that is under way.
-      const adopted = inTime(adopting(giveWay), ADOPT_MS, clock);
+      const given = loggedIn.then(() => adopting(giveWay));
+      const adopted = inTime(given, ADOPT_MS, clock);
       // Bounded by the issuer's own clock (refresh-single-timeout-sec).
       await Promise.all([renewer.settled(), adopted]);
       await state.save();

@@ -76,6 +76,8 @@ export function startBrowserLogin(redirectUri: string, ports: LoginPorts): Login
     if (answer.kind === "denied") {
       course.end({ kind: "failed", reason: answer.message });
     } else {
+      // The code is spent with that: what it brings must not be lost.
+      course.commit();
       await course.settle(exchangeCode(answer.code, grant, issuer, course.stop));
     }
     return { kind: "ended", ending: await course.ended };
@@ -115,6 +117,8 @@ type Course = {
   readonly ending: () => Ending | undefined;
   /** The first ending counts. */
   readonly end: (ending: Ending) => void;
+  /** From here on nothing but what comes of it ends it. */
+  readonly commit: () => void;
   /** Ends with what `work` comes to. Never rejects. */
   readonly settle: (work: Promise<LoginResult>) => Promise<void>;
   readonly face: Pick<LoginRun, "expiresAtMs" | "ending" | "ended" | "cancel">;
@@ -124,7 +128,7 @@ type Course = {
 function openCourse({ issuer: { clock }, keep }: LoginPorts, stop: Stop): Course {
   const expiresAtMs = clock.now() + LOGIN_LIMIT_MS;
   let ending: Ending | undefined;
-  let isKeeping = false;
+  let isCommitted = false;
   let resolve: (ending: Ending) => void = () => {};
   const ended = new Promise<Ending>((fulfil) => {
     resolve = fulfil;
@@ -136,21 +140,27 @@ function openCourse({ issuer: { clock }, keep }: LoginPorts, stop: Stop): Course
     stop.stop({ kind: "out-of-time", message: how.kind === "done" ? "It is done." : how.reason });
     resolve(how);
   };
+  const commit = (): void => {
+    isCommitted = true;
+  };
   /** Ends it from outside, unless the account is coming already: it would be there in spite of what was told. */
   const breakOff = (how: Ending): void => {
-    if (!isKeeping) end(how);
+    if (!isCommitted) end(how);
   };
   const forget = clock.after(LOGIN_LIMIT_MS, () => breakOff(EXPIRED));
   const settle = async (work: Promise<LoginResult>): Promise<void> => {
     const result = await work;
     // Tokens that arrive are kept even after the end: nothing that was given is thrown away.
-    isKeeping = result.ok;
-    if (result.ok) end(await keepSafely(result.tokens, keep));
-    else end({ kind: "failed", reason: result.message });
+    if (result.ok) {
+      commit();
+      end(await keepSafely(result.tokens, keep));
+    } else {
+      end({ kind: "failed", reason: result.message });
+    }
   };
   const cancel = (): void => breakOff(CANCELLED);
   const face = { expiresAtMs, ending: () => ending, ended, cancel };
-  return { stop, ended, ending: () => ending, end, settle, face };
+  return { stop, ended, ending: () => ending, end, commit, settle, face };
 }
 
 const EXPIRED: Ending = {

@@ -12,8 +12,8 @@ export type Logins = {
     start: () => Promise<LoginRun | NoLogin>,
   ) => Promise<OpenLogin | NoLogin | "full">;
   readonly get: (id: string) => LoginRun | undefined;
-  /** Ends all that still wait: the program stops. */
-  readonly cancelAll: () => void;
+  /** Ends all that still wait: the program stops. Resolves when those have ended, too, whose answer is there already. */
+  readonly cancelAll: () => Promise<void>;
 };
 
 /** Most logins that wait at a time: a person does one, and perhaps forgets two. */
@@ -48,8 +48,10 @@ export function createLogins(clock: Clock, newId: () => string): Logins {
       }
     },
     get: (id) => runs.get(id),
-    cancelAll: () => {
-      for (const run of waiting()) run.cancel();
+    cancelAll: async () => {
+      const left = waiting();
+      for (const run of left) run.cancel();
+      await Promise.all(left.map(({ ended }) => ended));
     },
   };
 }

@@ -88,7 +88,7 @@ describe("a browser login", () => {
     expect(kept).toEqual([]);
   });
 
-  test("can neither be cancelled nor expire once its tokens are being stored", async () => {
+  test("can neither be cancelled nor expire once its code has been sent, for that is spent", async () => {
     const { ports, clock } = await open();
     const stored = gate<void>();
     let isKeeping = false;
@@ -99,6 +99,7 @@ describe("a browser login", () => {
     };
     const run = startBrowserLogin(REDIRECT, { ...ports, keep });
     const finish = run.finish(await browse(run.url, "ann"));
+    run.cancel();
     await until("the tokens are there", () => isKeeping);
     run.cancel();
     clock.advance(LOGIN_LIMIT_MS);

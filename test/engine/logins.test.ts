@@ -65,7 +65,7 @@ describe("createLogins", () => {
     const { logins, start } = open();
     for (let number = 1; number <= 80; number++) {
       await logins.open(start);
-      logins.cancelAll();
+      await logins.cancelAll();
     }
     expect(logins.get("login_1")).toBeUndefined();
     expect(logins.get("login_80")?.ending()).toMatchObject({ kind: "cancelled" });

@@ -100,6 +100,7 @@ export async function openDoor(build: BuildApp, options: DoorOptions): Promise<D
   const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
   const arrival = certificate === undefined ? "connection" : "secureConnection";
   server.on("connection", (socket: Socket) => {
+    if (connections.has(socket)) return;
     connections.add(socket);
     socket.once("close", () => connections.delete(socket));
   });
@@ -107,14 +108,19 @@ export async function openDoor(build: BuildApp, options: DoorOptions): Promise<D
     if (open.has(socket)) return;
     const underWay = new Set<Exchange>();
     open.set(socket, underWay);
+    // Node's own listener is gone while a request to change over is looked at.
+    socket.on("error", () => {});
     socket.once("close", () => {
       open.delete(socket);
       for (const { leave, isUpgraded } of underWay) if (!isUpgraded) leave();
     });
   });
   server.on("request", (incoming, outgoing) => void serve(incoming, outgoing));
-  server.on("upgrade", (incoming, stream, head) => {
+  const changeOver = async (incoming: IncomingMessage, head: Buffer): Promise<void> => {
     const { socket } = incoming;
+    await allAnswered(socket, open.get(socket));
+    // It may have been ended meanwhile.
+    if (!socket.writable) return;
     if (incoming.method !== "GET" || incoming.headers.upgrade?.toLowerCase() !== "websocket") {
       // Nothing else is to be had here, and who asks may refuse by going on as before (RFC 9110, 7.8).
       socket.unshift(Buffer.concat([plainHead(incoming), head]));
@@ -125,9 +131,9 @@ export async function openDoor(build: BuildApp, options: DoorOptions): Promise<D
     outgoing.shouldKeepAlive = false;
     outgoing.assignSocket(socket);
     outgoing.once("finish", () => socket.destroySoon());
-    stream.on("error", () => {});
-    void serve(incoming, outgoing, { incoming, socket, head });
-  });
+    await serve(incoming, outgoing, { incoming, socket, head });
+  };
+  server.on("upgrade", (incoming, _stream, head) => void changeOver(incoming, head));
   // Nobody reads what still waits: the kernel need not keep it.
   server.on("timeout", (socket) => {
     if (socket.writableLength > 0) breakOff({ socket });
@@ -184,6 +190,34 @@ function refuse(outgoing: ServerResponse, status: number): void {
 /** Ends a connection on which nothing is under way, once all that was written has gone out. */
 function endIfIdle(socket: Socket, open: ReadonlyMap<Socket, ReadonlySet<Exchange>>): void {
   if ((open.get(socket)?.size ?? 0) === 0) socket.destroySoon();
+}
+
+/**
+ * Waits until all that was asked before on a connection is answered: clients need not wait for one answer before they
+ * ask for the next (RFC 9112, 9.3.2). Node has let go of a connection that is to change over, so it tells the answers no
+ * more that there is room again.
+ */
+async function allAnswered(
+  socket: Socket,
+  before: ReadonlySet<Exchange> = new Set(),
+): Promise<void> {
+  if (before.size === 0) return;
+  const answers = [...before].map(({ outgoing }) => outgoing);
+  const tellRoom = (): void => {
+    for (const outgoing of answers) if (outgoing.socket === socket) outgoing.emit("drain");
+  };
+  socket.on("drain", tellRoom);
+  await new Promise<void>((resolve) => {
+    let left = answers.length;
+    for (const outgoing of answers) {
+      outgoing.once("close", () => {
+        left -= 1;
+        if (left === 0) resolve();
+      });
+    }
+    socket.once("close", () => resolve());
+  });
+  socket.off("drain", tellRoom);
 }
 
 /** A request's head without its wish to change over. */

@@ -73,6 +73,57 @@ describe.skipIf(NODE === undefined)("the door in Node (needs node)", () => {
     await door.says("aborted /silent");
   });
 
+  test.each([
+    ["a WebSocket", "GET /ws HTTP/1.1\r\nupgrade: websocket", "welcome"],
+    ["HTTP/2", "GET /echo HTTP/1.1\r\nupgrade: h2c", 'x/echo"'],
+  ])("who asks for %s before the last answer is out gets both in turn", async (_, head, words) => {
+    await using door = await openNodeDoor();
+    const line = await openLine(door.url);
+    const key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const asked = `${head}\r\nhost: x\r\nconnection: upgrade\r\n${key}\r\n`;
+    line.send(`GET /slow HTTP/1.1\r\nhost: x\r\n\r\n${asked}`);
+    await line.hears("begun");
+    door.tell("go on");
+    await line.hears(words);
+    expect(line.received()).toMatch(new RegExp(`begun [^]*ended\\r\\n0\\r\\n\\r\\n[^]*${words}`));
+    expect(await (await fetch(door.url)).text()).toBe("ok");
+  });
+
+  test("who leaves before either answer harms nobody", async () => {
+    await using door = await openNodeDoor();
+    const line = await openLine(door.url);
+    const asked =
+      "GET /ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    line.send(`GET /slow HTTP/1.1\r\nhost: x\r\n\r\n${asked}`);
+    await line.hears("begun");
+    line.leave("reset");
+    door.tell("go on");
+    expect(await (await fetch(door.url)).text()).toBe("ok");
+    door.tell("stop");
+    await door.says("stopped");
+  });
+
+  test("a large answer goes on for who asks for HTTP/2 meanwhile", async () => {
+    await using door = await openNodeDoor();
+    const line = await openLine(door.url);
+    const asked = "GET / HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n";
+    line.send(`GET /flood HTTP/1.1\r\nhost: x\r\n\r\n${asked.repeat(3)}`);
+    await door.says("all written");
+    await line.hears("ok");
+  });
+
+  test("whoever asks for HTTP/2 with each request leaves nothing behind", async () => {
+    await using door = await openNodeDoor();
+    const line = await openLine(door.url);
+    for (let asked = 0; asked < 30; asked++) {
+      line.send(
+        `GET /echo?${asked} HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n`,
+      );
+      await line.hears(`/echo?${asked}"`);
+    }
+    expect(door.lines().filter((said) => said.startsWith("warning"))).toEqual([]);
+  });
+
   test("a connection that was held is idle again after its answer", async () => {
     await using door = await openNodeDoor({ idleSec: 1 });
     const line = await openLine(door.url);

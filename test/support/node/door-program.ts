@@ -164,6 +164,8 @@ const WIRE: Wire = {
 
 let goOn = (): void => {};
 
+process.on("warning", ({ name }) => say(`warning ${name}`));
+
 try {
   const given: Partial<DoorOptions> = JSON.parse(process.argv[2] ?? "{}");
   const options = { ...USUAL, ...given };

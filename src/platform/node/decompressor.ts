@@ -23,7 +23,17 @@ const UNDO: Readonly<Record<Coding, Undo>> = {
 /** Undoes one encoding of a body. What is cut short, or goes on after its end, breaks the stream. */
 export function decompressor(coding: Coding): Decompressor {
   const { readable: packed, writable } = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array>();
-  const parts = UNDO[coding](packed.values());
+  const source = packed.getReader();
+  const read = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      for (let part = await source.read(); !part.done; part = await source.read()) {
+        yield part.value;
+      }
+    } finally {
+      await source.cancel().catch(() => {});
+    }
+  };
+  const parts = UNDO[coding](read());
   const readable = new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
@@ -31,7 +41,9 @@ export function decompressor(coding: Coding): Decompressor {
         if (done === true) controller.close();
         else controller.enqueue(value);
       },
-      cancel: async () => {
+      cancel: async (reason) => {
+        // First, since a generator that waits for its source, or has not begun, cannot be made to end it.
+        await source.cancel(reason);
         await parts.return(undefined);
       },
     },

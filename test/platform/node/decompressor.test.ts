@@ -11,6 +11,7 @@ import { decompressor } from "../../../src/platform/node/decompressor.ts";
 import type { Coding } from "../../../src/platform/platform.ts";
 import type { Packed } from "../../support/node/decompress-program.ts";
 import { runInNode } from "../../support/node/run.ts";
+import { within } from "../../support/until.ts";
 
 const WORDS = Buffer.from('{"model":"gpt-5.4","input":"grüß dich"}'.repeat(50));
 const GARBAGE = Buffer.from("garbage!");
@@ -86,5 +87,26 @@ test("nothing is unpacked before it is wanted, and a reader may leave", async ()
     await reader.cancel().catch(() => {});
     await new Promise((resolve) => setImmediate(resolve));
     expect([coding, isCancelled]).toEqual([coding, true]);
+  }
+});
+
+test("whoever leaves while nothing comes is not held up, and ends the source", async () => {
+  for (const [coding] of PACK) {
+    for (const isReading of [false, true]) {
+      let isCancelled = false;
+      const source = new ReadableStream<Uint8Array<ArrayBuffer>>({
+        pull: () => new Promise(() => {}),
+        cancel: () => {
+          isCancelled = true;
+        },
+      });
+      const reader = source.pipeThrough(decompressor(coding)).getReader();
+      const reading = isReading ? reader.read() : undefined;
+      await new Promise((resolve) => setImmediate(resolve));
+      await within(`${coding} is left`, reader.cancel());
+      await new Promise((resolve) => setImmediate(resolve));
+      expect([coding, isReading, isCancelled]).toEqual([coding, isReading, true]);
+      expect(await reading).toEqual(isReading ? { done: true, value: undefined } : undefined);
+    }
   }
 });

@@ -100,7 +100,11 @@ function ask(
       outgoing.destroy();
     };
     signal.addEventListener("abort", leave, { once: true });
-    outgoing.on("close", () => signal.removeEventListener("abort", leave));
+    outgoing.on("close", () => {
+      signal.removeEventListener("abort", leave);
+      // Who answers with a change of protocol that nobody asked for is left by Node without a word.
+      reject(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
+    });
     outgoing.on("error", reject);
     outgoing.on("response", (incoming) => {
       try {
@@ -156,7 +160,9 @@ function responseOf(
   for (let at = 0; at + 1 < incoming.rawHeaders.length; at += 2) {
     headers.append(incoming.rawHeaders[at] ?? "", incoming.rawHeaders[at + 1] ?? "");
   }
-  if (method === "HEAD" || BODILESS.has(status)) {
+  // An empty body is none, also where its head says that it is packed.
+  const isEmpty = headers.get("content-length") === "0";
+  if (method === "HEAD" || isEmpty || BODILESS.has(status)) {
     incoming.resume();
     return new Response(null, { status, headers });
   }

@@ -132,6 +132,15 @@ test("a packed body is unpacked", async () => {
   expect(heads[0]).toContain("accept-encoding: gzip, deflate, br, zstd\r\n");
 });
 
+test("a body that is empty is so, whatever packs it", async () => {
+  const empty = EMPTY.replace("\r\n", "\r\ncontent-encoding: gzip\r\n");
+  const { url, connections } = await serve((socket) => socket.write(empty));
+  for (const { text, code } of await hear({ asks: [{ url }, { url }] })) {
+    expect([text, code]).toEqual(["", undefined]);
+  }
+  expect(connections()).toBe(1);
+});
+
 test("a proxy is asked for the whole URL, with its login", async () => {
   const proxy = await serve((socket) => socket.write(EMPTY));
   const connecting = {
@@ -231,6 +240,13 @@ describe("what breaks has the system's own code", () => {
     const { url } = await serve((socket) => socket.end("220 mail.test ESMTP\r\n"));
     const [heard] = await hear({ asks: [{ url }] });
     expect(heard?.code).toMatch(/^HPE_/);
+  });
+
+  test("the answer is a change of protocol that nobody has asked for", async () => {
+    const { url } = await serve((socket) =>
+      socket.write("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
+    );
+    expect(await hear({ asks: [{ url }] })).toMatchObject([{ code: "ECONNRESET" }]);
   });
 
   test("a chunk that is none breaks the body off", async () => {

@@ -19,9 +19,12 @@ export function requestOf(incoming: IncomingMessage, leaving: AbortController): 
   return new Request(urlOf(incoming), { ...init, body: bodyOf(incoming, leaving), duplex: "half" });
 }
 
+// Elysia takes what is left of it for a part of the host, whatever it is (1.4's `indexOf("/", 11)`).
+const SHORTEST_ORIGIN = "http://abcd".length;
+
 /**
- * The address as the client meant it. Where its Host header is no host, this machine's stands in: a `Request` of Node
- * cannot have a bare path, and what the header says is judged by the header.
+ * The address as the client meant it. Where its Host header is no host, or too short for the framework, this machine's
+ * stands in: a `Request` of Node cannot have a bare path, and what the header says is judged by the header.
  */
 function urlOf({ url = "/", headers: { host = "" }, socket }: IncomingMessage): string {
   const scheme = socket instanceof TLSSocket ? "https" : "http";
@@ -30,7 +33,8 @@ function urlOf({ url = "/", headers: { host = "" }, socket }: IncomingMessage): 
   const rooted = path.startsWith("/") ? path : `/${path}`;
   const whole = `${scheme}://${host}${rooted}`;
   const isHost = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host);
-  return isHost && URL.canParse(whole) ? whole : `${scheme}://localhost${rooted}`;
+  const isKnown = isHost && URL.canParse(whole) && new URL(whole).origin.length >= SHORTEST_ORIGIN;
+  return isKnown ? whole : `${scheme}://localhost${rooted}`;
 }
 
 /**

@@ -49,6 +49,9 @@ describe.skipIf(NODE === undefined)("requests and answers in Node (needs node)",
     ["GET /echo HTTP/1.1\r\nhost: me:secret@there", "http://localhost/echo"],
     ["GET /echo HTTP/1.1\r\nhost: here:99999", "http://localhost/echo"],
     ["GET /echo HTTP/1.0", "http://localhost/echo"],
+    ["GET /echo HTTP/1.1\r\nhost: gpt", "http://localhost/echo"],
+    ["GET /echo HTTP/1.1\r\nhost: gpt:80", "http://localhost/echo"],
+    ["GET /echo HTTP/1.1\r\nhost: gpt:81", "http://gpt:81/echo"],
     ["GET /echo HTTP/1.1\r\nhost: [::1]:80", "http://[::1]/echo"],
   ])("%j has the address %s", async (head, url) => {
     expect(await echoed(head)).toMatchObject({ url });

@@ -83,22 +83,28 @@ function bodyOf(incoming: IncomingMessage, leaving: AbortController): ReadableSt
 export async function sendResponse(response: Response, outgoing: ServerResponse): Promise<void> {
   const { status, body } = response;
   const reader = body?.getReader();
+  const isHead = outgoing.req.method === "HEAD";
+  // The framework takes the body of an answer to HEAD away, and leaves word of how long it was.
+  const said = isHead ? (response.headers.get("content-length") ?? "0") : "0";
+  const lengthOf = (whole?: Uint8Array) => ({
+    "content-length": whole === undefined ? said : String(whole.byteLength),
+  });
   const leave = (): void => void reader?.cancel().catch(() => {});
   outgoing.once("close", leave);
   try {
     const headers = headersOf(response.headers);
     if (reader === undefined) {
       const isBare = status === 204 || status === 304;
-      outgoing.writeHead(status, isBare ? headers : { ...headers, "content-length": "0" });
+      outgoing.writeHead(status, isBare ? headers : { ...headers, ...lengthOf() });
       outgoing.end();
       return;
     }
     const opening = await open(reader);
     if (outgoing.destroyed) return leave();
     const { first, second, next } = opening;
-    const length = { "content-length": String(first?.byteLength ?? 0) };
-    outgoing.writeHead(status, second?.done === true ? { ...headers, ...length } : headers);
-    if (outgoing.req.method === "HEAD") {
+    const isWhole = second?.done === true;
+    outgoing.writeHead(status, isWhole ? { ...headers, ...lengthOf(first) } : headers);
+    if (isHead) {
       outgoing.end();
       return leave();
     }

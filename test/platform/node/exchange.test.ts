@@ -136,6 +136,21 @@ describe.skipIf(NODE === undefined)("requests and answers in Node (needs node)",
     expect(line.received()).toEndWith("\r\n\r\nok");
   });
 
+  test("an answer to HEAD says how long the body is that its application has left out", async () => {
+    for (const [asked, length] of [
+      ["HEAD /head", 15],
+      ["HEAD /head?empty", 15],
+      ["GET /head", 0],
+      ["HEAD /", 2],
+    ]) {
+      const text = await ask(`${asked} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+      expect([asked, text]).toEqual([
+        asked,
+        expect.stringContaining(`\ncontent-length: ${length}\r`),
+      ]);
+    }
+  });
+
   test("the head of a stream goes before anything of it is there", async () => {
     const line = await openLine(door.url);
     line.send("GET /open?name=early HTTP/1.1\r\nhost: x\r\n\r\n");

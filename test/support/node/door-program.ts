@@ -58,6 +58,10 @@ function appAt(door: Door): App {
         return new Response("enough");
       case "/bad-header":
         return new Response(null, { headers: { "x-bad": "\u0001" } });
+      case "/head":
+        return new Response(searchParams.has("empty") ? "" : null, {
+          headers: { "content-length": "15" },
+        });
       case "/204":
         return new Response(null, { status: 204 });
       case "/304":

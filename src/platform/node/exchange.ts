@@ -86,8 +86,8 @@ export async function sendResponse(response: Response, outgoing: ServerResponse)
   const isHead = outgoing.req.method === "HEAD";
   // The framework takes the body of an answer to HEAD away, and leaves word of how long it was.
   const said = isHead ? (response.headers.get("content-length") ?? "0") : "0";
-  const lengthOf = (whole?: Uint8Array) => ({
-    "content-length": whole === undefined ? said : String(whole.byteLength),
+  const lengthOf = ({ byteLength }: { readonly byteLength: number } = { byteLength: 0 }) => ({
+    "content-length": byteLength === 0 ? said : String(byteLength),
   });
   const leave = (): void => void reader?.cancel().catch(() => {});
   outgoing.once("close", leave);

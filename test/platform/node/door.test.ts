@@ -75,7 +75,7 @@ describe.skipIf(NODE === undefined)("the door in Node (needs node)", () => {
 
   test.each([
     ["a WebSocket", "GET /ws HTTP/1.1\r\nupgrade: websocket", "welcome"],
-    ["HTTP/2", "GET /echo HTTP/1.1\r\nupgrade: h2c", 'x/echo"'],
+    ["HTTP/2", "GET /echo HTTP/1.1\r\nupgrade: h2c", '"method":"GET"'],
   ])("who asks for %s before the last answer is out gets both in turn", async (_, head, words) => {
     await using door = await openNodeDoor();
     const line = await openLine(door.url);

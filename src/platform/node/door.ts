@@ -90,6 +90,9 @@ export async function openDoor(build: BuildApp, options: DoorOptions): Promise<D
     stop: (isAtOnce) => {
       isStopping = true;
       server.close();
+      const begun = new Set([...open.keys()].map(placeOf));
+      // Those that have not even shaken hands in TLS.
+      for (const socket of connections) if (!begun.has(placeOf(socket))) socket.destroy();
       for (const socket of open.keys()) endIfIdle(socket, open);
       if (isAtOnce) for (const socket of connections) breakOff({ socket });
       return closed;
@@ -185,6 +188,11 @@ async function ask(app: App, request: Request): Promise<Response> {
 function refuse(outgoing: ServerResponse, status: number): void {
   outgoing.writeHead(status, { connection: "close", "content-length": "0" });
   outgoing.end();
+}
+
+/** By what a connection's own socket and the one for the TLS in it are known to be one. */
+function placeOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** Ends a connection on which nothing is under way, once all that was written has gone out. */

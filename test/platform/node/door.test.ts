@@ -178,4 +178,24 @@ describe.skipIf(NODE === undefined)("the door in Node (needs node)", () => {
     const broken = fetch(`${url}/broken`, { tls: { ca: cert } });
     expect(broken.then((response) => response.text())).rejects.toThrow();
   });
+
+  test.skipIf(!hasOpenssl)(
+    "whoever has not begun TLS holds up no end (needs openssl)",
+    async () => {
+      await using pem = await makeCertificate(90);
+      const cert = await Bun.file(pem.certPath).text();
+      const key = await Bun.file(pem.keyPath).text();
+      await using door = await openNodeDoor({ certificate: { cert, key } });
+      const url = door.url.replace("http", "https");
+      const silent = await openLine(door.url);
+      // Taken in the order of their coming: the silent one has been, too.
+      const slow = await fetch(`${url}/slow`, { tls: { ca: cert } });
+      door.tell("stop");
+      await within("the silent one ends", silent.closed);
+      expect(door.lines()).not.toContain("stopped");
+      door.tell("go on");
+      expect(await slow.text()).toBe("begun ended");
+      await door.says("stopped");
+    },
+  );
 });

@@ -90,9 +90,6 @@ export function skipReasons(output: string): readonly string[] {
 async function runTests(isFast: boolean): Promise<Outcome> {
   const { exitCode, output } = await runBun(
     "test",
-    // They wait more than they work. Within a process files share what they import, or each would read it anew.
-    "--parallel=2",
-    "--no-isolate",
     "--timeout=30000",
     "--only-failures",
     ...(isFast ? ["--path-ignore-patterns=test/e2e/**"] : []),

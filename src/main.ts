@@ -81,5 +81,9 @@ async function run(command: Configured): Promise<number> {
   }
 }
 
-// Not awaited: the bundle for Node is CommonJS, which has no top-level await.
-void main().then(process.exit);
+// The bundle for Node is CommonJS, which has no top-level await, and a promise alone keeps no process alive: a command
+// that waits, for the lock of an account say, would end in the midst of it and call that a success.
+const alive = setInterval(() => {}, 2 ** 31 - 1);
+void main()
+  .finally(() => clearInterval(alive))
+  .then(process.exit);

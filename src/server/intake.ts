@@ -1,4 +1,5 @@
 import { platform } from "#platform";
+import { CODINGS, type CodingName, isCodingName } from "../platform/codings.ts";
 import type { Decompressor } from "../platform/platform.ts";
 import { type Failure, refuse } from "../turn/failure.ts";
 import type { Clock, Millis } from "../wire/clock.ts";
@@ -21,16 +22,6 @@ export type IntakeLimits = {
 
 type Timing = Pick<Clock, "after">;
 
-const CODINGS = {
-  gzip: "gzip",
-  "x-gzip": "gzip",
-  deflate: "deflate",
-  br: "brotli",
-  zstd: "zstd",
-} as const;
-
-type Coding = keyof typeof CODINGS;
-
 // 32 kbit/s: what a telephone has where there is hardly any network.
 const SLOWEST_BYTES_PER_MS = 4.096;
 
@@ -47,7 +38,7 @@ export async function readBody(
     .split(",")
     .map((word) => word.trim().toLowerCase())
     .filter((word) => word !== "" && word !== "identity");
-  const codings = named.filter(isCoding);
+  const codings = named.filter(isCodingName);
   if (codings.length < named.length || named.length > 2) {
     const known = "zstd, gzip, br and deflate";
     return refused(
@@ -105,7 +96,7 @@ async function inGoodTime<T>(
 
 async function unpack(
   packed: Uint8Array<ArrayBuffer>,
-  codings: readonly Coding[],
+  codings: readonly CodingName[],
   limitBytes: number,
 ): Promise<Intake> {
   let bytes = packed;
@@ -126,7 +117,7 @@ async function unpack(
   return { ok: true, bytes };
 }
 
-function decompressor(coding: Coding, bytes: Uint8Array): Decompressor {
+function decompressor(coding: CodingName, bytes: Uint8Array): Decompressor {
   // "deflate" should mean the zlib format, and some clients send the bare one: zlib's first byte says 8 in its low half.
   const isBare = coding === "deflate" && ((bytes[0] ?? 0) & 0x0f) !== 8;
   return platform.decompressor(isBare ? "deflate-raw" : CODINGS[coding]);
@@ -150,10 +141,6 @@ async function readAll(
     parts.push(value);
   }
   return new Uint8Array(Buffer.concat(parts));
-}
-
-function isCoding(word: string): word is Coding {
-  return Object.hasOwn(CODINGS, word);
 }
 
 function refused(status: number, code: string, message: string): Intake {

@@ -2,6 +2,7 @@ import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request 
 import { request as requestTls, Agent as TlsAgent } from "node:https";
 import { isIP } from "node:net";
 import { type ConnectionOptions, checkServerIdentity } from "node:tls";
+import { CODINGS, isCodingName } from "../codings.ts";
 import type { Connecting, Keep, Session, SessionRequest } from "../platform.ts";
 import { decompressor } from "./decompressor.ts";
 
@@ -12,14 +13,6 @@ const USUAL_HEADERS = {
   // What Node's own fetch says.
   "user-agent": "node",
 };
-
-const CODINGS = {
-  gzip: "gzip",
-  "x-gzip": "gzip",
-  deflate: "deflate",
-  br: "brotli",
-  zstd: "zstd",
-} as const;
 
 const MOST_HEADER_BYTES = 64 * 1024;
 // Node tries a host's addresses one after another and gives each 250 ms, too little for a server that is far away.
@@ -175,7 +168,7 @@ function responseOf(
 /** How the body is packed; undefined where it is not, or in a way that nobody asked for. */
 function codingOf(headers: Headers) {
   const said = (headers.get("content-encoding") ?? "").trim().toLowerCase();
-  return Object.entries(CODINGS).find(([name]) => name === said)?.[1];
+  return isCodingName(said) ? CODINGS[said] : undefined;
 }
 
 /** The body as it comes; nobody reads on while nobody takes it. Left unread, it breaks the connection off. */

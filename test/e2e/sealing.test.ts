@@ -1,7 +1,9 @@
 import { afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { openFileStore } from "../../src/store/files.ts";
 import { keyIdOf, type Sealer } from "../../src/store/seal.ts";
+import { systemClock } from "../../src/wire/clock.ts";
 import { dict, parseDict } from "../../src/wire/json.ts";
 import { makeFolder } from "../store/folder.ts";
 import { renewalsOf } from "../support/accounts.ts";
@@ -16,7 +18,7 @@ import {
   startProxy,
   type TestProxy,
 } from "../support/proxy.ts";
-import { KEYS, plain, readOpened, withNew, withOld } from "../support/sealing.ts";
+import { KEYS, plain, readOpened, withBoth, withNew, withOld } from "../support/sealing.ts";
 import { until, within } from "../support/until.ts";
 
 setDefaultTimeout(60_000);
@@ -230,6 +232,32 @@ test("reseal brings a folder from an old key to a new one beside a proxy that re
   const open = await start(authDir, {});
   ends.push(open.stop);
   expect((await open.stats()).summary["ready"]).toBe(accounts.length);
+});
+
+test("reseal waits for a login that another process has, and goes on once it is given back", async () => {
+  const accounts = await fresh(1);
+  const authDir = folderOf(accounts, withOld);
+  const keys = `${KEYS.new},${KEYS.old}`;
+  const holder = await openFileStore({
+    dir: authDir,
+    sealer: withBoth,
+    clock: systemClock,
+    scanIntervalMs: () => 0,
+  });
+  const source = accounts.map((account) => pathOf(authDir, account)).join();
+  const wish = { holdMs: 60_000, waitMs: 0 };
+  const held = await holder.locked(source, wish, async () => {
+    const waiting = program(authDir, keys, "reseal");
+    // By the time that a whole one has ended elsewhere, it has come to the lock.
+    expect(await program(makeFolder(), keys, "reseal").exited).toBe(0);
+    expect(waiting.logs()).toBe("");
+    return waiting;
+  });
+  if (!held.ok) throw new Error(held.reason);
+  expect([await within("it ends", held.value.exited), held.value.logs()]).toEqual([
+    0,
+    expect.stringMatching(/^sealed: .*\n1 sealed with key/),
+  ]);
 });
 
 describe("without the right key", () => {
